@@ -1,0 +1,94 @@
+// One value, shared and immutable: however many subscriptions receive an event, its value is stored
+// once.
+//
+//   wisp::Payload payload = wisp::Payload::of(Order{"4711", 120.0, "PT"});
+//   const Order* order = payload.as<Order>();        // null if it holds another type
+//
+// Threads: value; copies share the value, whose const access must be safe concurrently.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include <wisp/base/fields.hpp>
+
+namespace wisp::inline v0 {
+
+namespace detail {
+
+// What a given argument is stored as: decayed, and text as std::string.
+template <class T>
+using stored_t = std::conditional_t<std::is_convertible_v<std::decay_t<T>, std::string_view>,
+                                    std::string, std::decay_t<T>>;
+
+struct PayloadBlock {
+  explicit PayloadBlock(const TypeInfo& t) : type(&t) {}
+  std::atomic<int> references{1};
+  const TypeInfo* type;
+  void* value = nullptr;
+  void (*free)(PayloadBlock*) = nullptr;
+};
+
+}  // namespace detail
+
+class Payload {
+ public:
+  // Holds nothing: the input of a function without one.
+  Payload() = default;
+
+  // One allocation.
+  template <class T>
+  static Payload of(T&& value) {
+    using Value = detail::stored_t<T>;
+    struct Block : detail::PayloadBlock {
+      explicit Block(T&& v) : PayloadBlock(type_info<Value>()), stored(std::forward<T>(v)) {
+        value = &stored;
+      }
+      Value stored;
+    };
+    auto* block = new Block(std::forward<T>(value));
+    block->free = [](detail::PayloadBlock* b) { delete static_cast<Block*>(b); };
+    return Payload(block);
+  }
+
+  Payload(const Payload& other) : block_(other.block_) {
+    if (block_ != nullptr) block_->references.fetch_add(1, std::memory_order_relaxed);
+  }
+  Payload(Payload&& other) noexcept : block_(std::exchange(other.block_, nullptr)) {}
+  Payload& operator=(Payload other) noexcept {
+    std::swap(block_, other.block_);
+    return *this;
+  }
+  ~Payload() {
+    // acq_rel: the last one sees what the others did with the value before it frees it.
+    if (block_ != nullptr && block_->references.fetch_sub(1, std::memory_order_acq_rel) == 1)
+      block_->free(block_);
+  }
+
+  bool empty() const { return block_ == nullptr; }
+
+  // Null when empty.
+  const TypeInfo* type() const { return block_ == nullptr ? nullptr : block_->type; }
+  const void* data() const { return block_ == nullptr ? nullptr : block_->value; }
+
+  // The value, or null if it is of another type.
+  template <class T>
+  const T* as() const {
+    return holds(type_info<T>()) ? static_cast<const T*>(block_->value) : nullptr;
+  }
+  bool holds(const TypeInfo& type) const {
+    return block_ != nullptr && same_type(*block_->type, type);
+  }
+
+  // Size of the value and of the text in its fields; what containers hold besides is not counted.
+  std::size_t bytes() const { return block_ == nullptr ? 0 : block_->type->bytes(block_->value); }
+
+ private:
+  explicit Payload(detail::PayloadBlock* block) : block_(block) {}
+  detail::PayloadBlock* block_ = nullptr;
+};
+
+}  // namespace wisp::inline v0

@@ -1,0 +1,62 @@
+// A thread whose failure to start is a value, and what the kernel says of one.
+//
+//   WISP_TRY(detail::Thread thread, detail::Thread::start("wisp-0", [state] { state->work(); }));
+//   ...
+//   thread.join();
+//
+// std::thread reports failure by an exception and cannot name or mask its thread before it runs.
+//
+// Threads: one-at-a-time.
+#pragma once
+
+#include <pthread.h>
+#include <sys/types.h>
+
+#include <string_view>
+
+#include <wisp/base/callable.hpp>
+#include <wisp/base/status.hpp>
+
+namespace wisp::inline v0::detail {
+
+class Thread {
+ public:
+  // No thread.
+  Thread() = default;
+  Thread(Thread&& other) noexcept;
+  Thread& operator=(Thread&& other) noexcept;  // Requires: this one holds no thread.
+  ~Thread();                                   // Requires: joined, detached, or never started.
+
+  using Body = InlineFunction<void(), 48>;
+
+  // Runs `body`, then destroys it, on a new thread. The name keeps 15 characters. The thread is
+  // born with every signal masked but those that a fault of its own raises (SIGSEGV, SIGBUS,
+  // SIGFPE, SIGILL, SIGTRAP, SIGSYS): masked, the kernel would kill the process past the host's
+  // crash handler. kUnavailable with errno's text if the system refuses; `body` is then destroyed.
+  static Result<Thread> start(std::string_view name, Body body);
+
+  bool started() const { return started_; }
+
+  // Requires: started.
+  void join();
+  void detach();
+
+ private:
+  pthread_t id_{};
+  bool started_ = false;
+};
+
+// The calling thread's kernel id.
+pid_t current_thread_id();
+
+// The calling thread's timed waits end when they should, not up to 50 µs later.
+void wake_punctually();
+
+// "no thread could be started: <errno's text>".
+Status no_thread(int error);
+
+// Whether the kernel has the thread of this process asleep (state S or D in its stat file). False
+// for one that runs, waits for a processor, has ended, or cannot be looked at. About 10 µs.
+bool asleep(pid_t thread_id);
+
+}  // namespace wisp::inline v0::detail

@@ -1,0 +1,115 @@
+// What a call cost, and what all calls of a window cost.
+//
+//   auto pending = runtime.start(price_parcel, {1.0, "ES"});
+//   const wisp::Receipt& receipt = pending.receipt();
+//   fmt::print("{} ns, {}\n", receipt.wall.count(), receipt.cost);
+//   for (const wisp::BillLine& line : runtime.bill(24h).lines)
+//     fmt::print("{} {}\n", line.function, line.cost);
+//
+// Each figure has its quality beside it: a figure that nobody took reads unavailable, and its value
+// means nothing.
+//
+// Threads: value.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <wisp/base/clock.hpp>
+#include <wisp/base/id.hpp>
+#include <wisp/base/money.hpp>
+#include <wisp/model/tariff.hpp>
+
+namespace wisp::inline v0 {
+
+enum class Quality : std::uint8_t { unavailable, estimated, measured };
+
+std::string_view to_string(Quality quality);
+
+// How a call or an attempt ended.
+enum class Outcome : std::uint8_t { ok, error, threw, timed_out, cancelled, rejected };
+
+std::string_view to_string(Outcome outcome);
+
+// One call, all attempts together.
+struct Receipt {
+  std::string function;
+  int version = 0;
+  EventId event{};
+  int attempts = 0;  // that entered the handler
+  Outcome outcome = Outcome::rejected;
+
+  // From acceptance to the first attempt.
+  Duration queued{};
+  Quality queued_quality = Quality::unavailable;
+  // Inside the handler, calls that it made and waited for included.
+  Duration wall{};
+  Quality wall_quality = Quality::unavailable;
+  // CPU of the handler's thread in that time. Measured where the thread's clock was read at both
+  // ends; estimated where a short call ran within a batch: its wall time.
+  Duration cpu{};
+  Quality cpu_quality = Quality::unavailable;
+  // Input: its size and the text in its fields.
+  std::uint64_t bytes_in = 0;
+  Quality bytes_in_quality = Quality::unavailable;
+  // The marginal price of this call at the tariff's first tier: at best an estimate of its share of
+  // a bill.
+  Money cost{};
+  Quality cost_quality = Quality::unavailable;
+};
+
+// Everything that one function cost for one tenant and tag.
+struct BillLine {
+  std::string function;
+  int version = 1;
+  std::string tenant;
+  std::string tag;
+  std::uint64_t calls = 0;     // that entered a handler
+  std::uint64_t attempts = 0;  // entries into the handler: what clouds price as requests
+  std::uint64_t errors = 0;    // attempts that did not end ok
+  Duration wall{};
+  Duration cpu{};  // without that of nested calls, which have their own lines
+  Quality cpu_quality = Quality::unavailable;
+  Money cost{};
+  Quality cost_quality = Quality::unavailable;
+};
+
+// A window's costs. Covers every call whose wait() or call() has returned. The lines' costs sum to
+// the total exactly, and their CPU, `unattributed` and `host` together are the process's: each is
+// taken on its own, none is the remainder.
+struct Bill {
+  std::string tariff;  // its name; "" without one
+  // What the buckets really cover: 60 of a second, 1,440 of a minute, 768 of an hour.
+  Duration window{};
+  std::vector<BillLine> lines;  // by function, tenant, tag
+  Money total{};
+  Quality total_quality = Quality::unavailable;
+
+  // CPU of wisp's own threads outside of handlers.
+  Duration unattributed{};
+  Quality unattributed_quality = Quality::unavailable;
+  // CPU of the process's threads that wisp did not start, less the handlers that ran on them.
+  // Threads that ended in the window are missing. Unavailable for a window whose beginning nobody
+  // looked at: the first bill of a window shorter than the runtime's life.
+  Duration host{};
+  Quality host_quality = Quality::unavailable;
+};
+
+// One function's totals since the Runtime began, over tenants and tags.
+struct FunctionStats {
+  std::string name;
+  int version = 1;
+  std::uint64_t calls = 0;
+  std::uint64_t attempts = 0;
+  std::uint64_t errors = 0;
+  // Nanoseconds, within 6.25 %; -1 without a sample.
+  std::int64_t wait_p50_ns = -1;
+  std::int64_t wait_p99_ns = -1;
+  std::int64_t run_p50_ns = -1;
+  std::int64_t run_p99_ns = -1;
+  Duration cpu{};
+};
+
+}  // namespace wisp::inline v0

@@ -1,0 +1,323 @@
+// Functions: a typed handle to a named handler with its options.
+//
+//   auto price = wisp::function(
+//       "price", [](const Parcel& p) -> wisp::Result<wisp::Money> { ... }, {.timeout = 200ms});
+//   wisp::Status added = runtime.registry().add(price);
+//   // the same function, known by name and types only:
+//   auto elsewhere = wisp::named<wisp::Money(Parcel)>("price");
+//
+// A handler is a function pointer or a const-callable object that takes nothing, an input (by value
+// or const reference), a Context&, or both in that order, and returns R, Result<R>, Status or void.
+// A handler that returns Status or void is a Function<void, In>; its verbs return Status. Handlers
+// run on several threads at once.
+//
+// Threads: value. A handle is one shared pointer to an immutable definition.
+#pragma once
+
+#include <concepts>
+#include <exception>
+#include <memory>
+#include <source_location>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include <wisp/base/config.hpp>
+#include <wisp/base/fields.hpp>
+#include <wisp/base/status.hpp>
+#include <wisp/model/context.hpp>
+#include <wisp/model/policy.hpp>
+
+namespace wisp::inline v0 {
+
+namespace detail {
+
+// How one attempt ended, as far as the handler tells.
+struct Attempted {
+  Status status;
+  bool threw = false;
+};
+
+// A function without its types. Immutable once built.
+struct Definition {
+  std::string name;
+  FunctionOptions options;        // name empty: `name` above is it
+  const TypeInfo* in = nullptr;   // null: no input
+  const TypeInfo* out = nullptr;  // null: void
+  std::source_location where;
+  bool expected = false;  // a reference at namespace scope: checked when a Runtime starts
+
+  // Runs the handler once. `in` points to a value of type `in`; `result` to a Result<R> that is
+  // assigned, or is null when nobody wants it. Null in a reference (wisp::named), which has no
+  // handler of its own. Never throws.
+  Attempted (*invoke)(const Definition& self, const void* in, void* result,
+                      Context& context) = nullptr;
+  // Assigns an error to the Result<R>.
+  void (*fail)(void* result, Status status) = nullptr;
+
+  virtual ~Definition() = default;
+  bool reference() const { return invoke == nullptr; }
+  std::string place() const;
+};
+
+// "Parcel -> Money", for messages.
+std::string signature(const Definition& definition);
+
+template <class T>
+constexpr const TypeInfo* type_or_null() {
+  if constexpr (std::is_void_v<T>) return nullptr;
+  else return &type_info<T>();
+}
+
+// Result<R> and R are R; Status and void are void. A reference is copied from.
+template <class T>
+struct Unwrap {
+  using type = T;
+};
+template <class T>
+struct Unwrap<absl::StatusOr<T>> {
+  using type = T;
+};
+template <>
+struct Unwrap<Status> {
+  using type = void;
+};
+
+// What a callable of this parameter list takes. Anything else is refused by require_handler.
+template <class R, class... Args>
+struct Shape {
+  static constexpr bool kGood = false;
+  using Return = R;
+  using In = void;
+};
+template <class R>
+struct Shape<R> {
+  static constexpr bool kGood = true;
+  using Return = R;
+  using In = void;
+};
+template <class R>
+struct Shape<R, Context&> : Shape<R> {};
+template <class R, class A>
+  requires(!std::same_as<A, Context&>)
+struct Shape<R, A> {
+  static constexpr bool kGood =
+      !std::is_reference_v<A> ||
+      (std::is_lvalue_reference_v<A> && std::is_const_v<std::remove_reference_t<A>>);
+  using Return = R;
+  using In = std::remove_cvref_t<A>;
+};
+template <class R, class A>
+  requires(!std::same_as<A, Context&>)
+struct Shape<R, A, Context&> : Shape<R, A> {};
+
+template <class F>
+struct MemberShape {
+  static constexpr bool kConst = false;
+  using Type = Shape<void>;
+};
+template <class R, class C, class... Args>
+struct MemberShape<R (C::*)(Args...) const> {
+  static constexpr bool kConst = true;
+  using Type = Shape<R, Args...>;
+};
+template <class R, class C, class... Args>
+struct MemberShape<R (C::*)(Args...) const noexcept> : MemberShape<R (C::*)(Args...) const> {};
+
+template <class F>
+struct CallableShape {
+  static constexpr bool kGeneric = true;
+  static constexpr bool kConst = true;
+  using Type = Shape<void>;
+};
+template <class F>
+  requires requires { &F::operator(); }
+struct CallableShape<F> : MemberShape<decltype(&F::operator())> {
+  static constexpr bool kGeneric = false;
+};
+template <class R, class... Args>
+struct CallableShape<R (*)(Args...)> {
+  static constexpr bool kGeneric = false;
+  static constexpr bool kConst = true;
+  using Type = Shape<R, Args...>;
+};
+template <class R, class... Args>
+struct CallableShape<R (*)(Args...) noexcept> : CallableShape<R (*)(Args...)> {};
+
+// What a user reads when a handler has a wrong signature.
+template <class F>
+constexpr bool require_handler() {
+  using Callable = CallableShape<F>;
+  static_assert(!Callable::kGeneric,
+                "wisp: a handler must have one call operator with spelled-out parameters: no auto "
+                "parameters, no overloads");
+  static_assert(
+      Callable::kGeneric || Callable::kConst,
+      "wisp: a handler must be callable through const: a mutable lambda would race with itself");
+  static_assert(Callable::Type::kGood,
+                "wisp: a handler takes nothing, an input by value or const reference, a "
+                "wisp::Context&, or both in that "
+                "order");
+  return true;
+}
+
+inline namespace WISP_EXCEPTIONS_NAMESPACE {
+
+// The one place that contains what a handler throws. Whatever instantiates it, down to the verb
+// that a program calls, has the switch in its own name too: were only this to differ, the linker
+// could still keep the other object's caller.
+template <class Body>
+Attempted guarded(Body&& body) {
+#if WISP_EXCEPTIONS
+  try {
+    return {body(), false};
+  } catch (const std::exception& thrown) {
+    return {internal("the handler threw: {}", thrown.what()), true};
+  } catch (...) {
+    return {internal("the handler threw something that is no std::exception"), true};
+  }
+#else
+  return {body(), false};
+#endif
+}
+
+template <class F, class R, class In>
+struct Bound final : Definition {
+  explicit Bound(F f) : callable(std::move(f)) {
+    in = type_or_null<In>();
+    out = type_or_null<R>();
+    invoke = &run;
+    fail = &assign;
+  }
+
+  template <class... Input>
+  static decltype(auto) dispatch(const F& f, Context& context, const Input&... input) {
+    if constexpr (std::is_invocable_v<const F&, const Input&..., Context&>)
+      return f(input..., context);
+    else return f(input...);
+  }
+
+  template <class... Input>
+  static Status perform(const F& f, void* result, Context& context, const Input&... input) {
+    using Return = decltype(dispatch(f, context, input...));
+    if constexpr (std::is_void_v<Return>) {
+      dispatch(f, context, input...);
+      if (result != nullptr) *static_cast<Status*>(result) = Status();
+      return Status();
+    } else if constexpr (std::is_void_v<R>) {
+      Status status = dispatch(f, context, input...);
+      if (result != nullptr) *static_cast<Status*>(result) = status;
+      return status;
+    } else {
+      Result<R> value = dispatch(f, context, input...);
+      Status status = value.status();
+      if (result != nullptr) *static_cast<Result<R>*>(result) = std::move(value);
+      return status;
+    }
+  }
+
+  static Attempted run(const Definition& self, const void* in, void* result, Context& context) {
+    const F& f = static_cast<const Bound&>(self).callable;
+    Attempted attempted = guarded([&]() -> Status {
+      if constexpr (std::is_void_v<In>) return perform(f, result, context);
+      else return perform(f, result, context, *static_cast<const In*>(in));
+    });
+    if (attempted.threw && result != nullptr) assign(result, attempted.status);
+    return attempted;
+  }
+
+  static void assign(void* result, Status status) {
+    *static_cast<Result<R>*>(result) = std::move(status);
+  }
+
+  F callable;
+};
+
+}  // namespace WISP_EXCEPTIONS_NAMESPACE
+
+// A function known by name and types only.
+template <class R, class In>
+Definition reference(std::string_view name) {
+  Definition definition;
+  definition.name = name;
+  definition.in = type_or_null<In>();
+  definition.out = type_or_null<R>();
+  return definition;
+}
+
+template <class Signature>
+struct NamedTypes;
+template <class R>
+struct NamedTypes<R()> {
+  using Output = typename Unwrap<R>::type;
+  using Input = void;
+};
+template <class R, class In>
+struct NamedTypes<R(In)> {
+  using Output = typename Unwrap<R>::type;
+  using Input = std::remove_cvref_t<In>;
+};
+
+}  // namespace detail
+
+template <class R, class In>
+class Function {
+ public:
+  using Output = R;
+  using Input = In;
+
+  explicit Function(std::shared_ptr<const detail::Definition> definition)
+      : definition_(std::move(definition)) {}
+
+  std::string_view name() const { return definition_->name; }
+  const std::shared_ptr<const detail::Definition>& definition() const { return definition_; }
+
+ private:
+  std::shared_ptr<const detail::Definition>
+      definition_;  // shared: runtimes keep what they run; immutable
+};
+
+namespace detail {
+
+// A Function, or what WISP_FUNCTION declares.
+template <class T>
+concept FunctionHandle = requires(const T& t) {
+  typename T::Input;
+  typename T::Output;
+  t.definition();
+};
+
+inline namespace WISP_EXCEPTIONS_NAMESPACE {
+
+template <class F>
+auto make_function(std::string_view name, F&& callable, FunctionOptions options,
+                   std::source_location where) {
+  using Callable = std::decay_t<F>;
+  static_assert(require_handler<Callable>());
+  using Shape = typename CallableShape<Callable>::Type;
+  using R = typename Unwrap<std::remove_cvref_t<typename Shape::Return>>::type;
+  using In = typename Shape::In;
+  auto definition = std::make_shared<Bound<Callable, R, In>>(std::forward<F>(callable));
+  definition->name = options.name.empty() ? name : options.name;
+  definition->options = options;
+  definition->options.name = {};
+  definition->where = where;
+  return Function<R, In>(std::move(definition));
+}
+
+}  // namespace WISP_EXCEPTIONS_NAMESPACE
+}  // namespace detail
+
+inline namespace WISP_EXCEPTIONS_NAMESPACE {
+
+// A function without the macro. Bad names and options are reported when it is added to a registry.
+template <class F>
+auto function(std::string_view name, F&& callable, FunctionOptions options = {},
+              std::source_location where = std::source_location::current()) {
+  return detail::make_function(name, std::forward<F>(callable), options, where);
+}
+
+}  // namespace WISP_EXCEPTIONS_NAMESPACE
+
+}  // namespace wisp::inline v0

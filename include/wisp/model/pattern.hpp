@@ -1,0 +1,213 @@
+// Topics, patterns of topics, and filters over an event's fields.
+//
+//   wisp::Result<wisp::TopicPattern> pattern = wisp::TopicPattern::parse("orders.*.paid");
+//   assert(pattern->matches("orders.4711.paid"));
+//   wisp::Filter big =
+//       wisp::field("total").at_least(100) && wisp::field("country").one_of({"PT", "ES"});
+//
+// A topic is non-empty tokens joined by '.', at most kTopicMax bytes: no blanks, no control
+// characters, no '*' or '>'; bytes beyond ASCII pass unlooked at. In a pattern `*` stands for one
+// token and `>`, last, for one or more: the rules of NATS.
+//
+// Threads: value.
+#pragma once
+
+#include <absl/container/flat_hash_map.h>
+
+#include <algorithm>
+#include <concepts>
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <wisp/base/fields.hpp>
+#include <wisp/base/status.hpp>
+#include <wisp/model/event.hpp>
+
+namespace wisp::inline v0 {
+
+inline constexpr std::size_t kTopicMax = 1024;
+
+// kInvalidArgument naming the topic and the place of the fault.
+Status check_topic(std::string_view topic);
+
+class TopicPattern {
+ public:
+  // Matches nothing.
+  TopicPattern() = default;
+
+  // kInvalidArgument naming the pattern and the place of the fault.
+  static Result<TopicPattern> parse(std::string_view text);
+
+  // Linear in the topic, without allocation. A text that is no topic may match or not.
+  bool matches(std::string_view topic) const;
+
+  const std::string& text() const { return text_; }
+  // Without wildcards: it matches itself only.
+  bool exact() const { return exact_; }
+
+ private:
+  std::string text_;
+  bool exact_ = false;
+};
+
+// Values by pattern. Exact patterns are found by hash; those with wildcards are tried one by one.
+//
+// Threads: one-at-a-time.
+template <class T>
+class TopicIndex {
+ public:
+  void add(const TopicPattern& pattern, T value) {
+    auto& list = pattern.exact() ? exact_[pattern.text()] : wild_;
+    list.push_back({++count_, pattern, std::move(value)});
+  }
+
+  // The first one added that is equal, if there is one.
+  void remove(const TopicPattern& pattern, const T& value) {
+    const auto drop = [&](std::vector<Entry>& list) {
+      const auto found = std::find_if(list.begin(), list.end(), [&](const Entry& each) {
+        return each.value == value && each.pattern.text() == pattern.text();
+      });
+      if (found != list.end()) list.erase(found);
+    };
+    if (!pattern.exact()) return drop(wild_);
+    const auto found = exact_.find(pattern.text());
+    if (found == exact_.end()) return;
+    drop(found->second);
+    if (found->second.empty()) exact_.erase(found);
+  }
+
+  // Calls visit(value) for each match, in the order in which they were added.
+  template <class Visitor>
+  void for_each_match(std::string_view topic, Visitor&& visit) const {
+    const auto found = exact_.find(topic);
+    const auto exact = found == exact_.end() ? std::span<const Entry>() : std::span(found->second);
+    auto next = exact.begin();
+    for (const Entry& wild : wild_) {
+      if (!wild.pattern.matches(topic)) continue;
+      for (; next != exact.end() && next->number < wild.number; ++next) visit(next->value);
+      visit(wild.value);
+    }
+    for (; next != exact.end(); ++next) visit(next->value);
+  }
+
+ private:
+  struct Entry {
+    std::uint64_t number;  // of addition
+    TopicPattern pattern;
+    T value;
+  };
+  // Found by any text, whichever string_view Abseil was built with.
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const {
+      return std::hash<std::string_view>()(text);
+    }
+  };
+  struct Equal {
+    using is_transparent = void;
+    bool operator()(std::string_view a, std::string_view b) const { return a == b; }
+  };
+
+  std::uint64_t count_ = 0;
+  absl::flat_hash_map<std::string, std::vector<Entry>, Hash, Equal> exact_;
+  std::vector<Entry> wild_;
+};
+
+// What a field is compared with: a number, a truth value or text.
+class Operand {
+ public:
+  template <class T>
+    requires(std::is_arithmetic_v<T> || std::is_enum_v<T>)
+  Operand(T value)
+      : value_(detail::field_value(value)) {}  // NOLINT(google-explicit-constructor): at_least(100)
+  template <class T>
+    requires std::convertible_to<const T&, std::string_view>
+  Operand(const T& text) : text_(std::string_view(text)), kind_(FieldKind::text) {}  // NOLINT
+
+  FieldKind kind() const {
+    return kind_ == FieldKind::text ? kind_
+           : value_.index() == 1    ? FieldKind::boolean
+                                    : FieldKind::number;
+  }
+  FieldValue value() const {
+    return kind_ == FieldKind::text ? FieldValue(std::string_view(text_)) : value_;
+  }
+
+ private:
+  FieldValue value_;
+  std::string text_;
+  FieldKind kind_ = FieldKind::number;
+};
+
+namespace detail {
+struct FilterNode;
+struct BoundNode;
+}  // namespace detail
+
+// A filter resolved against one type.
+class BoundFilter {
+ public:
+  explicit BoundFilter(std::shared_ptr<const detail::BoundNode> root) : root_(std::move(root)) {}
+
+  // Requires: `object` points to a value of the type it was bound to. Does not allocate.
+  bool matches(const void* object) const;
+
+ private:
+  std::shared_ptr<const detail::BoundNode> root_;  // shared because immutable
+};
+
+// A condition on named fields. A path with dots walks nested structs: field("customer.country"). An
+// empty optional fulfils nothing; `!` turns the result of what follows it, so
+// `!field("x").equals(1)` holds for an empty x.
+class Filter {
+ public:
+  explicit Filter(std::shared_ptr<const detail::FilterNode> root) : root_(std::move(root)) {}
+
+  // kInvalidArgument naming the field that the type lacks, or the kinds that do not compare.
+  Result<BoundFilter> bind(const TypeInfo& type) const;
+
+  // The same without binding, for handlers that take any type: a condition on a field that the type
+  // lacks, or of a kind that does not compare, does not hold.
+  bool matches(const TypeInfo& type, const void* object) const;
+
+  friend Filter operator&&(const Filter& a, const Filter& b);
+  friend Filter operator||(const Filter& a, const Filter& b);
+  friend Filter operator!(const Filter& a);
+
+ private:
+  std::shared_ptr<const detail::FilterNode> root_;  // shared because immutable
+};
+
+// A field by name, to make conditions of. Numbers compare by value whatever their types; NaN
+// fulfils nothing but not_equals.
+class FieldName {
+ public:
+  explicit FieldName(std::string_view path) : path_(path) {}
+
+  Filter equals(Operand value) const;
+  Filter not_equals(Operand value) const;
+  Filter less_than(Operand value) const;
+  Filter at_most(Operand value) const;
+  Filter greater_than(Operand value) const;
+  Filter at_least(Operand value) const;
+  Filter one_of(std::initializer_list<Operand> values) const;
+  Filter starts_with(std::string_view text) const;
+  Filter ends_with(std::string_view text) const;
+  Filter contains(std::string_view text) const;
+  // Not an empty optional.
+  Filter exists() const;
+
+ private:
+  std::string path_;
+};
+
+inline FieldName field(std::string_view path) { return FieldName(path); }
+
+}  // namespace wisp::inline v0

@@ -1,0 +1,108 @@
+// The rules that a function or a subscription sets for its calls: retries, limits, queues,
+// delivery.
+//
+//   WISP_FUNCTION(charge, .timeout = 2s, .retry = {.attempts = 3}, .limits = {.concurrency = 8}) =
+//       [](const Order& order) -> wisp::Status { ... };
+//   auto paid = runtime.on("orders.*")
+//       .deliver({.attempts = 5, .dead_letter = "orders.failed", .serial = true})
+//       .to(charge);
+//
+// Fields are set by designated initialisers; new ones are only ever appended.
+//
+// Threads: value.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include <wisp/base/clock.hpp>
+#include <wisp/base/random.hpp>
+#include <wisp/base/status.hpp>
+
+namespace wisp::inline v0 {
+
+// An event may cause another, that one a third, up to this many. Beyond it emit refuses: AWS
+// Lambda's loop detection stops at 16 too. Plain calls and posts between functions carry the count
+// on without adding to it.
+inline constexpr int kHopsMax = 16;
+
+// An accepted delivery that has not come to an end after this long is dead-lettered as expired.
+inline constexpr Duration kAgeMax = std::chrono::hours(6);
+
+// Attempts where neither the subscription nor the function says.
+inline constexpr int kAttemptsOfEvents = 5;
+inline constexpr int kAttemptsOfCalls = 1;
+inline constexpr int kAttemptsMax = 1000;
+
+struct Retry {
+  std::optional<int> attempts{};  // in all, the first included; 1 to kAttemptsMax
+  Duration first_delay = std::chrono::milliseconds(200);
+  Duration max_delay = std::chrono::seconds(60);
+};
+
+// Before attempt `attempt` + 1, once `attempt` of them (>= 1) have failed: uniform in [0,
+// min(max_delay, first_delay * 2^(attempt - 1))]. Source: Brooker, "Exponential Backoff And
+// Jitter", AWS Architecture Blog (2015).
+Duration backoff(const Retry& retry, int attempt, Random& random);
+
+// Whether another attempt can mend an error of this code.
+bool retryable(StatusCode code);
+
+struct Limits {
+  int concurrency = 0;    // calls inside the handler at once; 0: unlimited
+  int reserved = 0;       // not implemented yet: anything but 0 is refused
+  double per_second = 0;  // not implemented yet: anything but 0 is refused
+};
+
+// What a bounded queue does with a delivery that finds it full.
+enum class Overflow : std::uint8_t {
+  reject,       // the publisher is refused: kResourceExhausted, Reason::full
+  block,        // the publisher waits, at most kBlockMax and its deadline, then is refused
+  drop_oldest,  // the oldest queued delivery is dropped and counted
+  drop_newest,  // this delivery is dropped and counted
+};
+
+inline constexpr Duration kBlockMax = std::chrono::seconds(30);
+
+struct Queue {
+  int count = 65'536;  // queued deliveries; 1 or more
+  std::size_t bytes =
+      64 * 1024 * 1024;  // Payload::bytes() of those; one delivery always fits an empty queue
+  Overflow act = Overflow::reject;
+};
+
+struct Delivery {
+  std::optional<int> attempts{};   // unset: the function's; unset there too: kAttemptsOfEvents
+  std::string_view dead_letter{};  // a topic; else Runtime::dead_letters()
+  bool serial = false;             // one at a time, in each publisher's order
+  bool synchronous = false;        // on the publisher's thread, inside emit, one attempt
+  Queue queue{};                   // of this subscription
+};
+
+// How a function's run and CPU time are taken.
+enum class Meter : std::uint8_t {
+  sampled,  // every call counted, one in 16 timed; the rest estimated from those
+  batched,  // every call timed by the cycle counter, CPU read per batch and shared out by cycles
+  exact,    // the thread's CPU clock read before and after each call
+};
+
+struct FunctionOptions {
+  std::string_view name{};  // else the macro's identifier; dotted lower-case identifiers
+  Duration timeout{};       // of each attempt; 0: none but the parent's
+  Retry retry{};
+  Limits limits{};
+  int memory_mb = 128;  // what GB-second tariffs price; 1 to 1,048,576
+  Meter meter = Meter::batched;
+  bool pool_only = false;  // Pending::wait may not run it on the waiting thread
+};
+
+// Why these options, or this name, cannot be; ok if they can. `what` names the owner in the
+// message.
+Status check(const FunctionOptions& options, std::string_view what);
+Status check(const Delivery& delivery, std::string_view what);
+Status check(const Queue& queue, std::string_view what);
+Status check_function_name(std::string_view name);
+
+}  // namespace wisp::inline v0

@@ -1,0 +1,267 @@
+// The runtime that a program links: functions, the events that trigger them, the workers that run
+// them, the bill.
+//
+//   int main() {
+//     wisp::Runtime runtime{wisp::linked_functions(), {.tariff = wisp::tariffs::aws_lambda_x86()}};
+//     if (!runtime.status().ok()) return report(runtime.status());
+//     wisp::Result<wisp::Money> price = runtime.call(price_parcel, {2.5, "PT"});
+//   }
+//
+// Nothing here throws, and nothing starts a thread before there is work for it. A Runtime that
+// cannot start, because two functions share a name or an option makes no sense, is born stopped:
+// status() says why, and every verb refuses. In a child after fork every verb refuses too, and the
+// destructor leaves the parent's things alone.
+//
+// A verb that is called inside a handler of the same Runtime inherits its deadline, lineage, tenant
+// and tag. Once stop() has begun, verbs are refused but for those of handlers that still run; once
+// it has ended, all are.
+//
+// Threads: any, except pump() and the destructor: see there. Handlers run on the pool's threads,
+// those of `call` and of a synchronous subscription on the caller's, those of an unstarted call
+// perhaps in wait(). No wisp lock is held meanwhile.
+#pragma once
+
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <wisp/base/clock.hpp>
+#include <wisp/base/payload.hpp>
+#include <wisp/base/random.hpp>
+#include <wisp/base/status.hpp>
+#include <wisp/engine/executor.hpp>
+#include <wisp/engine/meter.hpp>
+#include <wisp/engine/pool.hpp>
+#include <wisp/model/declare.hpp>
+#include <wisp/model/registry.hpp>
+#include <wisp/model/tariff.hpp>
+#include <wisp/service/bus.hpp>
+#include <wisp/service/invoker.hpp>
+#include <wisp/service/pending.hpp>
+#include <wisp/service/schedule.hpp>
+
+namespace wisp::inline v0 {
+
+class Store;  // where a durable runtime keeps its events; none exists yet
+
+enum class Threads : std::uint8_t {
+  pool,  // workers of wisp's own, or the executor's
+  none,  // no thread at all: everything runs on the thread that calls pump()
+};
+
+// Set by designated initialisers; members are only ever appended.
+struct RuntimeOptions {
+  Threads threads = Threads::pool;
+  Workers workers{};  // of the pool
+  Tariff tariff{};    // none: costs read unavailable
+  Queue queue{};      // of posts, for each function; its count also bounds what the pool holds
+  // These outlive the Runtime and the handlers that stop() had to abandon.
+  Clock* clock{};        // null: the machine's
+  Executor* executor{};  // null: a pool; `workers` is not used with a host's
+  Random* random{};      // null: seeded by the kernel
+  Store* store{};        // not implemented yet: must be null
+  LogSink log{};         // none: log lines go nowhere
+  // First thing on each worker, with its number; -1 on the supervisor.
+  std::function<void(int)> on_thread_start{};
+  std::string_view source = "wisp";  // of this runtime's events, as in CloudEvents
+};
+
+struct WorkerStats {
+  int current = 0;
+  int running = 0;  // inside a handler
+  int peak = 0;
+};
+
+struct RuntimeStats {
+  std::vector<FunctionStats> functions;
+  EventStats events;
+  WorkerStats workers;  // zeros with a host's executor
+  // Started calls and deliveries that wait, for a worker or for their next attempt.
+  std::int64_t queued = 0;
+  std::uint64_t dead_letters = 0;
+};
+
+struct PumpBudget {
+  Duration time{};  // looked at between tasks; 0: no limit
+  int tasks = 0;    // 0: no limit
+};
+
+struct Pumped {
+  int ran = 0;
+  int left = 0;  // queued for the next pass
+};
+
+struct Stopped {
+  Status status;                     // kDeadlineExceeded if anything was abandoned
+  std::vector<Abandoned> abandoned;  // at most 1,000 queued ones are named; EventStats counts all
+};
+
+class Runtime {
+ public:
+  explicit Runtime(Catalogue functions, RuntimeOptions options = {});
+  explicit Runtime(RuntimeOptions options = {}) : Runtime(Catalogue(), std::move(options)) {}
+  // Stops with a bound of 5 s, then leaves handlers that do not return behind, with what they need
+  // to end by themselves. The host's last use of the Runtime comes before.
+  ~Runtime();
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+
+  // Ok, or why the Runtime was born stopped.
+  const Status& status() const;
+
+  Registry& registry();
+
+  // Ok if all these functions are here; kNotFound naming those that are not. For functions in
+  // static archives.
+  Status expect(std::initializer_list<std::string_view> names) const;
+
+  // Runs the function here and now, with all its attempts, and returns what it returned.
+  // kDeadlineExceeded after its timeout, kResourceExhausted at its concurrency limit, kNotFound if
+  // it is not in this Runtime.
+  template <class R, class In>
+    requires(!std::is_void_v<In>)
+  Result<R> call(const Function<R, In>& function, const std::type_identity_t<In>& in,
+                 const CallOptions& options = {}) {
+    return call_on<R>(*function.definition(), &in, options);
+  }
+  template <class R>
+  Result<R> call(const Function<R, void>& function, const CallOptions& options = {}) {
+    return call_on<R>(*function.definition(), nullptr, options);
+  }
+  // By name: kNotFound, or kInvalidArgument naming both types if it takes no `In` or returns no R.
+  template <class R, class In>
+  Result<R> call(std::string_view name, const In& in, const CallOptions& options = {}) {
+    if constexpr (std::is_same_v<In, detail::stored_t<In>>)
+      return call_named<R>(name, &in, &type_info<In>(), options);
+    else return call<R>(name, detail::stored_t<In>(in), options);
+  }
+  template <class R>
+  Result<R> call(std::string_view name) {
+    return call_named<R>(name, nullptr, nullptr, {});
+  }
+
+  // Runs the function on the pool. Always returns a Pending: a refusal is its result.
+  template <class R, class In>
+    requires(!std::is_void_v<In>)
+  [[nodiscard]] Pending<R> start(const Function<R, In>& function, std::type_identity_t<In> in,
+                                 const CallOptions& options = {}) {
+    return start_on<R>(*function.definition(),
+                       std::make_shared<detail::TypedCall<R, In>>(std::move(in)), options);
+  }
+  template <class R>
+  [[nodiscard]] Pending<R> start(const Function<R, void>& function,
+                                 const CallOptions& options = {}) {
+    return start_on<R>(*function.definition(), std::make_shared<detail::TypedCall<R, void>>(),
+                       options);
+  }
+  template <class R, class In>
+  [[nodiscard]] Pending<R> start(std::string_view name, In&& in, const CallOptions& options = {}) {
+    using Stored = detail::stored_t<In>;
+    return start_on<R>(detail::reference<R, Stored>(name),
+                       std::make_shared<detail::TypedCall<R, Stored>>(std::forward<In>(in)),
+                       options);
+  }
+  template <class R>
+  [[nodiscard]] Pending<R> start(std::string_view name) {
+    return start_on<R>(detail::reference<R, void>(name),
+                       std::make_shared<detail::TypedCall<R, void>>(), {});
+  }
+
+  // Accepts, then runs at least once under the function's retry rule while this process lives; the
+  // result is not kept. kResourceExhausted when its queue is full.
+  template <class R, class In>
+    requires(!std::is_void_v<In>)
+  Result<EventId> post(const Function<R, In>& function, const std::type_identity_t<In>& in,
+                       const CallOptions& options = {}) {
+    return post_on(*function.definition(), Payload::of(in), options);
+  }
+  template <class R>
+  Result<EventId> post(const Function<R, void>& function, const CallOptions& options = {}) {
+    return post_on(*function.definition(), Payload(), options);
+  }
+
+  // Publishes a value to a topic; see bus.hpp. No subscriber is not an error. kInvalidArgument for
+  // a bad topic, kResourceExhausted if a matching subscription's queue is full, kFailedPrecondition
+  // beyond kHopsMax hops.
+  template <class T>
+  Result<EventId> emit(std::string_view topic, const T& value, const CallOptions& options = {}) {
+    using Stored = detail::stored_t<T>;
+    if constexpr (std::is_same_v<T, Stored>) {
+      const detail::Emitted emitted{&type_info<T>(), &value, [](const void* data) {
+                                      return Payload::of(*static_cast<const T*>(data));
+                                    }};
+      return emit_value(topic, emitted, options);
+    } else {
+      return emit(topic, Stored(value), options);
+    }
+  }
+
+  SubscriptionBuilder on(std::string_view pattern);
+
+  // Once, `d` from now.
+  ScheduleBuilder after(Duration d);
+  // Every `period`, the first time one period from now. Requires for an active one: period >= 1 us.
+  ScheduleBuilder every(Duration period);
+  // Once, when the wall clock says so; at once if it already does.
+  ScheduleBuilder at(WallTime time);
+
+  // What the last `window` cost, under the Runtime's tariff or another. See Bill. Requires: window
+  // > 0.
+  Bill bill(Duration window) const;
+  Bill bill(Duration window, const Tariff& tariff) const;
+
+  RuntimeStats stats() const;
+  DeadLetters& dead_letters();
+
+  // Runs what is queued, timers that are due first, on this thread. One pass: work added meanwhile
+  // waits for the next. Runs nothing unless threads is Threads::none, and nothing inside a pump.
+  // One thread at a time.
+  Pumped pump(PumpBudget budget = {});
+
+  // Stops accepting, lets what was accepted run until `deadline` from now, then cancels what is
+  // queued, asks what runs to stop and gives it one more second. Under Threads::none it pumps
+  // meanwhile. A call beside another waits for that one; later calls return at once. A call from
+  // inside a handler of this Runtime stops accepting and cancels, and waits for nobody: a later
+  // one, or the destructor, does.
+  Stopped stop(Duration deadline);
+
+ private:
+  template <class R>
+  Result<R> call_on(const detail::Definition& function, const void* in,
+                    const CallOptions& options) {
+    Result<R> result = detail::ResultCall<R>::unset();
+    Status refused = invoker_->call(function, in, &result, options);
+    if (!refused.ok()) return refused;
+    return result;
+  }
+  template <class R>
+  Result<R> call_named(std::string_view name, const void* in, const TypeInfo* type,
+                       const CallOptions& options) {
+    WISP_TRY(const detail::Definition* function, find(name, type, detail::type_or_null<R>()));
+    return call_on<R>(*function, in, options);
+  }
+  template <class R, class Node>
+  Pending<R> start_on(const detail::Definition& function, std::shared_ptr<Node> node,
+                      const CallOptions& options) {
+    invoker_->start(node, function, options);
+    return Pending<R>(std::move(node));
+  }
+  Result<EventId> post_on(const detail::Definition& function, Payload payload,
+                          const CallOptions& options);
+  Result<EventId> emit_value(std::string_view topic, const detail::Emitted& value,
+                             const CallOptions& options);
+  Result<const detail::Definition*> find(std::string_view name, const TypeInfo* in,
+                                         const TypeInfo* out) const;
+
+  struct Core;
+  // Shared with whatever is still queued or running when a stop had to give up on it.
+  std::shared_ptr<Core> core_;
+  detail::Invoker* invoker_;  // core_'s
+};
+
+}  // namespace wisp::inline v0

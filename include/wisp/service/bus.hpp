@@ -1,0 +1,198 @@
+// Topics and subscriptions: who gets an event.
+//
+//   auto paid = runtime.on("orders.*.paid")
+//       .where(wisp::field("total").at_least(100))
+//       .deliver({.attempts = 5, .dead_letter = "orders.failed"})
+//       .to(fulfil);      // or to a lambda of (const T&[, Context&]) or (const Event&[, Context&])
+//   auto accepted = runtime.emit("orders.4711.paid", order);
+//
+// An event is matched by topic, then by type, then by filters and predicates, all on the
+// publisher's thread. A payload of another type than the handler's is dead-lettered, before any
+// filter. A handler of Event takes every type; a field that the payload lacks does not match.
+//
+// Threads: any.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <wisp/base/mutex.hpp>
+#include <wisp/model/event.hpp>
+#include <wisp/model/function.hpp>
+#include <wisp/model/pattern.hpp>
+#include <wisp/service/invoker.hpp>
+
+namespace wisp::inline v0 {
+
+namespace detail {
+
+// A value on its way into an event, kept only if somebody needs it beyond emit().
+struct Emitted {
+  const TypeInfo* type;
+  const void* data;
+  Payload (*keep)(const void* data);
+};
+
+struct Predicate {
+  const TypeInfo* type;
+  std::function<bool(const void*)> holds;  // a throw is false
+};
+
+// What a subscription asks for, collected by the builder.
+struct Wish {
+  std::string pattern;
+  std::optional<Filter> filter;
+  std::vector<Predicate> predicates;
+  Delivery delivery;
+  std::string dead_letter;
+};
+
+class Bus;
+
+struct Subscribed {
+  TopicPattern pattern;
+  const TypeInfo* wants = nullptr;   // null: any, or no input
+  std::optional<BoundFilter> bound;  // against `wants`
+  std::optional<Filter> filter;      // where any type may come
+  std::vector<Predicate> predicates;
+  bool synchronous = false;
+  std::shared_ptr<Route> route;
+};
+
+class Bus {
+ public:
+  explicit Bus(Invoker& invoker);
+
+  // `definition` is a handler of its own, or a handle to a function of the registry.
+  Result<std::shared_ptr<Subscribed>> subscribe(Wish wish,
+                                                std::shared_ptr<const Definition> definition,
+                                                bool registered);
+  void unsubscribe(const std::shared_ptr<Subscribed>& subscribed);
+
+  Result<EventId> emit(std::string_view topic, const Emitted& value, const CallOptions& options);
+
+  Invoker& invoker() { return invoker_; }
+
+ private:
+  using Matches = std::vector<std::shared_ptr<Subscribed>>;
+  struct Publication;
+
+  Matches matches(std::string_view topic) const;
+  static bool passes(const Subscribed& subscribed, const TypeInfo* type, const void* data);
+  Status reserve(Publication& publication);
+  bool publish(Publication& publication, Status* refusal);
+  bool emit_dead_letter(const Event& event);
+  Status refuse_hops(Event event, const Emitted& value);
+
+  Invoker& invoker_;
+  mutable Mutex mutex_;
+  TopicIndex<std::shared_ptr<Subscribed>> index_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace detail
+
+// While it lives, events are delivered. Its end cancels what is queued and waits for the delivery
+// that runs, never for one that it is itself inside of; one that lasts is reported in the log after
+// each 10 s. May outlive the Runtime.
+//
+// Threads: one-at-a-time; status() any.
+class [[nodiscard]] Subscription {
+ public:
+  // Delivers nothing.
+  Subscription() = default;
+  explicit Subscription(Status why) : status_(std::move(why)) {}
+  Subscription(std::weak_ptr<detail::Bus> bus, std::shared_ptr<detail::Subscribed> subscribed)
+      : bus_(std::move(bus)), subscribed_(std::move(subscribed)) {}
+  Subscription(Subscription&&) noexcept = default;
+  Subscription& operator=(Subscription&& other) noexcept {
+    cancel();
+    bus_ = std::move(other.bus_);
+    subscribed_ = std::move(other.subscribed_);
+    status_ = std::move(other.status_);
+    return *this;
+  }
+  ~Subscription() { cancel(); }
+
+  // Why it is inactive: a bad pattern, an unknown field or function; ok for one that delivers.
+  const Status& status() const { return status_; }
+
+  // Deliveries that wait.
+  int queued() const { return subscribed_ == nullptr ? 0 : subscribed_->route->queued(); }
+
+  // Ends it now, as the destructor would.
+  void cancel();
+
+ private:
+  std::weak_ptr<detail::Bus> bus_;  // gone with the runtime
+  std::shared_ptr<detail::Subscribed> subscribed_;
+  Status status_;
+};
+
+// Collects a subscription's rules; `.to` makes it.
+//
+// Threads: one-at-a-time.
+class SubscriptionBuilder {
+ public:
+  SubscriptionBuilder(std::weak_ptr<detail::Bus> bus, std::string_view pattern)
+      : bus_(std::move(bus)) {
+    wish_.pattern = pattern;
+  }
+
+  // Of several, all must hold.
+  SubscriptionBuilder&& where(const Filter& filter) && {
+    wish_.filter = wish_.filter ? *wish_.filter && filter : filter;
+    return std::move(*this);
+  }
+  // A predicate over the payload: a callable that takes const T& and returns bool, runs on
+  // publishers' threads.
+  template <class F, bool = WISP_EXCEPTIONS>
+    requires(!std::convertible_to<F, const Filter&>)
+  SubscriptionBuilder&& where(F&& predicate) && {
+    using Callable = std::decay_t<F>;
+    using T = typename detail::CallableShape<Callable>::Type::In;
+    static_assert(detail::require_handler<Callable>() && !std::is_void_v<T>,
+                  "wisp: a predicate takes const T&");
+    wish_.predicates.push_back(
+        {&type_info<T>(), [callable = Callable(std::forward<F>(predicate))](const void* data) {
+           bool holds = false;
+           (void)detail::guarded([&] {
+             holds = callable(*static_cast<const T*>(data));
+             return Status();
+           });
+           return holds;
+         }});
+    return std::move(*this);
+  }
+
+  SubscriptionBuilder&& deliver(const Delivery& delivery) && {
+    wish_.delivery = delivery;
+    wish_.dead_letter = delivery.dead_letter;
+    return std::move(*this);
+  }
+
+  // Delivers to a function of this runtime, or to a handler without a name, billed as "on
+  // <pattern>".
+  template <class F, bool = WISP_EXCEPTIONS>
+  Subscription to(F&& handler) && {
+    if constexpr (detail::FunctionHandle<std::decay_t<F>>) {
+      return make(handler.definition(), true);
+    } else {
+      auto made = detail::make_function("on " + wish_.pattern, std::forward<F>(handler), {},
+                                        std::source_location::current());
+      return make(made.definition(), false);
+    }
+  }
+
+ private:
+  Subscription make(std::shared_ptr<const detail::Definition> definition, bool registered);
+
+  std::weak_ptr<detail::Bus> bus_;
+  detail::Wish wish_;
+};
+
+}  // namespace wisp::inline v0

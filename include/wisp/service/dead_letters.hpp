@@ -1,0 +1,58 @@
+// Deliveries that came to no good end and had no dead-letter topic.
+//
+//   for (const wisp::DeadLetter& letter : runtime.dead_letters().list())
+//     fmt::print("{}: {}\n", letter.function, wisp::message(letter.error));
+//   int accepted = runtime.dead_letters().redrive(100);
+//
+// Threads: any.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <wisp/base/mutex.hpp>
+#include <wisp/model/event.hpp>
+
+namespace wisp::inline v0 {
+
+struct DeadLetter {
+  std::shared_ptr<const Event> event;  // shared with other deliveries of it; immutable
+  std::string function;
+  Status error;
+  int attempts = 0;
+  bool expired = false;  // older than kAgeMax, rather than out of attempts
+};
+
+class DeadLetters {
+ public:
+  // The oldest letter makes room for one more; forgotten() counts those.
+  static constexpr std::size_t kLettersMax = 1024;
+
+  std::vector<DeadLetter> list() const;
+  std::size_t size() const;
+  std::uint64_t forgotten() const;
+  void clear();
+
+  // Delivers up to `count` of the oldest letters anew, each to the function that failed, with all
+  // its attempts. One that is refused stays in its place: its subscription has ended, its queue is
+  // full, its payload is of another type, or the runtime stops. Returns how many were accepted.
+  int redrive(int count);
+
+  // Wisp's own. `again` delivers the letter's event anew.
+  using Again = std::function<Status(const std::shared_ptr<const Event>&)>;
+  void add(DeadLetter letter, Again again);
+
+ private:
+  struct Entry {
+    DeadLetter letter;
+    Again again;
+  };
+  mutable Mutex mutex_;
+  std::deque<Entry> letters_ ABSL_GUARDED_BY(mutex_);
+  std::uint64_t forgotten_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace wisp::inline v0

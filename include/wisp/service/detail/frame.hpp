@@ -1,0 +1,100 @@
+// What is running on a thread: a stack of frames, one for each handler entered and not yet left.
+//
+// The innermost frame is how a verb called inside a handler inherits deadline, lineage and tenant,
+// how a waiter knows that it holds a worker, and how a Subscription's destructor knows that it runs
+// inside its own delivery. A thread-local pointer holds it; a simulator that moves handlers between
+// threads has to carry it along.
+//
+// Threads: one-at-a-time, except Cancellation: any.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <optional>
+#include <stop_token>
+
+#include <wisp/base/mutex.hpp>
+#include <wisp/engine/timer.hpp>
+#include <wisp/model/context.hpp>
+
+namespace wisp::inline v0::detail {
+
+class Invoker;
+class Route;
+
+// A request to stop, for one call. The stop source exists only once somebody asked for a token.
+class Cancellation {
+ public:
+  // Relaxed is not enough: what the canceller wrote before is visible to who sees the request
+  // (release, acquire).
+  bool requested() const { return requested_.load(std::memory_order_acquire); }
+
+  // Runs the callbacks of its token on the calling thread, with no lock held.
+  void request() {
+    requested_.store(true, std::memory_order_release);
+    std::optional<std::stop_source> source;
+    {
+      const MutexLock lock(mutex_);
+      source = source_;
+    }
+    if (source) source->request_stop();
+  }
+
+  std::stop_source source() {
+    std::optional<std::stop_source> source;
+    {
+      const MutexLock lock(mutex_);
+      if (!source_) source_.emplace();
+      source = source_;
+    }
+    // Outside of the lock: it runs the callbacks of those who came earlier.
+    if (requested()) source->request_stop();
+    return *source;
+  }
+
+ private:
+  std::atomic<bool> requested_{false};
+  Mutex mutex_;
+  std::optional<std::stop_source> source_ ABSL_GUARDED_BY(mutex_);
+};
+
+struct ActiveFrame : Frame {
+  Invoker* invoker = nullptr;
+  ActiveFrame* outer = nullptr;   // of this thread, perhaps of another Runtime
+  ActiveFrame* parent = nullptr;  // whose cancellation counts too: the caller of a nested call
+  Cancellation* cancellation = nullptr;
+  const Route* route = nullptr;  // of a delivery
+  Route* token = nullptr;        // that it runs under, unless lent; see Blocking
+  // Of a task of the executor, or of what such a handler calls or waits for.
+  bool on_executor = false;
+  // Set once the handler asked for a token. Each attempt has its own, or what stopped one by its
+  // timeout would stop the next.
+  using StopCallback = std::stop_callback<std::function<void()>>;
+  std::optional<std::stop_source> stop;
+  std::optional<StopCallback> call_stops;  // the cancellation above
+  std::optional<StopCallback> parent_stops;
+  std::optional<TimerId> deadline_timer;
+
+  // The innermost one of the calling thread, or null.
+  static ActiveFrame*& top();
+};
+
+// Around a wait: whoever's worker the calling thread is, of this Runtime or of one whose handler
+// called into it, finds a substitute for it, and the delivery that it is inside of lends its place
+// among its route's to another.
+class Blocking {
+ public:
+  explicit Blocking(Executor& executor);
+  ~Blocking();
+  Blocking(const Blocking&) = delete;
+  Blocking& operator=(const Blocking&) = delete;
+
+  bool substituted() const { return executor_ != nullptr; }
+
+ private:
+  Executor* executor_ = nullptr;  // whose begin_blocking said yes
+  ActiveFrame* lender_ = nullptr;
+  Route* lent_ = nullptr;
+};
+
+}  // namespace wisp::inline v0::detail

@@ -1,0 +1,173 @@
+// The way of a delivery to its handler: a bounded queue, as many tokens in the executor as may run
+// at once, retries.
+//
+// A delivery waits in its route's queue; the executor holds only tokens, each of which runs the
+// queue's head and then the next, for a while. So a queue can drop its oldest, a closed route
+// cancels what it holds at once, and a backlog does not crowd other routes out of the executor. A
+// serial route has one token and keeps it through a retry's delay.
+//
+//   accepted: in the queue -> running -> done | dead | expired | cancelled
+//                              ^    |
+//                              +-delayed (timer) or waiting for the function's concurrency limit
+//
+// Threads: any.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <wisp/base/mutex.hpp>
+#include <wisp/base/park.hpp>
+#include <wisp/engine/timer.hpp>
+#include <wisp/model/event.hpp>
+#include <wisp/model/registry.hpp>
+
+namespace wisp::inline v0::detail {
+
+class Invoker;
+class Route;
+
+// A function within one Runtime: its line in the ledger and its concurrency limit.
+struct FunctionState final : Attachment {
+  std::shared_ptr<const Definition> definition;
+  int version = 1;
+  int line = 0;
+  std::shared_ptr<Route> posts;  // the route of its posts; null for a handler without a name
+
+  // Requires: the definition has a concurrency limit. Takes a slot, or says no.
+  bool try_enter() ABSL_LOCKS_EXCLUDED(mutex);
+  // Takes a slot, or keeps `resume` until one is free and then submits it, slot taken. False: kept.
+  bool enter_or_wait(Task& resume) ABSL_LOCKS_EXCLUDED(mutex);
+  // Destroys what waits, and keeps nothing from now on: the runtime stops.
+  void close() ABSL_LOCKS_EXCLUDED(mutex);
+  // Hands the slot on, or frees it.
+  void leave(Invoker& invoker) ABSL_LOCKS_EXCLUDED(mutex);
+  bool limited() const { return definition->options.limits.concurrency > 0; }
+
+  Mutex mutex;
+  int inside ABSL_GUARDED_BY(mutex) = 0;
+  // Bounded by the queues of the routes that lead here: what waits keeps its place in them.
+  std::deque<Task> waiting ABSL_GUARDED_BY(mutex);
+  bool closed ABSL_GUARDED_BY(mutex) = false;
+};
+
+// One delivery on its way.
+struct Shipment {
+  std::shared_ptr<const Event> event;  // shared by an event's deliveries; immutable
+  std::size_t bytes = 0;
+  int attempts = 0;  // that entered the handler
+  Time accepted;
+  std::uint64_t accepted_ticks = 0;
+  Status error;             // of the last attempt
+  Time due;                 // of the next one
+  std::uint64_t delay = 0;  // number of the delay that it is or was in
+  bool token = false;       // runs under one
+};
+
+class Route : public std::enable_shared_from_this<Route> {
+ public:
+  struct Rules {
+    std::string name;  // for messages: "subscription 'orders.*'"
+    std::optional<int> attempts;
+    std::string dead_letter;
+    bool serial = false;
+    Queue queue;
+  };
+
+  // `own` is the state of a handler without a name, which lives here; else null and `function`
+  // outlives the invoker.
+  Route(Invoker& invoker, Rules rules, FunctionState* function, std::unique_ptr<FunctionState> own);
+
+  const Rules& rules() const { return rules_; }
+  FunctionState& function() const { return *function_; }
+
+  enum class Room { taken, dropped };
+  // A place in the queue, or what the overflow rule says: kResourceExhausted, or dropped. Blocks at
+  // most until `deadline`.
+  Result<Room> reserve(std::size_t bytes, Time deadline);
+  // Gives a place back that nothing was pushed to.
+  void unreserve(std::size_t bytes);
+  // Requires: a reserved place.
+  void push(std::unique_ptr<Shipment> delivery);
+
+  // Whether nothing is queued, running or delayed.
+  bool idle() const;
+  int queued() const;
+
+  // Around a wait inside a handler that runs under a token: another delivery may run meanwhile.
+  void lend_token();
+  void take_token_back();
+
+  // Around a delivery that runs on the publisher's thread. False once closed.
+  bool enter();
+  void leave();
+
+  // Queued and delayed deliveries are cancelled and no new one begins. Returns once none runs but
+  // those that the calling thread is inside of; says so in the log after each 10 s. Does not wait
+  // once the runtime has given them up.
+  void close();
+  // The same without waiting: the runtime stops.
+  void cancel();
+  // Whoever waits in close() goes on, now and later: the runtime gave up what runs.
+  void abandon();
+
+ private:
+  friend class Invoker;
+
+  void run_token();
+  std::unique_ptr<Shipment> begin() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // A serial route's next delivery waits for the one that is on its way, also through a retry's
+  // delay.
+  bool held() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return rules_.serial && active_ + away_ > 0;
+  }
+  void go_away(const Shipment& delivery) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void come_back(const Shipment& delivery) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void end() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  int tokens_wanted() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void submit_tokens(int count);
+  void token_lost();
+  void top_up();
+  // The delivery leaves this thread: for the timer until `due`, or for the function until it has a
+  // slot.
+  void delay(std::unique_ptr<Shipment> delivery, Time due);
+  void await_slot(std::unique_ptr<Shipment> delivery);
+  void resume(std::unique_ptr<Shipment> delivery, bool slot_taken);
+  void lost(std::unique_ptr<Shipment> delivery, bool slot_taken);
+  void run(std::unique_ptr<Shipment> delivery, bool slot_taken);
+  bool others_active(int own) const;
+  void wake_waiters() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool full(std::size_t bytes) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  // What a queued token and a delivery that is away are to the executor and the timer.
+  struct Token;
+  struct Away;
+
+  Invoker& invoker_;  // alive while a token, a delivery that is away, or a verb is; see keep_
+  const std::weak_ptr<Invoker> keep_;
+  const Rules rules_;
+  const std::unique_ptr<FunctionState> own_;
+  FunctionState* const function_;
+
+  mutable Mutex mutex_;
+  std::deque<std::unique_ptr<Shipment>> queue_ ABSL_GUARDED_BY(mutex_);
+  int count_ ABSL_GUARDED_BY(mutex_) = 0;  // queued and reserved
+  // Of those, and of what is away: both take room, or retries would pile up without a bound.
+  std::size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  int tokens_ ABSL_GUARDED_BY(mutex_) = 0;  // in the executor or running
+  // Deliveries inside the handler or on their way in or out.
+  int active_ ABSL_GUARDED_BY(mutex_) = 0;
+  int away_ ABSL_GUARDED_BY(mutex_) = 0;  // delayed, or waiting for the function
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<Parker*> waiters_ ABSL_GUARDED_BY(mutex_);  // closers, and publishers that block
+  // Numbers them: an address comes back, a number does not.
+  std::uint64_t delays_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<std::pair<std::uint64_t, TimerId>> delayed_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace wisp::inline v0::detail

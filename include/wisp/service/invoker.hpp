@@ -1,0 +1,262 @@
+// Runs functions: admission, deadlines, attempts, retries, dead letters. The typed verbs of Runtime
+// stand on it.
+//
+// Threads: any. No wisp lock is held while a handler, a continuation, a log sink or an executor is
+// called.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <wisp/base/id.hpp>
+#include <wisp/base/random.hpp>
+#include <wisp/engine/detail/ledger.hpp>
+#include <wisp/engine/executor.hpp>
+#include <wisp/engine/timer.hpp>
+#include <wisp/model/context.hpp>
+#include <wisp/model/registry.hpp>
+#include <wisp/service/dead_letters.hpp>
+#include <wisp/service/detail/call_node.hpp>
+#include <wisp/service/detail/frame.hpp>
+#include <wisp/service/detail/route.hpp>
+
+namespace wisp::inline v0 {
+
+// How one call differs from the function's rules. Empty fields inherit from the handler that makes
+// the call.
+struct CallOptions {
+  std::string_view tenant{};  // who pays; a bill has a line for each
+  std::string_view tag{};     // a label for the bill
+  Duration timeout{};         // of the whole call, retries included; 0: the parent's
+};
+
+// Counts of deliveries since the Runtime began. accepted = done + dead + expired + cancelled +
+// those still on their way.
+struct EventStats {
+  std::uint64_t accepted = 0;
+  std::uint64_t done = 0;
+  std::uint64_t dead = 0;       // out of attempts, not to be mended, of a wrong type, or dropped
+  std::uint64_t expired = 0;    // older than kAgeMax
+  std::uint64_t cancelled = 0;  // their subscription, schedule or runtime ended first
+  std::uint64_t unmatched = 0;  // emits that no subscription matched
+  std::uint64_t dropped = 0;    // of the dead: by a full queue
+  std::uint64_t refused = 0;    // never accepted
+  std::uint64_t skipped = 0;    // firings of a schedule whose last one was still running
+};
+
+// What stop() could not finish.
+struct Abandoned {
+  std::string function;
+  EventId event{};           // empty for a call
+  std::string_view state{};  // "queued" or "running"
+};
+
+namespace detail {
+
+struct Counters {
+  std::atomic<std::uint64_t> accepted{0}, done{0}, dead{0}, expired{0}, cancelled{0};
+  std::atomic<std::uint64_t> unmatched{0}, dropped{0}, refused{0}, skipped{0};
+};
+inline void count(std::atomic<std::uint64_t>& counter) {
+  counter.fetch_add(1, std::memory_order_relaxed);
+}
+
+// Bumped in every child after fork; a Runtime compares it with what it was born under.
+std::uint64_t fork_generation();
+
+class Invoker final : public ContextHost {
+ public:
+  struct Parts {
+    Clock& clock;
+    Executor& executor;
+    Timer& timer;
+    Random& random;
+    Ledger& ledger;
+    Registry& registry;
+    Runtime* runtime;
+    std::string source;
+    LogSink log;
+    Queue queue;          // of posts, per function
+    bool manual = false;  // the host pumps: nothing may wait for its own thread
+    int tokens_max = 64;  // of one route in the executor
+  };
+  explicit Invoker(Parts parts);
+
+  // The invoker together with the parts that it stands on; whoever holds it keeps them all. Set by
+  // the owner at first.
+  void owned_by(std::weak_ptr<Invoker> self) { self_ = std::move(self); }
+  std::shared_ptr<Invoker> shared_from_this() const { return self_.lock(); }
+  const std::weak_ptr<Invoker>& weak_from_this() const { return self_; }
+
+  // Every verb refuses with `why` from now on.
+  void refuse_all(Status why);
+
+  // Ok while verbs are accepted. While stop() drains, only from inside handlers.
+  Status admit() const;
+
+  // Whether this process is a child of the one that made the runtime: then no lock of it may be
+  // taken.
+  bool forked() const { return fork_generation() != forks_; }
+
+  // The state that the registry keeps beside a function.
+  std::unique_ptr<Attachment> attach(const Registered& entry);
+  // That of a handler without a name in the registry.
+  std::unique_ptr<FunctionState> anonymous(std::shared_ptr<const Definition> definition);
+
+  // On the calling thread. Ok: `result`, a Result<R>, has been assigned, perhaps with an error;
+  // else the call was refused.
+  Status call(const Definition& function, const void* in, void* result, const CallOptions& options);
+  // On the executor. A refusal is the node's result.
+  void start(const std::shared_ptr<CallNode>& node, const Definition& function,
+             const CallOptions& options);
+  Result<EventId> post(const Definition& function, Payload payload, const CallOptions& options);
+
+  // Delivers `event` on `route`, whose place is reserved already.
+  void deliver(Route& route, std::shared_ptr<const Event> event, std::size_t bytes);
+  // The same on this thread, one attempt. `event` may lack its payload, which `in` points into;
+  // `keep` makes it whole for the dead letters.
+  using Keep = std::function<std::shared_ptr<const Event>()>;
+  void deliver_now(Route& route, const void* in, const Event& event, const Keep& keep);
+  // Accepted and dead at once: `event` never came near the route's handler.
+  void bury(Route& route, std::shared_ptr<const Event> event, Status error);
+
+  // What the verbs of this thread inherit.
+  Lineage lineage(const CallOptions& options) const;
+  Deadline deadline(const CallOptions& options) const;
+  EventId next_id() { return {origin_, sequence_.fetch_add(1, std::memory_order_relaxed) + 1}; }
+
+  // Sends dead letters to a topic: true if some subscription took it. Set by the bus before the
+  // first verb.
+  std::function<bool(const Event&)> emit_dead_letter;
+
+  void add_route(const std::shared_ptr<Route>& route);
+  // Submits, however full the executor is, by trying again later; destroys the task once it has
+  // closed.
+  void submit_surely(Task task);
+
+  // Shutdown, in this order; see Runtime::stop.
+  using Pump =
+      std::function<std::optional<Time>()>;  // nothing: something ran; else when to look again
+  void drain(Time until, const Pump& pump);
+  void abort();
+  // Waits until nothing is on its way, or `until`.
+  void settle(Time until);
+  // Names what still runs, and ends its calls; what was cancelled besides.
+  std::vector<Abandoned> give_up_running();
+  std::vector<Abandoned> take_abandoned();
+
+  // ContextHost.
+  bool cancelled(const Frame& frame) const override;
+  std::stop_token stop_token(Frame& frame) override;
+  Status sleep(Frame& frame, Duration d) override;
+  Duration remaining(const Frame& frame) const override;
+  void log(const Frame& frame, LogLevel level, std::string_view text) override;
+  void log(LogLevel level, std::string_view function, std::string_view text) const;
+
+  EventStats events() const;
+  // Accepted calls and deliveries that have not come to an end.
+  std::int64_t outstanding() const { return outstanding_.load(std::memory_order_relaxed); }
+  DeadLetters& dead_letters() { return dead_letters_; }
+  Registry& registry() { return parts_.registry; }
+  const Parts& parts() const { return parts_; }
+  Counters& counters() { return counters_; }
+
+ private:
+  friend class CallNode;
+  friend class Route;
+
+  // One attempt: what it runs and under what.
+  struct Attempt {
+    FunctionState& function;
+    int line;
+    const void* in;
+    void* result;
+    const Lineage* lineage;
+    EventId event;
+    Deadline deadline;
+    int attempt;
+    Cancellation* cancellation;
+    const Route* route;
+    ActiveFrame* parent;           // whose cancellation counts too
+    std::uint64_t accepted_ticks;  // 0: did not wait
+    CallNode* node;                // of a started call
+    bool on_executor = false;      // a task of the executor
+    Route* token = nullptr;        // under one of its tokens
+  };
+  struct Ended {
+    Outcome outcome;
+    Status status;
+    Span::Taken taken;
+    std::uint64_t waited_ns = 0;
+    bool began = true;  // false: the runtime stopped, and the handler was not entered
+  };
+  Ended attempt(const Attempt& what);
+  void enter(ActiveFrame& frame, const Attempt& what);
+  void leave(ActiveFrame& frame);
+  // Sources that abort() stops.
+  void keep_token(const void* owner, std::stop_source source);
+  void forget_token(const void* owner);
+  Outcome judge(const ActiveFrame& frame, Attempted& attempted) const;
+  int line_of(const FunctionState& function, const Lineage& lineage);
+
+  struct QueuedCall;
+  Result<FunctionState*> admitted(const Definition& function);
+  std::optional<Time> next_attempt(const FunctionState& function, int attempts, const Ended& ended,
+                                   Deadline deadline);
+  void run_queued(CallNode& node);
+  // With `inline_retries` on this thread to the end, else later attempts go through the timer and
+  // the executor.
+  void run_claimed(CallNode& node, bool inline_retries);
+  void drop(CallNode& node);
+  Ended attempt_call(CallNode& node, bool on_executor);
+  void charge(CallNode& node, const Ended& ended) const;
+  void complete(CallNode& node, Outcome outcome);
+  void refuse(CallNode& node, Outcome outcome, Status why);
+  // On this thread, until `due`, a cancellation or the runtime's end.
+  void wait_for_retry(Cancellation& cancellation, Time due);
+
+  // One attempt. Takes the delivery if it came to its end; else its `due` says when to try again.
+  void attempt_delivery(Route& route, std::unique_ptr<Shipment>& delivery);
+  // Without a shipment: on the publisher's thread.
+  Ended attempt_event(Route& route, const void* in, const Event& event, const Shipment* shipment);
+  bool retries(const Route& route, Shipment& delivery, const Ended& ended);
+  void give_up(Route& route, std::unique_ptr<Shipment> delivery, bool expired);
+  void cancel_delivery(Route& route, const Shipment& delivery);
+  void end_delivery(std::atomic<std::uint64_t>& counter);
+  void keep_letter(Route& route, DeadLetter letter);
+  void one_less();
+  void abandoned(Abandoned what);
+  std::vector<std::shared_ptr<Route>> routes();
+  void list_route(const std::shared_ptr<Route>& route);
+
+  const Parts parts_;
+  std::weak_ptr<Invoker> self_;
+  Status born_stopped_;  // constant after construction
+  const std::uint64_t origin_;
+  const std::uint64_t forks_;
+  std::atomic<std::uint64_t> sequence_{0};
+  enum class Phase : int { open, draining, stopped };
+  // Release in drain() and abort(), acquire in admit().
+  std::atomic<Phase> phase_{Phase::open};
+  // Accepted calls and deliveries without an end yet; sequentially consistent with the drainer's
+  // parker.
+  std::atomic<std::int64_t> outstanding_{0};
+  Counters counters_;
+  DeadLetters dead_letters_;
+
+  Mutex mutex_;
+  Parker* drainer_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  std::vector<std::weak_ptr<Route>> routes_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::pair<const void*, std::stop_source>> tokens_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Abandoned> abandoned_ ABSL_GUARDED_BY(mutex_);  // at most kAbandonedMax
+};
+
+inline constexpr std::size_t kAbandonedMax = 1000;
+
+}  // namespace detail
+}  // namespace wisp::inline v0

@@ -1,0 +1,103 @@
+// A started call's future result.
+//
+//   auto pending = runtime.start(price_parcel, {1.0, "ES"});
+//   const wisp::Result<wisp::Money>& price = pending.wait();
+//   fmt::print("{} ns\n", pending.receipt().wall.count());
+//
+// Destruction detaches: the call goes on. A Pending may outlive its Runtime, whose end completes
+// what was queued as kCancelled with Reason::stopped: at once, or on a host's executor when that
+// comes to it or somebody waits.
+//
+// Threads: one-at-a-time, except ready() and cancel(): any.
+#pragma once
+
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include <wisp/base/clock.hpp>
+#include <wisp/base/status.hpp>
+#include <wisp/engine/meter.hpp>
+#include <wisp/service/detail/call_node.hpp>
+
+namespace wisp::inline v0 {
+
+template <class R>
+class Pending {
+ public:
+  explicit Pending(std::shared_ptr<detail::ResultCall<R>> node) : node_(std::move(node)) {}
+  Pending(Pending&&) noexcept = default;
+  Pending& operator=(Pending&&) noexcept = default;
+
+  // The result, however often it is asked for. If the call has not started and is not `.pool_only`,
+  // it runs here, on the calling thread; else this blocks. Inside a handler no other work runs
+  // meanwhile, and the pool finds a substitute for the worker that waits, so a wait never stands in
+  // the way of what it waits for.
+  const Result<R>& wait() {
+    node_->wait();
+    return settled();
+  }
+
+  // The result if it comes within `d`, else kDeadlineExceeded; ready() tells that from the call's
+  // own. Never runs the call.
+  const Result<R>& wait_for(Duration d) {
+    if (!node_->ready()) node_->wait_until(node_->clock().now() + d);
+    if (node_->ready()) return settled();
+    refusal_ = deadline_exceeded("the call was not ready within {} ns", d.count());
+    return refusal_;
+  }
+
+  bool ready() const { return node_->ready(); }
+
+  // A queued call ends as kCancelled and never runs; a running one is asked to stop. Changes
+  // nothing once ready.
+  void cancel() { node_->cancel(); }
+
+  // What it cost. Waits for it first, as wait() does.
+  const Receipt& receipt() {
+    node_->wait();
+    if (!node_->abandoned()) return node_->receipt();
+    // What the handler that goes on may still write is not read.
+    given_up_.function = node_->receipt().function;
+    given_up_.outcome = Outcome::cancelled;
+    return given_up_;
+  }
+
+  // Calls `continuation` once, with the result or with nothing, on the thread that completes the
+  // call, or here if it is ready. One slot: a second one replaces the first. At most 48 bytes; wrap
+  // a larger one in wisp::boxed(...). Must not throw.
+  template <class F>
+  void then(F&& continuation) {
+    using Callable = std::decay_t<F>;
+    static_assert(sizeof(Callable) <= 48,
+                  "wisp: this callable is larger than the inline size: capture less, or wrap it in "
+                  "wisp::boxed(...)");
+    if constexpr (std::is_invocable_v<Callable&, const Result<R>&>) {
+      detail::ResultCall<R>* const node = node_.get();
+      node_->then([node, callable = std::forward<F>(continuation)]() mutable {
+        if (!node->abandoned()) return static_cast<void>(callable(node->output));
+        callable(stopped());
+      });
+    } else {
+      node_->then([callable = std::forward<F>(continuation)]() mutable { callable(); });
+    }
+  }
+
+ private:
+  static Result<R> stopped() {
+    return refused(StatusCode::kCancelled, Reason::stopped,
+                   "the runtime stopped while the call was running");
+  }
+
+  const Result<R>& settled() {
+    if (!node_->abandoned()) return node_->output;
+    refusal_ = stopped();
+    return refusal_;
+  }
+
+  std::shared_ptr<detail::ResultCall<R>> node_;
+  Receipt given_up_;
+  Result<R> refusal_ = Status(StatusCode::kUnknown, "");  // what no handler said
+};
+
+}  // namespace wisp::inline v0

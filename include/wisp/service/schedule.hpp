@@ -1,0 +1,135 @@
+// Functions that run by the clock: after a while, every so often, at a moment.
+//
+//   wisp::Schedule tick = runtime.every(1s).run(report);
+//   auto soon = runtime.after(200ms).run(price_parcel, {1.0, "ES"});
+//   soon.cancel();
+//
+// A firing is posted to the function: it runs on the pool, under the function's retry rule. `every`
+// keeps to its grid: a firing that comes late does not shift the next, and of several that were
+// missed one is made up for. A firing that finds the last one still on its way is skipped and
+// counted.
+//
+// Threads: any for the schedules; a Schedule is one-at-a-time, its status() and next() any.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <wisp/base/mutex.hpp>
+#include <wisp/model/function.hpp>
+#include <wisp/service/invoker.hpp>
+
+namespace wisp::inline v0 {
+
+namespace detail {
+
+// When to fire. One of `wall` and `first` is set.
+struct When {
+  Time first;  // on the steady line
+  // A moment that people mean: looked at again when its time seems to have come.
+  std::optional<WallTime> wall{};
+  Duration period{};   // 0: once
+  Status bad{};        // a duration that makes no sense
+  std::string name{};  // "every 1s", for a handler without a name
+};
+
+class Scheduled;
+
+// The schedules of one Runtime that their owners let go.
+class Schedules {
+ public:
+  explicit Schedules(Invoker& invoker) : invoker_(invoker) {}
+  Result<std::shared_ptr<Scheduled>> add(When when, std::shared_ptr<const Definition> definition,
+                                         bool registered, Payload input);
+  Status detach(std::shared_ptr<Scheduled> scheduled);
+
+  static constexpr std::size_t kDetachedMax = 10'000;
+
+ private:
+  Invoker& invoker_;
+  Mutex mutex_;
+  // Shared with the timer's tasks.
+  std::vector<std::shared_ptr<Scheduled>> detached_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace detail
+
+// While it lives, its firings happen. Its end waits for the one that runs, as a Subscription's
+// does.
+class [[nodiscard]] Schedule {
+ public:
+  Schedule() = default;
+  explicit Schedule(Status why) : status_(std::move(why)) {}
+  Schedule(std::weak_ptr<detail::Schedules> schedules, std::shared_ptr<detail::Scheduled> scheduled)
+      : schedules_(std::move(schedules)), scheduled_(std::move(scheduled)) {}
+  Schedule(Schedule&&) noexcept = default;
+  Schedule& operator=(Schedule&& other) noexcept {
+    cancel();
+    schedules_ = std::move(other.schedules_);
+    scheduled_ = std::move(other.scheduled_);
+    status_ = std::move(other.status_);
+    return *this;
+  }
+  ~Schedule() { cancel(); }
+
+  // Why it will never fire: a bad duration, an unknown function; ok for one that does.
+  const Status& status() const { return status_; }
+
+  // When it fires next; nothing once it is over.
+  std::optional<Time> next() const;
+
+  // Ends it now, as the destructor would.
+  void cancel();
+
+  // Lets it go on without an owner until the Runtime stops. kResourceExhausted, and it is
+  // cancelled, beyond Schedules::kDetachedMax.
+  Status detach();
+
+ private:
+  std::weak_ptr<detail::Schedules> schedules_;  // gone with the runtime
+  std::shared_ptr<detail::Scheduled> scheduled_;
+  Status status_;
+};
+
+// Says when; `.run` says what.
+//
+// Threads: one-at-a-time.
+class ScheduleBuilder {
+ public:
+  ScheduleBuilder(std::weak_ptr<detail::Schedules> schedules, detail::When when)
+      : schedules_(std::move(schedules)), when_(std::move(when)) {}
+
+  // A function of this runtime.
+  template <class R>
+  Schedule run(const Function<R, void>& function) && {
+    return make(function.definition(), true, Payload());
+  }
+  template <class R, class In>
+    requires(!std::is_void_v<In>)
+  Schedule run(const Function<R, In>& function, const std::type_identity_t<In>& in) && {
+    return make(function.definition(), true, Payload::of(in));
+  }
+  // A handler without a name and input, billed as "every 1s" and the like.
+  template <class F, bool = WISP_EXCEPTIONS>
+    requires(!detail::FunctionHandle<std::decay_t<F>>)
+  Schedule run(F&& handler) && {
+    auto made = detail::make_function(when_.name, std::forward<F>(handler), {},
+                                      std::source_location::current());
+    static_assert(std::is_void_v<typename decltype(made)::Input>,
+                  "wisp: a scheduled handler takes nothing or a wisp::Context&");
+    return make(made.definition(), false, Payload());
+  }
+
+ private:
+  Schedule make(std::shared_ptr<const detail::Definition> definition, bool registered,
+                Payload input);
+
+  std::weak_ptr<detail::Schedules> schedules_;
+  detail::When when_;
+};
+
+}  // namespace wisp::inline v0

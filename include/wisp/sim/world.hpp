@@ -1,0 +1,99 @@
+// A world whose time and threads belong to a test: a virtual clock and a seeded scheduler under an
+// unchanged Runtime.
+//
+//   wisp::sim::World world{seed};
+//   wisp::Runtime runtime{functions, world.options({.tariff = wisp::tariffs::aws_lambda_x86()})};
+//   auto nightly = runtime.every(24h).run(compact_logs);
+//   world.advance(std::chrono::days{30});       // thirty firings, in milliseconds of real time
+//   INFO("seed " << world.seed());
+//   CHECK(runtime.stats().events.done == 30);
+//
+// Handlers run on simulated threads: real ones, of which exactly one runs at any time. It keeps the
+// processor until it waits (context.sleep, pending.wait(), a full queue, the end of a Subscription)
+// or ends; then the seed chooses who goes on. So handlers overlap as they would on a pool, one
+// inside while another waits, and a seed replays its interleaving exactly, unless something beside
+// it differs: real time, real randomness, the order of addresses, threads of the program's own.
+//
+// Virtual time passes only while nobody can run: inside advance(), and while the world's main
+// thread, the one that made it, waits for something itself, as in pending.wait() or runtime.stop().
+//
+// A world never hangs on its own waits; it ends the process by abort(), after a report on stderr
+// with the seed, the virtual time and what each thread waits for, when
+//   - the main thread waits, nobody can run, and nothing is ever due: a deadlock;
+//   - WorldOptions::steps_max steps did not bring virtual time, or the main thread's wait, forward.
+// It cannot see a wait that does not go through wisp: a mutex that a handler holds across a
+// context.sleep and that another one wants, a condition variable, a sleep on real time.
+//
+// Threads: one-at-a-time, the main thread, but for yield(), clock(), executor() and random(): any
+// of the world's threads, its handlers' among them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include <wisp/base/clock.hpp>
+#include <wisp/base/random.hpp>
+#include <wisp/engine/executor.hpp>
+#include <wisp/runtime.hpp>
+
+namespace wisp::inline v0::sim {
+
+// Tasks that a world queues; the next is refused with kResourceExhausted.
+inline constexpr int kTasksMax = 65'536;
+
+struct WorldOptions {
+  // Tasks that have begun and not ended, waiting ones included; 1 or more. Beyond it tasks are
+  // queued until one ends, at most kTasksMax, and a handler that waits for a queued call runs it
+  // itself. As many of wisp's own loops (a timer's) may run beside them; the next is refused with
+  // kUnavailable.
+  int threads_max = 64;
+  // Switches between threads without progress; see above. A test that means to take more raises it.
+  std::int64_t steps_max = 1'000'000;
+};
+
+class Scheduler;
+
+class World {
+ public:
+  explicit World(std::uint64_t seed, WorldOptions options = {});
+
+  // Drops queued tasks and lets handlers that their runtime abandoned run to their end, for as long
+  // as that takes in virtual time. One that never ends (it waits for what never comes, or keeps on
+  // waiting) stays blocked, with what it holds, until the process exits; stderr names it. Requires:
+  // the world's runtimes have been destroyed.
+  ~World();
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  // `given`, with this world's clock, random numbers and (but for Threads::none, whose tasks wait
+  // for a pump) executor in place of its own. Any number of runtimes may live in one world.
+  RuntimeOptions options(RuntimeOptions given = {});
+
+  // Runs what can run and moves time to whatever is due next, until `d` has passed and nobody can
+  // run any more. Requires: d >= 0, and not called from a handler.
+  void advance(Duration d);
+
+  // Runs what can run without moving time: advance(0). What waits for a later moment still does.
+  void run_until_idle() { advance(Duration::zero()); }
+
+  // Lets another thread go on, if the seed says so: a place where a handler under test can be
+  // overtaken although it waits for nothing.
+  void yield();
+
+  // Starts at an hour on the steady line, at 2020 on the wall.
+  Clock& clock();
+  Executor& executor();
+  // Of its own sequence: drawing from it leaves the choices of threads alone.
+  Random& random();
+
+  std::uint64_t seed() const;
+
+  // A hash of every choice so far: who went on, and when. Equal for equal runs, in every process.
+  std::uint64_t trace() const;
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace wisp::inline v0::sim

@@ -1,0 +1,280 @@
+// Windows, bills and the CPU of the rest of the process.
+#include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <ctime>
+#include <map>
+
+#include <wisp/engine/detail/ledger.hpp>
+
+namespace wisp::inline v0::detail {
+namespace {
+
+constexpr std::int64_t kMinute = 60;
+constexpr std::int64_t kHour = 3600;
+constexpr std::size_t kSecondsMax = 60;
+constexpr std::size_t kMinutesMax = 1440;
+constexpr std::size_t kHoursMax = 768;
+constexpr std::size_t kHostReadingsMax = 256;
+
+template <class Bucket>
+void insert(std::deque<Bucket>& buckets, std::int64_t start, std::int64_t end,
+            const Totals& growth) {
+  // Growth comes almost in order: the search from the end is short.
+  auto place = buckets.end();
+  while (place != buckets.begin() && std::prev(place)->start >= start) --place;
+  if (place == buckets.end() || place->start != start)
+    place = buckets.insert(place, Bucket{.start = start});
+  place->end = std::max(place->end, end);
+  for (std::size_t i = 0; i < kCounts; ++i) place->totals[i] += growth[i];
+}
+
+template <class Bucket>
+void sum_from(const std::deque<Bucket>& buckets, std::int64_t from, Totals& sum) {
+  for (const Bucket& each : buckets) {
+    if (each.end <= from) continue;
+    for (std::size_t i = 0; i < kCounts; ++i) sum[i] += each.totals[i];
+  }
+}
+
+// The CPU clock of any thread of this process, by its kernel id. Source: clock_getcpuclockid(3) and
+// the kernel's posix-timers_types.h, MAKE_THREAD_CPUCLOCK(tid, CPUCLOCK_SCHED).
+std::uint64_t cpu_of_thread(int thread) {
+  const auto clock = static_cast<clockid_t>((~static_cast<unsigned>(thread) << 3) | 4U | 2U);
+  timespec now{};
+  if (clock_gettime(clock, &now) != 0) return 0;
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+// wisp names its threads wisp-…; the name survives where a list of ours would have to be global.
+bool started_by_wisp(int thread) {
+  char path[64];
+  std::snprintf(path, sizeof path, "/proc/self/task/%d/comm", thread);
+  const int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return false;
+  char name[16] = {};
+  const ssize_t size = read(file, name, sizeof name - 1);
+  close(file);
+  return size > 0 && std::string_view(name).substr(0, 5) == "wisp-";
+}
+
+// CPU of the process's live threads that wisp did not start; nothing if /proc does not tell.
+std::optional<std::uint64_t> host_threads_cpu() {
+  DIR* tasks = opendir("/proc/self/task");
+  if (tasks == nullptr) return std::nullopt;
+  std::uint64_t sum = 0;
+  while (const dirent* entry = readdir(tasks)) {
+    const int thread = std::atoi(entry->d_name);
+    if (thread > 0 && !started_by_wisp(thread)) sum += cpu_of_thread(thread);
+  }
+  closedir(tasks);
+  return sum;
+}
+
+Usage usage_of(const Totals& totals) {
+  Usage usage;
+  usage.attempts = at(totals, Count::attempts);
+  usage.wall_ns = at(totals, Count::wall_ns);
+  usage.wall_ms = at(totals, Count::wall_ms);
+  usage.wall_min_100_ms = at(totals, Count::wall_ms_min);
+  usage.wall_by_100_ms = at(totals, Count::wall_100ms);
+  usage.cpu_ns = at(totals, Count::cpu_ns);
+  return usage;
+}
+
+}  // namespace
+
+void Ledger::Window::add(std::int64_t second, const Totals& growth) {
+  insert(seconds, second, second + 1, growth);
+  const auto roll = [](std::deque<Bucket>& fine, std::size_t max, std::deque<Bucket>& coarse,
+                       std::int64_t fine_width, std::int64_t coarse_width) {
+    const std::int64_t oldest =
+        fine.empty() ? 0 : fine.back().start - static_cast<std::int64_t>(max) * fine_width;
+    while (!fine.empty() && fine.front().start <= oldest) {
+      insert(coarse, fine.front().start / coarse_width * coarse_width, fine.front().end,
+             fine.front().totals);
+      fine.pop_front();
+    }
+  };
+  roll(seconds, kSecondsMax, minutes, 1, kMinute);
+  roll(minutes, kMinutesMax, hours, kMinute, kHour);
+  while (hours.size() > kHoursMax) hours.pop_front();
+}
+
+Totals Ledger::Window::sum(std::int64_t from) const {
+  Totals sum{};
+  sum_from(seconds, from, sum);
+  sum_from(minutes, from, sum);
+  sum_from(hours, from, sum);
+  return sum;
+}
+
+// Per line: whole buckets since `from`, and what the threads have not flushed yet.
+std::vector<Totals> Ledger::totals_since(std::int64_t from) {
+  std::vector<Totals> all;
+  all.reserve(lines_.size());
+  for (const auto& line : lines_) all.push_back(line->window.sum(from));
+  for (const auto& shard : shards_) {
+    if (shard->epoch_ + 1 <= from) continue;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const Cell* cell = shard->peek(static_cast<int>(i));
+      if (cell == nullptr) continue;
+      for (std::size_t k = 0; k < kCounts; ++k) {
+        all[i][k] += cell->totals[k].load(std::memory_order_relaxed) - cell->flushed[k];
+      }
+      at(all[i], Count::cpu_ns) += ticks_.to_ns(cell->open_ticks.load(std::memory_order_relaxed));
+    }
+  }
+  return all;
+}
+
+void Ledger::add_unattributed(Bill& bill, std::uint64_t shared_out_ns) {
+  if (!clock_.real()) return;
+  std::uint64_t sum = shared_out_ns;
+  for (const auto& shard : shards_) {
+    const int thread = shard->thread_.load(std::memory_order_relaxed);
+    if (!shard->wisp_thread_ || thread == 0) continue;
+    std::uint64_t open = 0;
+    for (std::size_t i = 1; i < lines_.size(); ++i) {
+      if (const Cell* cell = shard->peek(static_cast<int>(i)); cell != nullptr) {
+        open += ticks_.to_ns(cell->open_ticks.load(std::memory_order_relaxed));
+      }
+    }
+    const std::uint64_t read = shard->cpu_read_ns_.load(std::memory_order_relaxed) + open;
+    const std::uint64_t now = cpu_of_thread(thread);
+    if (now > read) sum += now - read;
+  }
+  bill.unattributed = Duration(sum);
+  bill.unattributed_quality = Quality::measured;
+}
+
+void Ledger::add_host(Bill& bill, std::int64_t from) {
+  if (!clock_.real()) return;
+  const std::optional<std::uint64_t> threads = host_threads_cpu();
+  if (!threads) return;
+  std::uint64_t handlers = 0;
+  for (const auto& shard : shards_) {
+    if (shard->wisp_thread_) continue;
+    handlers += shard->handler_cpu_ns_.load(std::memory_order_relaxed);
+    for (std::size_t i = 1; i < lines_.size(); ++i) {
+      if (const Cell* cell = shard->peek(static_cast<int>(i)); cell != nullptr) {
+        handlers += ticks_.to_ns(cell->open_ticks.load(std::memory_order_relaxed));
+      }
+    }
+  }
+  if (host_readings_.empty()) host_base_ns_ = *threads;
+  const std::uint64_t gone = host_base_ns_ + handlers;
+  const std::uint64_t host = *threads > gone ? *threads - gone : 0;
+  const std::int64_t now = now_second();
+  // The reading at the window's beginning: the last one not after `from`, unless it is older than a
+  // bucket of that age.
+  std::optional<std::uint64_t> before;
+  for (const HostReading& each : host_readings_) {
+    if (each.second <= from && each.second + (now - from > kHour ? kMinute : 1) >= from)
+      before = each.host_ns;
+  }
+  if (from <= began_) before = 0;
+  if (before) {
+    bill.host = Duration(host > *before ? host - *before : 0);
+    bill.host_quality = Quality::measured;
+  }
+  if (host_readings_.empty() || host_readings_.back().second != now)
+    host_readings_.push_back({now, host});
+  if (host_readings_.size() > kHostReadingsMax) host_readings_.pop_front();
+}
+
+Bill Ledger::bill(Duration window, const Tariff& tariff) {
+  Bill bill;
+  bill.tariff = tariff.name;
+  const MutexLock lock(mutex_);
+  const Duration longest = std::chrono::hours(kHoursMax);
+  const Duration now = clock_.now().since_origin();
+  const Duration since = now - std::min(window, longest);
+  const std::int64_t from =
+      std::max(began_, std::chrono::floor<std::chrono::seconds>(since).count());
+  bill.window = now - std::chrono::seconds(from);
+  const std::vector<Totals> totals = totals_since(from);
+  std::vector<LineUsage> usages;
+  const Quality cpu = clock_.real() ? Quality::measured : Quality::estimated;
+  const Quality cost = tariff.empty() ? Quality::unavailable : Quality::measured;
+  for (std::size_t i = 1; i < lines_.size(); ++i) {
+    if (at(totals[i], Count::attempts) == 0) continue;
+    const LineKey& key = lines_[i]->key;
+    BillLine line{
+        .function = key.function, .version = key.version, .tenant = key.tenant, .tag = key.tag};
+    line.calls = at(totals[i], Count::calls);
+    line.attempts = at(totals[i], Count::attempts);
+    line.errors = at(totals[i], Count::errors);
+    line.wall = Duration(at(totals[i], Count::wall_ns));
+    line.cpu = Duration(at(totals[i], Count::cpu_ns));
+    line.cpu_quality = key.meter == Meter::sampled ? Quality::estimated : cpu;
+    line.cost_quality =
+        cost != Quality::unavailable && key.meter == Meter::sampled ? Quality::estimated : cost;
+    bill.lines.push_back(std::move(line));
+    usages.push_back({usage_of(totals[i]), key.memory_mb});
+  }
+  if (!tariff.empty()) {
+    const PricedLines priced = price_lines(tariff, usages);
+    for (std::size_t i = 0; i < bill.lines.size(); ++i) bill.lines[i].cost = priced.lines[i];
+    bill.total = priced.total;
+    bill.total_quality = cost;
+  }
+  add_unattributed(bill, at(totals[kOwnLine], Count::cpu_ns));
+  add_host(bill, from);
+  std::sort(bill.lines.begin(), bill.lines.end(), [](const BillLine& a, const BillLine& b) {
+    return std::tie(a.function, a.version, a.tenant, a.tag) <
+           std::tie(b.function, b.version, b.tenant, b.tag);
+  });
+  return bill;
+}
+
+std::vector<FunctionStats> Ledger::functions() {
+  struct Sum {
+    FunctionStats stats;
+    Histogram::Snapshot run;
+    Histogram::Snapshot wait;
+  };
+  const MutexLock lock(mutex_);
+  std::map<std::pair<std::string, int>, Sum> sums;
+  for (std::size_t i = 1; i < lines_.size(); ++i) {
+    const LineKey& key = lines_[i]->key;
+    Sum& sum = sums[{key.function, key.version}];
+    sum.stats.name = key.function;
+    sum.stats.version = key.version;
+    for (const auto& shard : shards_) {
+      const Cell* cell = shard->peek(static_cast<int>(i));
+      if (cell == nullptr) continue;
+      const auto total = [cell](Count count) {
+        return cell->totals[static_cast<std::size_t>(count)].load(std::memory_order_relaxed);
+      };
+      sum.stats.calls += total(Count::calls);
+      sum.stats.attempts += total(Count::attempts);
+      sum.stats.errors += total(Count::errors);
+      sum.stats.cpu += Duration(total(Count::cpu_ns) +
+                                ticks_.to_ns(cell->open_ticks.load(std::memory_order_relaxed)));
+      sum.run += cell->run.snapshot();
+      sum.wait += cell->wait.snapshot();
+    }
+  }
+  std::vector<FunctionStats> all;
+  all.reserve(sums.size());
+  const auto quantile = [](const Histogram::Snapshot& histogram, double q) {
+    const auto value = histogram.quantile(q);
+    return value ? static_cast<std::int64_t>(*value) : std::int64_t{-1};
+  };
+  for (auto& [key, sum] : sums) {
+    if (sum.stats.attempts == 0 && key.first == lines_[kOthersLine]->key.function) continue;
+    sum.stats.wait_p50_ns = quantile(sum.wait, 0.5);
+    sum.stats.wait_p99_ns = quantile(sum.wait, 0.99);
+    sum.stats.run_p50_ns = quantile(sum.run, 0.5);
+    sum.stats.run_p99_ns = quantile(sum.run, 0.99);
+    all.push_back(std::move(sum.stats));
+  }
+  return all;
+}
+
+}  // namespace wisp::inline v0::detail

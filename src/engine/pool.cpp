@@ -1,0 +1,248 @@
+#include <wisp/engine/pool.hpp>
+
+#include <fmt/format.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "pool_state.hpp"
+
+namespace wisp::inline v0 {
+namespace detail {
+namespace {
+
+constexpr Duration kCloseBound = std::chrono::seconds{1};
+constexpr Duration kRetryAfter = std::chrono::milliseconds{1};
+
+int usable_cores() {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  return sched_getaffinity(0, sizeof(cores), &cores) == 0 ? std::max(1, CPU_COUNT(&cores)) : 1;
+}
+
+}  // namespace
+
+void WakeLock::wake(Parker& parker) {
+  if (count_ == kHeldMax) flush();
+  parkers_[count_++] = &parker;
+}
+
+void WakeLock::flush() {
+  while (count_ > 0) clock_.wake(*parkers_[--count_]);
+}
+
+PoolState::PoolState(PoolOptions options)
+    : options_(std::move(options)),
+      clock_(options_.clock != nullptr ? *options_.clock : Clock::system()),
+      cores_(options_.cores > 0 ? options_.cores : usable_cores()) {}
+
+Status PoolState::submit(Task& task) {
+  WakeLock lock(mutex_, clock_);
+  if (closed_) return refused(StatusCode::kUnavailable, Reason::stopped, "the pool has closed");
+  if (static_cast<int>(queue_.size()) >= options_.queue_max) {
+    return refused(StatusCode::kResourceExhausted, Reason::full,
+                   fmt::format("queue of the pool is full ({})", options_.queue_max));
+  }
+  const Time now = clock_.now();
+  queue_.push_back({std::move(task), now});
+  Status served = serve(lock, now);
+  if (!served.ok()) {
+    // Nobody serves the queue, so nothing else is in it.
+    task = std::move(queue_.back().task);
+    queue_.pop_back();
+  }
+  return served;
+}
+
+// Brings one more worker on its way if the policy wants one, and has what remains watched. An error
+// if nobody serves the queue.
+Status PoolState::serve(WakeLock& lock, Time now) {
+  // One at a time: who starts serves again once it has found work.
+  if (queue_.empty() || starting_ > 0) return Status();
+  if (active() < wanted(now)) {
+    Status added = add_worker(lock, now);
+    if (!added.ok()) return added;
+  }
+  if (starting_ == 0) watch(lock, now);
+  return Status();
+}
+
+int PoolState::wanted(Time now) const {
+  const Workers& workers = options_.workers;
+  const int want =
+      workers.policy.decide({.queued = static_cast<int>(queue_.size()),
+                             .oldest_wait = queue_.empty() ? Duration{} : now - queue_.front().at,
+                             .running = running_,
+                             .blocked = blocked_,
+                             .starting = starting_,
+                             .cores = cores_,
+                             .mean_run = mean_run_},
+                            {.min = workers.min, .max = workers.max});
+  return std::clamp(want, std::max(1, workers.min), workers.max);
+}
+
+// Wakes the last worker that parked, or starts one. An error only if nobody else serves the queue.
+Status PoolState::add_worker(WakeLock& lock, Time now) {
+  const bool served = active() > 0;
+  if (!parked_.empty()) {
+    Worker& worker = *parked_.back();
+    parked_.pop_back();
+    worker.is = Is::starting;
+    ++starting_;
+    lock.wake(worker.parker);
+    return Status();
+  }
+  if (served && now < retry_at_) return Status();
+  if (workers_ >= threads_max()) {
+    return served ? Status() : resource_exhausted("all {} workers of the pool wait", workers_);
+  }
+  Worker& worker = unused_record();
+  Status started = start(
+      worker.thread, fmt::format("wisp-{}", worker.index),
+      [state = shared_from_this(), &worker] { state->work(worker); }, now);
+  if (!started.ok()) return served ? Status() : started;
+  worker.is = Is::starting;
+  ++starting_;
+  totals_.peak = std::max(totals_.peak, ++workers_);
+  return Status();
+}
+
+PoolState::Worker& PoolState::unused_record() {
+  for (const auto& worker : records_) {
+    if (worker->is == Is::absent) return *worker;
+  }
+  records_.push_back(std::make_unique<Worker>(*this, static_cast<int>(records_.size())));
+  return *records_.back();
+}
+
+// The new thread waits for the lock, which its starter holds: what it is gets set before it looks.
+Status PoolState::start(Thread& thread, std::string_view name, Task body, Time now) {
+  const int fault = options_.thread_fault ? options_.thread_fault() : 0;
+  Result<Thread> started = fault == 0 ? Thread::start(name, std::move(body)) : no_thread(fault);
+  if (!started.ok()) {
+    ++totals_.thread_failures;
+    retry_at_ = now + kRetryAfter;
+    return started.status();
+  }
+  thread = *std::move(started);
+  retry_at_ = Time{};
+  ++threads_;
+  ++totals_.threads_started;
+  return Status();
+}
+
+// Whether drain or close may return. The calling worker does not wait for itself.
+bool PoolState::settled(bool closing, bool late) const {
+  const int self = on_worker() ? 1 : 0;
+  if (!closing) return queue_.empty() && running_ + waiting_ == self;
+  return threads_ == self || (late && threads_ == inside_);
+}
+
+bool PoolState::await(Time until, bool closing) {
+  Parker parker;
+  while (true) {
+    bool late = false;
+    {
+      const MutexLock lock(mutex_);
+      std::erase(waiters_, &parker);
+      late = clock_.now() >= until;
+      if (settled(closing, late)) return true;
+      if (late && !closing) return false;
+      waiters_.push_back(&parker);
+    }
+    // Late, it waits for threads that are ours, and come back by themselves.
+    clock_.park(parker, late ? Time::never() : until);
+  }
+}
+
+void PoolState::wake_waiters() {
+  for (Parker* waiter : waiters_) clock_.wake(*waiter);
+}
+
+int PoolState::close(Time until) {
+  std::deque<Queued> dropped;
+  {
+    WakeLock lock(mutex_, clock_);
+    closed_ = true;
+    dropped.swap(queue_);
+    for (Worker* worker : parked_) lock.wake(worker->parker);
+    lock.wake(supervisor_parker_);
+  }
+  dropped.clear();
+  await(until, true);
+  Thread last;
+  int left = 0;
+  {
+    const MutexLock lock(mutex_);
+    left = threads_ - (on_worker() ? 1 : 0);
+    last = std::move(ended_);
+  }
+  if (last.started()) last.join();
+  return left;
+}
+
+void PoolState::abandon() {
+  bool closed = false;
+  {
+    const MutexLock lock(mutex_);
+    closed = closed_;
+  }
+  close(closed ? Time{} : clock_.now() + kCloseBound);
+  Thread last;
+  {
+    const MutexLock lock(mutex_);
+    orphaned_ = true;
+    for (const auto& worker : records_) {
+      if (worker->thread.started()) worker->thread.detach();
+    }
+    if (supervisor_thread_.started()) supervisor_thread_.detach();
+    last = std::move(ended_);
+  }
+  if (last.started()) last.join();
+}
+
+PoolStats PoolState::stats() const {
+  const MutexLock lock(mutex_);
+  PoolStats stats = totals_;
+  stats.queued = static_cast<int>(queue_.size());
+  if (!queue_.empty()) stats.oldest_wait = clock_.now() - queue_.front().at;
+  stats.workers = workers_;
+  stats.running = running_ + waiting_;
+  stats.blocked = blocked_;
+  stats.waiting = waiting_;
+  stats.starting = starting_;
+  stats.parked = static_cast<int>(parked_.size());
+  stats.supervised = supervisor_ != Is::absent;
+  return stats;
+}
+
+}  // namespace detail
+
+Status check(const Workers& workers) {
+  constexpr int kMax = 4096;
+  if (workers.max < 1 || workers.max > kMax) {
+    return invalid_argument("workers.max is {}: from 1 to {}", workers.max, kMax);
+  }
+  if (workers.min < 0 || workers.min > workers.max) {
+    return invalid_argument("workers.min is {}: from 0 to workers.max ({})", workers.min,
+                            workers.max);
+  }
+  if (workers.keep_alive < Duration::zero()) {
+    return invalid_argument("workers.keep_alive is {} ns: not negative",
+                            workers.keep_alive.count());
+  }
+  return Status();
+}
+
+Pool::Pool(PoolOptions options) : state_(std::make_shared<detail::PoolState>(std::move(options))) {}
+Pool::~Pool() { state_->abandon(); }
+Status Pool::submit(Task& task) { return state_->submit(task); }
+bool Pool::begin_blocking() { return state_->begin_blocking(); }
+void Pool::end_blocking() { state_->end_blocking(); }
+bool Pool::on_executor_thread() const { return state_->on_worker(); }
+bool Pool::drain(Time until) { return state_->drain(until); }
+int Pool::close(Time until) { return state_->close(until); }
+PoolStats Pool::stats() const { return state_->stats(); }
+
+}  // namespace wisp::inline v0

@@ -1,0 +1,40 @@
+#include <wisp/engine/scaling.hpp>
+
+#include <algorithm>
+#include <cassert>
+#include <cstdint>
+
+namespace wisp::inline v0::scaling {
+
+int Fixed::decide(const Sample&, Bounds bounds) const {
+  assert(bounds.min <= bounds.max);
+  return std::clamp(workers, bounds.min, bounds.max);
+}
+
+int TargetWait::decide(const Sample& sample, Bounds bounds) const {
+  assert(bounds.min <= bounds.max);
+  using Count = std::int64_t;
+  const Count runnable_max = Count{std::max(1, cores > 0 ? cores : sample.cores)} + 1;
+  const Count active = Count{sample.running} + sample.starting;
+  const Count runnable = Count{sample.running} - sample.blocked;
+
+  // Calls that one worker begins within the target, after the one that it runs. More than the
+  // largest queue would say nothing new.
+  const bool trusted = sample.mean_run > Duration::zero() && sample.oldest_wait <= wait_target;
+  const Count each = trusted ? std::clamp<Count>(wait_target / sample.mean_run, 0, 1'000'000) : 0;
+  const Count left = sample.queued - runnable * each - sample.starting * (1 + each);
+  const Count more = left > 0 ? (left + each) / (1 + each) : 0;
+
+  const Count want = std::min(active + more, sample.blocked + runnable_max);
+  return static_cast<int>(std::clamp<Count>(want, bounds.min, bounds.max));
+}
+
+Duration Pace::next(Duration last, const Seen& seen) const {
+  const bool all = seen.running > 0 && seen.asleep == seen.running;
+  if (seen.may_grow && (seen.grew || all)) return fast;
+  const bool some = seen.may_grow && seen.asleep > 0;
+  const Duration calm = some ? steady : std::clamp(2 * last, fast, slow);
+  return std::max(calm, (seen.may_grow ? rest : rest_at_max) * seen.cost);
+}
+
+}  // namespace wisp::inline v0::scaling

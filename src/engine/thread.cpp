@@ -1,0 +1,111 @@
+#include <wisp/engine/detail/thread.hpp>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <memory>
+#include <system_error>
+#include <utility>
+
+namespace wisp::inline v0::detail {
+namespace {
+
+constexpr std::size_t kNameMax = 15;
+
+struct Start {
+  std::array<char, kNameMax + 1> name{};
+  Thread::Body body;
+};
+
+void* run(void* argument) {
+  const std::unique_ptr<Start> start(static_cast<Start*>(argument));
+  pthread_setname_np(pthread_self(), start->name.data());
+  start->body();
+  return nullptr;
+}
+
+sigset_t masked_signals() {
+  sigset_t signals;
+  sigfillset(&signals);
+  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS})
+    sigdelset(&signals, fault);
+  return signals;
+}
+
+}  // namespace
+
+Thread::Thread(Thread&& other) noexcept
+    : id_(other.id_), started_(std::exchange(other.started_, false)) {}
+
+Thread& Thread::operator=(Thread&& other) noexcept {
+  assert(!started_);
+  id_ = other.id_;
+  started_ = std::exchange(other.started_, false);
+  return *this;
+}
+
+Thread::~Thread() { assert(!started_); }
+
+Result<Thread> Thread::start(std::string_view name, Body body) {
+  auto start = std::make_unique<Start>();
+  std::copy_n(name.data(), std::min(name.size(), kNameMax), start->name.data());
+  start->body = std::move(body);
+  Thread thread;
+  // The child inherits the mask, so no signal finds it unmasked.
+  const sigset_t masked = masked_signals();
+  sigset_t before;
+  pthread_sigmask(SIG_SETMASK, &masked, &before);
+  const int error = pthread_create(&thread.id_, nullptr, &run, start.get());
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (error != 0) return no_thread(error);
+  start.release();
+  thread.started_ = true;
+  return thread;
+}
+
+void Thread::join() {
+  assert(started_);
+  started_ = false;
+  pthread_join(id_, nullptr);
+}
+
+void Thread::detach() {
+  assert(started_);
+  started_ = false;
+  pthread_detach(id_);
+}
+
+pid_t current_thread_id() { return static_cast<pid_t>(syscall(SYS_gettid)); }
+
+void wake_punctually() { prctl(PR_SET_TIMERSLACK, 1UL); }
+
+Status no_thread(int error) {
+  return unavailable("no thread could be started: {}", std::generic_category().message(error));
+}
+
+bool asleep(pid_t thread_id) {
+  std::array<char, 64> path{};
+  fmt::format_to_n(path.data(), path.size() - 1, "/proc/self/task/{}/stat", thread_id);
+  const int file = open(path.data(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return false;
+  // "id (name) state ...": the name has at most 15 characters, and may hold parentheses.
+  std::array<char, 64> text{};
+  const ssize_t size = read(file, text.data(), text.size());
+  close(file);
+  if (size <= 0) return false;
+  const std::string_view head(text.data(), static_cast<std::size_t>(size));
+  const std::size_t name_begin = head.find('(');
+  const std::size_t name_end = head.substr(0, name_begin + kNameMax + 2).rfind(')');
+  if (name_begin == head.npos || name_end == head.npos || name_end + 2 >= head.size()) return false;
+  const char state = head[name_end + 2];
+  return state == 'S' || state == 'D';
+}
+
+}  // namespace wisp::inline v0::detail

@@ -1,0 +1,67 @@
+#include <wisp/engine/detail/ticks.hpp>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace wisp::inline v0::detail {
+namespace {
+
+std::int64_t steady_ns() {
+  return std::chrono::steady_clock::now().time_since_epoch() / Duration(1);
+}
+
+bool invariant() {
+#if defined(__x86_64__)
+  unsigned a = 0;
+  unsigned b = 0;
+  unsigned c = 0;
+  unsigned d = 0;
+  return __get_cpuid(0x80000007, &a, &b, &c, &d) != 0 && (d & (1U << 8)) != 0;
+#elif defined(__aarch64__)
+  return true;
+#else
+  return false;
+#endif
+}
+
+struct Bracket {
+  std::uint64_t cycles;
+  std::int64_t ns;
+};
+
+// The tightest of some pairs, so that a preemption between its two readings does not count.
+Bracket bracket() {
+  Bracket best{};
+  std::uint64_t width = UINT64_MAX;
+  for (int i = 0; i < 8; ++i) {
+    const std::uint64_t before = cycle_counter();
+    const std::int64_t ns = steady_ns();
+    const std::uint64_t after = cycle_counter();
+    if (after - before < width) {
+      width = after - before;
+      best = {before + width / 2, ns};
+    }
+  }
+  return best;
+}
+
+double calibrate() {
+  constexpr std::int64_t kSpanNs = 200'000;
+  if (!invariant()) return 0;
+  const Bracket first = bracket();
+  while (steady_ns() - first.ns < kSpanNs) {
+  }
+  const Bracket last = bracket();
+  if (last.cycles <= first.cycles) return 0;
+  return static_cast<double>(last.ns - first.ns) / static_cast<double>(last.cycles - first.cycles);
+}
+
+}  // namespace
+
+double cycle_counter_period() {
+  static const double period = calibrate();
+  return period;
+}
+
+}  // namespace wisp::inline v0::detail

@@ -1,0 +1,113 @@
+#include <wisp/model/policy.hpp>
+
+#include <algorithm>
+
+namespace wisp::inline v0 {
+namespace {
+
+constexpr int kMemoryMbMax = 1'048'576;
+constexpr std::size_t kNameMax = 256;
+
+Status check_attempts(std::optional<int> attempts, std::string_view field, std::string_view what) {
+  if (attempts && (*attempts < 1 || *attempts > kAttemptsMax)) {
+    return invalid_argument("{}: {} is {}, it must be 1 to {}", what, field, *attempts,
+                            kAttemptsMax);
+  }
+  return Status();
+}
+
+Status check_delay(Duration delay, std::string_view field, std::string_view what) {
+  if (delay >= Duration::zero()) return Status();
+  return invalid_argument("{}: {} is {} ns, it must not be negative", what, field, delay.count());
+}
+
+bool lower(char c) { return (c >= 'a' && c <= 'z') || c == '_'; }
+bool digit(char c) { return c >= '0' && c <= '9'; }
+
+}  // namespace
+
+Duration backoff(const Retry& retry, int attempt, Random& random) {
+  Duration limit =
+      std::clamp(retry.first_delay, Duration::zero(), std::max(retry.max_delay, Duration::zero()));
+  // At most 63 doublings, whatever the attempt.
+  for (int i = 1; i < attempt && limit > Duration::zero() && limit < retry.max_delay; ++i) {
+    limit = limit > retry.max_delay / 2 ? retry.max_delay : limit * 2;
+  }
+  return Duration(uniform(random, 0, limit.count()));
+}
+
+bool retryable(StatusCode code) {
+  switch (code) {
+    case StatusCode::kUnavailable:
+    case StatusCode::kDeadlineExceeded:
+    case StatusCode::kAborted:
+    case StatusCode::kInternal:
+    case StatusCode::kResourceExhausted:
+      return true;
+    default:
+      return false;
+  }
+}
+
+Status check(const FunctionOptions& options, std::string_view what) {
+  WISP_TRY(check_delay(options.timeout, "timeout", what));
+  WISP_TRY(check_attempts(options.retry.attempts, "retry.attempts", what));
+  WISP_TRY(check_delay(options.retry.first_delay, "retry.first_delay", what));
+  WISP_TRY(check_delay(options.retry.max_delay, "retry.max_delay", what));
+  if (options.limits.concurrency < 0) {
+    return invalid_argument("{}: limits.concurrency is {}, it must not be negative", what,
+                            options.limits.concurrency);
+  }
+  if (options.limits.reserved != 0)
+    return unimplemented("{}: limits.reserved is not implemented yet", what);
+  if (options.limits.per_second != 0)
+    return unimplemented("{}: limits.per_second is not implemented yet", what);
+  if (options.memory_mb < 1 || options.memory_mb > kMemoryMbMax) {
+    return invalid_argument("{}: memory_mb is {}, it must be 1 to {}", what, options.memory_mb,
+                            kMemoryMbMax);
+  }
+  return Status();
+}
+
+Status check(const Queue& queue, std::string_view what) {
+  if (queue.count < 1)
+    return invalid_argument("{}: queue.count is {}, it must be 1 or more", what, queue.count);
+  if (queue.bytes < 1) return invalid_argument("{}: queue.bytes is 0, it must be 1 or more", what);
+  return Status();
+}
+
+Status check(const Delivery& delivery, std::string_view what) {
+  WISP_TRY(check_attempts(delivery.attempts, "attempts", what));
+  if (delivery.synchronous && delivery.attempts.value_or(1) > 1) {
+    return invalid_argument("{}: a synchronous delivery is attempted once, not {} times", what,
+                            *delivery.attempts);
+  }
+  if (delivery.synchronous && delivery.serial) {
+    return invalid_argument(
+        "{}: a synchronous delivery runs on each publisher's thread and cannot be serial", what);
+  }
+  return check(delivery.queue, what);
+}
+
+Status check_function_name(std::string_view name) {
+  if (name.empty()) return invalid_argument("a function needs a name");
+  if (name.size() > kNameMax) {
+    return invalid_argument("function name '{}...' has {} characters, the limit is {}",
+                            name.substr(0, 32), name.size(), kNameMax);
+  }
+  bool start = true;
+  for (const char c : name) {
+    const bool good = start ? lower(c) : lower(c) || digit(c) || c == '.';
+    if (!good) {
+      return invalid_argument(
+          "bad function name '{}': names are dotted lower-case identifiers, as "
+          "'billing.price_parcel'",
+          name);
+    }
+    start = c == '.';
+  }
+  if (start) return invalid_argument("bad function name '{}': it ends with a dot", name);
+  return Status();
+}
+
+}  // namespace wisp::inline v0

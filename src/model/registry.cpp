@@ -1,0 +1,160 @@
+#include <wisp/model/registry.hpp>
+
+#include <wisp/base/id.hpp>
+
+namespace wisp::inline v0 {
+namespace detail {
+
+FunctionTable::FunctionTable() {
+  all_.push_back(std::make_unique<Slots>(64));
+  slots_.store(all_.back().get(), std::memory_order_release);
+}
+
+void FunctionTable::put(Slots& slots, std::uint64_t hash, const Registered* entry) {
+  std::size_t i = hash & slots.mask;
+  while (slots.entry[i].load(std::memory_order_relaxed) != nullptr) i = (i + 1) & slots.mask;
+  slots.hash[i] = hash;
+  // Release: pairs with the acquire in find().
+  slots.entry[i].store(entry, std::memory_order_release);
+}
+
+void FunctionTable::insert(std::uint64_t hash, const Registered* entry) {
+  Slots& now = *all_.back();
+  // Half full at most, so that every probe meets an empty slot soon.
+  if (2 * (count_ + 1) > now.mask + 1) {
+    auto grown = std::make_unique<Slots>(2 * (now.mask + 1));
+    for (std::size_t i = 0; i <= now.mask; ++i) {
+      const Registered* each = now.entry[i].load(std::memory_order_relaxed);
+      if (each != nullptr) put(*grown, now.hash[i], each);
+    }
+    all_.push_back(std::move(grown));
+    // Release: pairs with the acquire in find().
+    slots_.store(all_.back().get(), std::memory_order_release);
+  }
+  put(*all_.back(), hash, entry);
+  ++count_;
+}
+
+}  // namespace detail
+
+namespace {
+
+FunctionInfo info_of(const detail::Registered& entry) {
+  return {entry.definition->name, entry.version, signature(*entry.definition),
+          entry.definition->place()};
+}
+
+bool same_or_both_null(const TypeInfo* a, const TypeInfo* b) {
+  return a == b || (a != nullptr && b != nullptr && same_type(*a, *b));
+}
+
+Status check_clash(const TypeInfo& a, const TypeInfo& b) {
+  if (a.wire_name.empty() || a.wire_name != b.wire_name || same_type(a, b)) return Status();
+  return already_exists("two types have the wire name '{}': {} and {}", a.wire_name, a.spelled_name,
+                        b.spelled_name);
+}
+
+// "function 'price' takes Parcel, not Order". Types that share their wire name are told apart by
+// their spelling.
+Status mismatch(std::string_view function, std::string_view verb, const TypeInfo* own,
+                const TypeInfo* given, std::string_view none) {
+  const bool alike = own != nullptr && given != nullptr && own->name() == given->name();
+  const auto name = [&](const TypeInfo* type) {
+    return type == nullptr ? none : alike ? type->spelled_name : type->name();
+  };
+  return invalid_argument("function '{}' {} {}, not {}", function, verb, name(own), name(given));
+}
+
+}  // namespace
+
+Status Registry::check_types(const detail::Definition& definition) const {
+  for (const TypeInfo* mine : {definition.in, definition.out}) {
+    if (mine == nullptr) continue;
+    const auto known = types_.find(mine->wire_name);
+    if (known == types_.end()) continue;
+    WISP_TRY(check_clash(*mine, *known->second));
+  }
+  if (definition.in == nullptr || definition.out == nullptr) return Status();
+  return check_clash(*definition.in, *definition.out);
+}
+
+Status Registry::add(std::shared_ptr<const detail::Definition> definition) {
+  if (definition->reference()) {
+    return invalid_argument("'{}' ({}) is a name without a handler and cannot be added",
+                            definition->name, definition->place());
+  }
+  if (Status bad = check_function_name(definition->name); !bad.ok()) {
+    return invalid_argument("{} ({})", message(bad), definition->place());
+  }
+  if (Status bad = check(definition->options, "function '" + definition->name + "'"); !bad.ok()) {
+    const std::string text(message(bad));
+    return Status(bad.code(), text + " (" + definition->place() + ")");
+  }
+  const MutexLock lock(mutex_);
+  if (lookup(*definition) != nullptr) return Status();
+  if (const detail::Registered* taken = lookup(definition->name); taken != nullptr) {
+    return already_exists("function '{}' is declared twice: {} and {}", definition->name,
+                          taken->definition->place(), definition->place());
+  }
+  if (functions_.size() >= kFunctionsMax) {
+    return resource_exhausted("function '{}' is one more than the {} that a registry holds",
+                              definition->name, kFunctionsMax);
+  }
+  WISP_TRY(check_types(*definition));
+  auto entry = std::make_unique<detail::Registered>();
+  entry->definition = std::move(definition);
+  entry->index = static_cast<int>(functions_.size());
+  if (attach_) entry->attachment = attach_(*entry);
+  by_handle_.insert(hash_of(*entry->definition), entry.get());
+  by_name_.insert(stable_hash(entry->definition->name), entry.get());
+  for (const TypeInfo* type : {entry->definition->in, entry->definition->out}) {
+    if (type != nullptr && !type->wire_name.empty()) types_.emplace(type->wire_name, type);
+  }
+  functions_.push_back(std::move(entry));
+  return Status();
+}
+
+const detail::Registered* Registry::lookup(std::string_view name) const {
+  return by_name_.find(stable_hash(name), [name](const detail::Registered& entry) {
+    return entry.definition->name == name;
+  });
+}
+
+std::optional<FunctionInfo> Registry::find(std::string_view name) const {
+  const detail::Registered* found = lookup(name);
+  if (found == nullptr) return std::nullopt;
+  return info_of(*found);
+}
+
+std::vector<FunctionInfo> Registry::list() const {
+  const MutexLock lock(mutex_);
+  std::vector<FunctionInfo> all;
+  all.reserve(functions_.size());
+  for (const auto& each : functions_) all.push_back(info_of(*each));
+  return all;
+}
+
+Result<const detail::Registered*> Registry::resolve_slow(
+    const detail::Definition& definition) const {
+  if (definition.reference()) return resolve(definition.name, definition.in, definition.out);
+  return not_found(
+      "function '{}' ({}) is not in this runtime: start it with wisp::linked_functions(), or add "
+      "it",
+      definition.name, definition.place());
+}
+
+Result<const detail::Registered*> Registry::resolve(std::string_view name, const TypeInfo* in,
+                                                    const TypeInfo* out) const {
+  const detail::Registered* found = lookup(name);
+  if (found == nullptr) return not_found("no function '{}'", name);
+  const detail::Definition& definition = *found->definition;
+  if (!same_or_both_null(definition.in, in)) {
+    return mismatch(name, "takes", definition.in, in, "no input");
+  }
+  if (!same_or_both_null(definition.out, out)) {
+    return mismatch(name, "returns", definition.out, out, "void");
+  }
+  return found;
+}
+
+}  // namespace wisp::inline v0

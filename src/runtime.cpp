@@ -1,0 +1,319 @@
+#include <wisp/runtime.hpp>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include <wisp/engine/detail/ledger.hpp>
+#include <wisp/engine/timer.hpp>
+
+namespace wisp::inline v0 {
+namespace {
+
+constexpr Duration kStopInDestructor = std::chrono::seconds(5);
+// What handlers that were asked to stop get before they are given up.
+constexpr Duration kGrace = std::chrono::seconds(1);
+constexpr Duration kLookAgain = std::chrono::milliseconds(1);
+constexpr Duration kPeriodMin = std::chrono::microseconds(1);
+
+std::string in_words(Duration d) {
+  const std::int64_t ns = d.count();
+  if (ns % 1'000'000'000 == 0) return fmt::format("{}s", ns / 1'000'000'000);
+  if (ns % 1'000'000 == 0) return fmt::format("{}ms", ns / 1'000'000);
+  return ns % 1'000 == 0 ? fmt::format("{}us", ns / 1'000) : fmt::format("{}ns", ns);
+}
+
+Status check(const RuntimeOptions& options) {
+  WISP_TRY(check(options.workers));
+  WISP_TRY(check(options.queue, "RuntimeOptions::queue"));
+  if (options.threads == Threads::none && options.executor != nullptr) {
+    return invalid_argument(
+        "RuntimeOptions: threads = none runs nothing on an executor; set one of both");
+  }
+  if (options.store != nullptr)
+    return unimplemented("RuntimeOptions: there is no durable store yet");
+  return Status();
+}
+
+}  // namespace
+
+// Everything, in the order of its making.
+struct Runtime::Core {
+  Core(Runtime* runtime, RuntimeOptions&& given)
+      : options(std::move(given)),
+        born(fork()),
+        clock(options.clock != nullptr ? *options.clock : Clock::system()),
+        seeded(options.random == nullptr ? SeededRandom::entropy() : 0),
+        ledger(clock, options.tariff),
+        manual(options.threads == Threads::none
+                   ? std::make_unique<ManualExecutor>(clock, options.queue.count)
+                   : nullptr),
+        pool(manual == nullptr && options.executor == nullptr
+                 ? std::make_unique<Pool>(pool_options())
+                 : nullptr),
+        executor(manual != nullptr ? static_cast<Executor&>(*manual)
+                 : pool != nullptr ? *pool
+                                   : *options.executor),
+        timer(clock, manual != nullptr ? nullptr : &executor),
+        invoker({.clock = clock,
+                 .executor = executor,
+                 .timer = timer,
+                 .random = options.random != nullptr ? *options.random : seeded,
+                 .ledger = ledger,
+                 .registry = registry,
+                 .runtime = runtime,
+                 .source = std::string(options.source),
+                 .log = options.log,
+                 .queue = options.queue,
+                 .manual = manual != nullptr,
+                 .tokens_max = pool != nullptr ? std::max(options.workers.max, 1) : 64}),
+        registry([this](const detail::Registered& entry) { return invoker.attach(entry); }),
+        bus(invoker),
+        schedules(invoker) {}
+
+  static std::uint64_t fork() { return detail::fork_generation(); }
+
+  PoolOptions pool_options() {
+    PoolOptions made{.workers = options.workers, .queue_max = options.queue.count, .clock = &clock};
+    // The check that makes the runtime stop at birth comes later; until then the pool needs options
+    // that can be.
+    if (!wisp::check(options.workers).ok()) made.workers = {};
+    made.on_thread_start = [this](int index) {
+      ledger.thread_begins();
+      if (options.on_thread_start) options.on_thread_start(index);
+    };
+    made.on_thread_exit = [this](int) { ledger.thread_ends(); };
+    return made;
+  }
+
+  Status start(const Catalogue& functions) {
+    WISP_TRY(check(options));
+    for (const auto& each : functions.definitions) {
+      if (!each->reference()) WISP_TRY(registry.add(each));
+    }
+    for (const auto& each : functions.definitions) {
+      if (!each->expected) continue;
+      if (const Status bad = registry.resolve(*each).status(); !bad.ok()) {
+        return detail::make_status(bad.code(), "{} (expected at {})",
+                                   fmt::make_format_args(message(bad), each->place()));
+      }
+    }
+    return Status();
+  }
+
+  RuntimeOptions options;
+  const std::uint64_t born;
+  Clock& clock;
+  SeededRandom seeded;
+  Status status;
+  detail::Ledger ledger;
+  std::unique_ptr<ManualExecutor> manual;
+  std::unique_ptr<Pool> pool;
+  Executor& executor;
+  Timer timer;
+  detail::Invoker invoker;
+  // Ends before the invoker: what a handler captured may call the runtime in its destructor, and is
+  // refused.
+  Registry registry;
+  detail::Bus bus;
+  detail::Schedules schedules;
+
+  // One stop at a time. False: there is nothing to do, or, inside a handler that another stop may
+  // be waiting for, nothing to wait for.
+  bool begin_stop(bool inside) {
+    Parker parker;
+    while (true) {
+      {
+        const MutexLock lock(mutex);
+        std::erase(stop_waiters, &parker);
+        if (stopped) return false;
+        if (!std::exchange(stopping, true)) return true;
+        if (inside) return false;
+        stop_waiters.push_back(&parker);
+      }
+      clock.park(parker, Time::never());
+    }
+  }
+
+  // A stop from inside a handler leaves the waiting to a later one, the destructor's at the latest.
+  void end_stop(bool over) {
+    const MutexLock lock(mutex);
+    stopping = false;
+    stopped = over;
+    for (Parker* each : stop_waiters) clock.wake(*each);
+  }
+
+  bool forked() const { return fork() != born; }
+
+  // A part that keeps the whole. Null once the whole is being destroyed: what a handler captured
+  // may call the runtime even then, and a copy of the shared pointer would bring back the dead.
+  template <class Part>
+  static std::shared_ptr<Part> part(const std::shared_ptr<Core>& core, Part Core::* member) {
+    const std::shared_ptr<Core> alive = std::weak_ptr<Core>(core).lock();
+    if (alive == nullptr) return nullptr;
+    return std::shared_ptr<Part>(alive, &(alive.get()->*member));
+  }
+
+  Mutex mutex;
+  bool stopping ABSL_GUARDED_BY(mutex) = false;
+  bool stopped ABSL_GUARDED_BY(mutex) = false;
+  std::vector<Parker*> stop_waiters ABSL_GUARDED_BY(mutex);
+};
+
+Runtime::Runtime(Catalogue functions, RuntimeOptions options)
+    : core_(std::make_shared<Core>(this, std::move(options))), invoker_(&core_->invoker) {
+  invoker_->owned_by(std::shared_ptr<detail::Invoker>(core_, invoker_));
+  core_->status = core_->start(functions);
+  if (!core_->status.ok()) invoker_->refuse_all(core_->status);
+}
+
+Runtime::~Runtime() {
+  if (core_->forked()) {
+    // A forked child has none of the threads, and perhaps locks that nobody will ever release:
+    // touch nothing.
+    new std::shared_ptr<Core>(std::move(core_));
+    return;
+  }
+  stop(kStopInDestructor);
+}
+
+const Status& Runtime::status() const { return core_->status; }
+
+Registry& Runtime::registry() { return core_->registry; }
+
+DeadLetters& Runtime::dead_letters() { return core_->invoker.dead_letters(); }
+
+Status Runtime::expect(std::initializer_list<std::string_view> names) const {
+  std::string missing;
+  for (const std::string_view name : names) {
+    if (core_->registry.lookup(name) != nullptr) continue;
+    missing += fmt::format("{}'{}'", missing.empty() ? "" : ", ", name);
+  }
+  if (missing.empty()) return Status();
+  return not_found(
+      "not in this runtime: {}; a static archive drops functions that nothing refers to, see "
+      "wisp_add_functions()",
+      missing);
+}
+
+Result<const detail::Definition*> Runtime::find(std::string_view name, const TypeInfo* in,
+                                                const TypeInfo* out) const {
+  WISP_TRY(core_->invoker.admit());
+  WISP_TRY(const detail::Registered* entry, core_->registry.resolve(name, in, out));
+  return entry->definition.get();
+}
+
+Result<EventId> Runtime::post_on(const detail::Definition& function, Payload payload,
+                                 const CallOptions& options) {
+  return core_->invoker.post(function, std::move(payload), options);
+}
+
+Result<EventId> Runtime::emit_value(std::string_view topic, const detail::Emitted& value,
+                                    const CallOptions& options) {
+  return core_->bus.emit(topic, value, options);
+}
+
+SubscriptionBuilder Runtime::on(std::string_view pattern) {
+  return {Core::part(core_, &Core::bus), pattern};
+}
+
+ScheduleBuilder Runtime::after(Duration d) {
+  detail::When when{.first = core_->clock.now() + std::max(d, Duration::zero()),
+                    .name = "after " + in_words(d)};
+  if (d < Duration::zero())
+    when.bad = invalid_argument("after({}): the duration is negative", in_words(d));
+  return {Core::part(core_, &Core::schedules), std::move(when)};
+}
+
+ScheduleBuilder Runtime::every(Duration period) {
+  detail::When when{
+      .first = core_->clock.now() + period, .period = period, .name = "every " + in_words(period)};
+  if (period < kPeriodMin) {
+    when.bad = invalid_argument("every({}): the period must be {} or more", in_words(period),
+                                in_words(kPeriodMin));
+  }
+  return {Core::part(core_, &Core::schedules), std::move(when)};
+}
+
+ScheduleBuilder Runtime::at(WallTime time) {
+  const Duration left = std::max<Duration>(time - core_->clock.wall(), Duration::zero());
+  return {Core::part(core_, &Core::schedules),
+          detail::When{.first = core_->clock.now() + left, .wall = time, .name = "at"}};
+}
+
+Bill Runtime::bill(Duration window) const { return bill(window, core_->options.tariff); }
+
+Bill Runtime::bill(Duration window, const Tariff& tariff) const {
+  if (core_->forked()) return {};
+  return core_->ledger.bill(window, tariff);
+}
+
+RuntimeStats Runtime::stats() const {
+  RuntimeStats stats;
+  if (core_->forked()) return stats;
+  stats.functions = core_->ledger.functions();
+  stats.events = core_->invoker.events();
+  if (core_->pool != nullptr) {
+    const PoolStats pool = core_->pool->stats();
+    stats.workers = {.current = pool.workers, .running = pool.running, .peak = pool.peak};
+  }
+  stats.queued = std::max<std::int64_t>(core_->invoker.outstanding() - stats.workers.running, 0);
+  stats.dead_letters = core_->invoker.dead_letters().size();
+  return stats;
+}
+
+Pumped Runtime::pump(PumpBudget budget) {
+  if (core_->manual == nullptr || core_->forked()) return {};
+  if (core_->manual->on_executor_thread()) return {.ran = 0, .left = core_->manual->queued()};
+  core_->timer.fire(core_->clock.now());
+  const ManualExecutor::Pumped pumped = core_->manual->pump(budget.time, budget.tasks);
+  return {pumped.ran, pumped.left};
+}
+
+Stopped Runtime::stop(Duration deadline) {
+  Core& core = *core_;
+  if (core.forked()) {
+    return {refused(StatusCode::kUnavailable, Reason::stopped,
+                    "this process was forked from the runtime's"),
+            {}};
+  }
+  bool inside = false;
+  for (const detail::ActiveFrame* frame = detail::ActiveFrame::top(); frame != nullptr;
+       frame = frame->outer) {
+    inside = inside || frame->invoker == &core.invoker;
+  }
+  if (!core.begin_stop(inside)) return {};
+  const Time now = core.clock.now();
+  // Until when nothing will happen, or nothing if this pass did something.
+  const auto pump = [this, &core]() -> std::optional<Time> {
+    const Pumped pumped = this->pump();
+    if (pumped.ran > 0) return std::nullopt;
+    // Another thread is inside a pump.
+    if (pumped.left > 0) return core.clock.now() + kLookAgain;
+    return core.timer.next().value_or(Time::never());
+  };
+  core.invoker.drain(inside ? now : now + deadline,
+                     core.manual != nullptr ? pump : detail::Invoker::Pump());
+  core.invoker.abort();
+  core.timer.close();
+  if (core.manual != nullptr) core.manual->close();
+  const Time late = core.clock.now() + (inside ? Duration::zero() : kGrace);
+  if (core.pool != nullptr) core.pool->close(late);
+  // What runs on threads of the host's has the same time, unless this thread alone moves it.
+  if (!inside && (core.manual == nullptr || core.clock.real())) core.invoker.settle(late);
+  Stopped stopped;
+  // From inside, what runs is not given up: a later stop waits for it.
+  stopped.abandoned = inside ? core.invoker.take_abandoned() : core.invoker.give_up_running();
+  if (!stopped.abandoned.empty()) {
+    stopped.status =
+        deadline_exceeded("{} calls or deliveries were abandoned, the first of '{}' while {}",
+                          stopped.abandoned.size(), stopped.abandoned.front().function,
+                          stopped.abandoned.front().state);
+  }
+  core.end_stop(!inside);
+  return stopped;
+}
+
+}  // namespace wisp::inline v0

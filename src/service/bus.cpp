@@ -1,0 +1,266 @@
+#include <wisp/service/bus.hpp>
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace wisp::inline v0 {
+namespace detail {
+namespace {
+
+bool any_event(const Definition& definition) {
+  return definition.in == nullptr || same_type(*definition.in, type_info<Event>());
+}
+
+Status check_predicates(const Wish& wish, const Definition& definition) {
+  if (any_event(definition)) return Status();
+  for (const Predicate& each : wish.predicates) {
+    if (same_type(*each.type, *definition.in)) continue;
+    return invalid_argument("subscription '{}': its predicate takes {}, its handler {}",
+                            wish.pattern, each.type->name(), definition.in->name());
+  }
+  return Status();
+}
+
+}  // namespace
+
+// One emit, from the match to the last delivery.
+struct Bus::Publication {
+  struct Target {
+    std::shared_ptr<Subscribed> subscribed;
+    enum class Fate { mismatch, synchronous, queued, dropped } fate;
+  };
+  Event head;  // without its payload
+  const Emitted& value;
+  Time deadline = Time::never();
+  std::vector<Target> targets;
+  std::size_t bytes = 0;
+  std::shared_ptr<const Event> whole = nullptr;  // shared by all deliveries
+
+  const std::shared_ptr<const Event>& event() {
+    if (whole == nullptr) {
+      auto made = std::make_shared<Event>(head);
+      made->payload = value.keep(value.data);
+      whole = std::move(made);
+    }
+    return whole;
+  }
+};
+
+Bus::Bus(Invoker& invoker) : invoker_(invoker) {
+  invoker_.emit_dead_letter = [this](const Event& event) { return emit_dead_letter(event); };
+}
+
+Result<std::shared_ptr<Subscribed>> Bus::subscribe(Wish wish,
+                                                   std::shared_ptr<const Definition> definition,
+                                                   bool registered) {
+  WISP_TRY(invoker_.admit());
+  WISP_TRY(TopicPattern pattern, TopicPattern::parse(wish.pattern));
+  wish.delivery.dead_letter = wish.dead_letter;
+  const std::string name = fmt::format("subscription '{}'", wish.pattern);
+  WISP_TRY(check(wish.delivery, name));
+  if (!wish.dead_letter.empty()) WISP_TRY(check_topic(wish.dead_letter));
+  FunctionState* function = nullptr;
+  std::unique_ptr<FunctionState> own;
+  if (registered) {
+    WISP_TRY(const Registered* entry, invoker_.registry().resolve(*definition));
+    function = static_cast<FunctionState*>(entry->attachment.get());
+  } else {
+    own = invoker_.anonymous(definition);
+    function = own.get();
+  }
+  WISP_TRY(check_predicates(wish, *function->definition));
+  auto subscribed = std::make_shared<Subscribed>(Subscribed{.pattern = pattern});
+  if (!any_event(*function->definition)) {
+    subscribed->wants = function->definition->in;
+    if (wish.filter) {
+      WISP_TRY(subscribed->bound, wish.filter->bind(*subscribed->wants));
+    }
+  } else {
+    subscribed->filter = std::move(wish.filter);
+  }
+  subscribed->predicates = std::move(wish.predicates);
+  subscribed->synchronous = wish.delivery.synchronous;
+  Route::Rules rules{.name = name,
+                     .attempts = wish.delivery.attempts,
+                     .dead_letter = wish.dead_letter,
+                     .serial = wish.delivery.serial,
+                     .queue = wish.delivery.queue};
+  subscribed->route = std::make_shared<Route>(invoker_, std::move(rules), function, std::move(own));
+  invoker_.add_route(subscribed->route);
+  const MutexLock lock(mutex_);
+  index_.add(pattern, subscribed);
+  return subscribed;
+}
+
+void Bus::unsubscribe(const std::shared_ptr<Subscribed>& subscribed) {
+  const MutexLock lock(mutex_);
+  index_.remove(subscribed->pattern, subscribed);
+}
+
+Bus::Matches Bus::matches(std::string_view topic) const {
+  Matches found;
+  const MutexLock lock(mutex_);
+  index_.for_each_match(
+      topic, [&found](const std::shared_ptr<Subscribed>& each) { found.push_back(each); });
+  return found;
+}
+
+bool Bus::passes(const Subscribed& subscribed, const TypeInfo* type, const void* data) {
+  if (subscribed.bound && !subscribed.bound->matches(data)) return false;
+  if (subscribed.filter && !subscribed.filter->matches(*type, data)) return false;
+  return std::all_of(
+      subscribed.predicates.begin(), subscribed.predicates.end(),
+      [&](const Predicate& each) { return same_type(*each.type, *type) && each.holds(data); });
+}
+
+// All or nothing: when one queue refuses, nobody gets the event and the publisher may try again.
+Status Bus::reserve(Publication& publication) {
+  using Fate = Publication::Target::Fate;
+  for (std::size_t i = 0; i < publication.targets.size(); ++i) {
+    Publication::Target& target = publication.targets[i];
+    if (target.fate != Fate::queued) continue;
+    const Result<Route::Room> room =
+        target.subscribed->route->reserve(publication.bytes, publication.deadline);
+    if (room.ok()) {
+      if (*room == Route::Room::dropped) target.fate = Fate::dropped;
+      continue;
+    }
+    // Ended between the match and here: as if it had never matched.
+    if (reason_of(room.status()) == Reason::stopped) {
+      target.subscribed = nullptr;
+      continue;
+    }
+    for (std::size_t k = 0; k < i; ++k) {
+      const Publication::Target& taken = publication.targets[k];
+      if (taken.fate == Fate::queued && taken.subscribed != nullptr)
+        taken.subscribed->route->unreserve(publication.bytes);
+    }
+    return room.status();
+  }
+  std::erase_if(publication.targets,
+                [](const auto& target) { return target.subscribed == nullptr; });
+  return Status();
+}
+
+// Whether some subscription took the event; `refusal` says why all of them had to go without.
+bool Bus::publish(Publication& publication, Status* refusal) {
+  using Fate = Publication::Target::Fate;
+  const Emitted& value = publication.value;
+  for (std::shared_ptr<Subscribed>& each : matches(publication.head.topic)) {
+    const bool mismatch = each->wants != nullptr && !same_type(*each->wants, *value.type);
+    if (!mismatch && !passes(*each, value.type, value.data)) continue;
+    const Fate fate = mismatch            ? Fate::mismatch
+                      : each->synchronous ? Fate::synchronous
+                                          : Fate::queued;
+    if (fate == Fate::queued && publication.bytes == 0)
+      publication.bytes = value.type->bytes(value.data);
+    publication.targets.push_back({std::move(each), fate});
+  }
+  *refusal = reserve(publication);
+  if (!refusal->ok()) {
+    count(invoker_.counters().refused);
+    return false;
+  }
+  for (const auto& target : publication.targets) {
+    Route& route = *target.subscribed->route;
+    if (target.fate == Fate::queued) {
+      invoker_.deliver(route, publication.event(), publication.bytes);
+    } else if (target.fate == Fate::dropped) {
+      count(invoker_.counters().accepted);
+      count(invoker_.counters().dropped);
+      count(invoker_.counters().dead);
+    } else if (target.fate == Fate::mismatch) {
+      invoker_.bury(route, publication.event(),
+                    invalid_argument("{} takes {}, the event on '{}' is of type {}",
+                                     route.rules().name, target.subscribed->wants->name(),
+                                     publication.head.topic, value.type->name()));
+    }
+  }
+  // Last, so that a slow handler on this thread does not hold the others up.
+  for (const auto& target : publication.targets) {
+    if (target.fate != Fate::synchronous) continue;
+    const Event& event = publication.whole == nullptr ? publication.head : *publication.whole;
+    // A handler of Event sees the payload, so then the event has to be whole.
+    const Event& seen = target.subscribed->wants == nullptr ? *publication.event() : event;
+    invoker_.deliver_now(*target.subscribed->route, value.data, seen,
+                         [&publication] { return publication.event(); });
+  }
+  return !publication.targets.empty();
+}
+
+Result<EventId> Bus::emit(std::string_view topic, const Emitted& value,
+                          const CallOptions& options) {
+  WISP_TRY(invoker_.admit());
+  WISP_TRY(check_topic(topic));
+  const EventId id = invoker_.next_id();
+  Publication publication{.head = {.id = id, .topic = std::string(topic)}, .value = value};
+  Event& head = publication.head;
+  head.source = invoker_.parts().source;
+  head.time = invoker_.parts().clock.wall();
+  head.lineage = invoker_.lineage(options);
+  if (!head.lineage.cause.empty()) ++head.lineage.hops;
+  if (head.lineage.trace.empty()) head.lineage.trace = id;
+  if (head.lineage.hops > kHopsMax) return refuse_hops(std::move(head), value);
+  publication.deadline = invoker_.deadline(options).at();
+  Status refusal;
+  if (!publish(publication, &refusal)) {
+    if (!refusal.ok()) return refusal;
+    count(invoker_.counters().unmatched);
+  }
+  return id;
+}
+
+// Refused, and kept: a loop of events ends where somebody can see it.
+Status Bus::refuse_hops(Event event, const Emitted& value) {
+  Status error = refused(
+      StatusCode::kFailedPrecondition, Reason::hops,
+      fmt::format("event on '{}' is {} hops from its first cause, the limit is {}: do its handlers "
+                  "publish in a circle?",
+                  event.topic, event.lineage.hops, kHopsMax));
+  event.payload = value.keep(value.data);
+  count(invoker_.counters().accepted);
+  count(invoker_.counters().dead);
+  DeadLetter letter{.event = std::make_shared<const Event>(std::move(event)), .error = error};
+  invoker_.dead_letters().add(std::move(letter), [](const std::shared_ptr<const Event>&) {
+    return failed_precondition("an event beyond the hop limit has no handler to go back to");
+  });
+  return error;
+}
+
+bool Bus::emit_dead_letter(const Event& event) {
+  const Emitted value{event.payload.type(), event.payload.data(), nullptr};
+  if (value.type == nullptr) return false;
+  Publication publication{.head = event, .value = value};
+  publication.whole = std::make_shared<const Event>(event);
+  publication.deadline = Time();
+  Status refusal;
+  return publish(publication, &refusal);
+}
+
+}  // namespace detail
+
+void Subscription::cancel() {
+  const std::shared_ptr<detail::Subscribed> subscribed = std::exchange(subscribed_, nullptr);
+  if (subscribed == nullptr) return;
+  const std::shared_ptr<detail::Bus> bus = bus_.lock();
+  if (bus != nullptr && bus->invoker().forked()) {
+    // The parent's threads, and perhaps locks that they held, are gone: touch nothing.
+    new std::shared_ptr<detail::Subscribed>(subscribed);
+    return;
+  }
+  if (bus != nullptr) bus->unsubscribe(subscribed);
+  subscribed->route->close();
+}
+
+Subscription SubscriptionBuilder::make(std::shared_ptr<const detail::Definition> definition,
+                                       bool registered) {
+  const std::shared_ptr<detail::Bus> bus = bus_.lock();
+  if (bus == nullptr) return Subscription(failed_precondition("the runtime has ended"));
+  auto subscribed = bus->subscribe(std::move(wish_), std::move(definition), registered);
+  if (!subscribed.ok()) return Subscription(subscribed.status());
+  return Subscription(bus_, *std::move(subscribed));
+}
+
+}  // namespace wisp::inline v0

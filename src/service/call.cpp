@@ -1,0 +1,376 @@
+// call and start: one caller, one result.
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include <wisp/service/invoker.hpp>
+
+namespace wisp::inline v0::detail {
+namespace {
+
+const Lineage kNoLineage;
+
+Status limit_reached(const FunctionState& function) {
+  return refused(
+      StatusCode::kResourceExhausted, Reason::limit,
+      fmt::format("function '{}' is at its concurrency limit ({})", function.definition->name,
+                  function.definition->options.limits.concurrency));
+}
+
+}  // namespace
+
+Result<FunctionState*> Invoker::admitted(const Definition& function) {
+  WISP_TRY(admit());
+  WISP_TRY(const Registered* entry, parts_.registry.resolve(function));
+  auto* state = static_cast<FunctionState*>(entry->attachment.get());
+  if (state->limited() && !state->try_enter()) return limit_reached(*state);
+  return state;
+}
+
+// When to try again; nothing if this was the last attempt.
+std::optional<Time> Invoker::next_attempt(const FunctionState& function, int attempts,
+                                          const Ended& ended, Deadline deadline) {
+  const Retry& retry = function.definition->options.retry;
+  if (ended.outcome == Outcome::ok || ended.outcome == Outcome::cancelled) return std::nullopt;
+  if (ended.outcome == Outcome::error && !retryable(ended.status.code())) return std::nullopt;
+  if (attempts >= retry.attempts.value_or(kAttemptsOfCalls)) return std::nullopt;
+  if (phase_.load(std::memory_order_acquire) == Phase::stopped) return std::nullopt;
+  const Time due = parts_.clock.now() + backoff(retry, attempts, parts_.random);
+  if (due >= deadline.at()) return std::nullopt;
+  return due;
+}
+
+Status Invoker::call(const Definition& function, const void* in, void* result,
+                     const CallOptions& options) {
+  WISP_TRY(FunctionState * state, admitted(function));
+  ActiveFrame* const top = ActiveFrame::top();
+  ActiveFrame* const parent = top != nullptr && top->invoker == this ? top : nullptr;
+  const bool labelled = !options.tenant.empty() || !options.tag.empty();
+  const Lineage own = labelled ? lineage(options) : Lineage();
+  const Lineage& lineage = labelled ? own : parent != nullptr ? *parent->lineage : kNoLineage;
+  const Deadline until = deadline(options);
+  Cancellation cancellation;
+  for (int attempts = 1;; ++attempts) {
+    const Ended ended = attempt({.function = *state,
+                                 .line = line_of(*state, lineage),
+                                 .in = in,
+                                 .result = result,
+                                 .lineage = &lineage,
+                                 .event = parent != nullptr ? parent->event : EventId(),
+                                 .deadline = until,
+                                 .attempt = attempts,
+                                 .cancellation = &cancellation,
+                                 .route = nullptr,
+                                 .parent = parent,
+                                 .accepted_ticks = 0,
+                                 .node = nullptr});
+    if (ended.outcome == Outcome::ok || parts_.manual) break;
+    const std::optional<Time> due = next_attempt(*state, attempts, ended, until);
+    if (!due) break;
+    if (parent != nullptr) {
+      if (!sleep(*parent, *due - parts_.clock.now()).ok()) break;
+    } else {
+      wait_for_retry(cancellation, *due);
+    }
+    if (phase_.load(std::memory_order_acquire) == Phase::stopped) break;
+  }
+  if (state->limited()) state->leave(*this);
+  return Status();
+}
+
+// A started call in the executor's queue; cancelled when the executor drops it.
+struct Invoker::QueuedCall {
+  std::shared_ptr<CallNode> node;
+
+  explicit QueuedCall(std::shared_ptr<CallNode> n) : node(std::move(n)) {}
+  QueuedCall(QueuedCall&&) noexcept = default;
+  QueuedCall& operator=(QueuedCall&&) = delete;
+  ~QueuedCall() {
+    if (node == nullptr) return;
+    if (const std::shared_ptr<Invoker> invoker = node->claim(nullptr)) invoker->drop(*node);
+  }
+  void operator()() {
+    const std::shared_ptr<CallNode> mine = std::exchange(node, nullptr);
+    if (const std::shared_ptr<Invoker> invoker = mine->claim(nullptr))
+      invoker->run_claimed(*mine, false);
+  }
+};
+
+void Invoker::start(const std::shared_ptr<CallNode>& node, const Definition& function,
+                    const CallOptions& options) {
+  node->clock_ = &parts_.clock;
+  node->forks_ = forks_;
+  node->receipt_.function = function.name;
+  const Result<FunctionState*> state = admitted(function);
+  if (!state.ok()) {
+    node->fail(state.status());
+    node->finish(false);
+    return;
+  }
+  node->function_ = *state;
+  node->lineage_ = lineage(options);
+  node->line_ = line_of(**state, node->lineage_);
+  node->deadline_ = deadline(options);
+  node->accepted_ = parts_.ledger.ticks().now();
+  {
+    const MutexLock lock(node->mutex_);
+    node->invoker_ = shared_from_this();
+  }
+  outstanding_.fetch_add(1);
+  Task task{QueuedCall(node)};
+  const Status submitted = parts_.executor.submit(task);
+  if (submitted.ok()) return;
+  if (node->claim(nullptr) == nullptr) return;
+  const bool full = submitted.code() == StatusCode::kResourceExhausted;
+  refuse(*node, Outcome::rejected,
+         full ? refused(submitted.code(), Reason::full, message(submitted)) : submitted);
+}
+
+Invoker::Ended Invoker::attempt_call(CallNode& node, bool on_executor) {
+  ++node.attempts_;
+  Ended ended = attempt({.function = *node.function_,
+                         .line = node.line_,
+                         .in = node.input,
+                         .result = node.result,
+                         .lineage = &node.lineage_,
+                         .event = {},
+                         .deadline = node.deadline_,
+                         .attempt = node.attempts_,
+                         .cancellation = &node.cancellation_,
+                         .route = nullptr,
+                         .parent = nullptr,
+                         .accepted_ticks = node.attempts_ == 1 ? node.accepted_ : 0,
+                         .node = &node,
+                         .on_executor = on_executor});
+  if (!ended.began) --node.attempts_;
+  return ended;
+}
+
+// The runtime stopped before the call began, or between two attempts: then the last one's error
+// stands. Requires: claimed.
+void Invoker::drop(CallNode& node) {
+  abandoned({node.function_->definition->name, {}, "queued"});
+  if (node.attempts_ > 0) return complete(node, node.receipt_.outcome);
+  refuse(node, Outcome::cancelled,
+         refused(StatusCode::kCancelled, Reason::stopped,
+                 "the runtime stopped before the call began"));
+}
+
+void Invoker::run_claimed(CallNode& node, bool inline_retries) {
+  while (true) {
+    if (node.attempts_ > 0 && node.cancellation_.requested()) {
+      return refuse(
+          node, Outcome::cancelled,
+          Status(StatusCode::kCancelled, "cancelled while it waited for its next attempt"));
+    }
+    const Ended ended = attempt_call(node, !inline_retries);
+    // A host's executor, and a waiter, may come to it after the runtime's end.
+    if (!ended.began) return drop(node);
+    charge(node, ended);
+    const std::optional<Time> due =
+        next_attempt(*node.function_, node.attempts_, ended, node.deadline_);
+    // A waiter on the only thread makes no further attempts: nobody would move time on meanwhile.
+    const bool last = !due || node.cancellation_.requested() || (inline_retries && parts_.manual);
+    if (last) return complete(node, ended.outcome);
+    if (inline_retries) {
+      wait_for_retry(node.cancellation_, *due);
+      continue;
+    }
+    struct Later {
+      QueuedCall call;
+      std::shared_ptr<Invoker> invoker;
+      void operator()() { invoker->submit_surely(Task(std::move(call))); }
+    };
+    Task task(Later{QueuedCall(node.shared_from_this()), shared_from_this()});
+    bool delayed = false;
+    {
+      const MutexLock lock(node.mutex_);
+      // Not if it was cancelled, or given up, a moment ago.
+      delayed = node.state_ == CallNode::State::running && !node.cancellation_.requested();
+      if (delayed) node.state_ = CallNode::State::delayed;
+      node.due_ = *due;
+    }
+    if (!delayed) return complete(node, ended.outcome);
+    // A timer that refuses destroys the task, which ends the call with this attempt's error.
+    (void)parts_.timer.schedule(*due, std::move(task));
+    return;
+  }
+}
+
+void Invoker::wait_for_retry(Cancellation& cancellation, Time due) {
+  Parker parker;
+  Clock& clock = parts_.clock;
+  const std::stop_source source = cancellation.source();
+  keep_token(&parker, source);
+  {
+    const std::stop_callback wake(source.get_token(), [&clock, &parker] { clock.wake(parker); });
+    const Blocking blocking(parts_.executor);
+    // The end of the runtime stops the source, after it has changed the phase.
+    const auto wanted = [&] {
+      return !cancellation.requested() && phase_.load() != Phase::stopped;
+    };
+    while (wanted() && clock.now() < due) clock.park(parker, due);
+  }
+  forget_token(&parker);
+}
+
+void Invoker::charge(CallNode& node, const Ended& ended) const {
+  Receipt& receipt = node.receipt_;
+  const Definition& definition = *node.function_->definition;
+  const auto worse = [](Quality a, Quality b) { return std::min(a, b); };
+  const bool first = node.attempts_ == 1;
+  receipt.version = node.function_->version;
+  receipt.outcome = ended.outcome;
+  receipt.attempts = node.attempts_;
+  if (first) {
+    receipt.queued = Duration(ended.waited_ns);
+    receipt.queued_quality = Quality::measured;
+    receipt.bytes_in = node.bytes_in;
+    receipt.bytes_in_quality = Quality::measured;
+  }
+  receipt.wall += Duration(ended.taken.wall_ns);
+  receipt.wall_quality =
+      first ? ended.taken.wall_quality : worse(receipt.wall_quality, ended.taken.wall_quality);
+  receipt.cpu += Duration(ended.taken.cpu_ns);
+  receipt.cpu_quality =
+      first ? ended.taken.cpu_quality : worse(receipt.cpu_quality, ended.taken.cpu_quality);
+  const Tariff& tariff = parts_.ledger.tariff();
+  if (tariff.empty()) return;
+  const Usage usage =
+      Usage::of({.wall = Duration(ended.taken.wall_ns), .cpu = Duration(ended.taken.cpu_ns)});
+  receipt.cost = receipt.cost + tariff.marginal(usage, definition.options.memory_mb);
+  receipt.cost_quality = Quality::estimated;
+}
+
+void Invoker::complete(CallNode& node, Outcome outcome) {
+  node.receipt_.outcome = outcome;
+  FunctionState& function = *node.function_;
+  const std::shared_ptr<Invoker> self = shared_from_this();
+  // First, so that who waited for this call may at once make the next.
+  if (function.limited()) function.leave(*this);
+  node.finish(false);
+  one_less();
+}
+
+void Invoker::refuse(CallNode& node, Outcome outcome, Status why) {
+  node.fail(std::move(why));
+  complete(node, outcome);
+}
+
+std::shared_ptr<Invoker> CallNode::invoker() {
+  const MutexLock lock(mutex_);
+  return invoker_;
+}
+
+std::shared_ptr<Invoker> CallNode::claim(Time* due) {
+  const MutexLock lock(mutex_);
+  if (state_ != State::queued && state_ != State::delayed) return nullptr;
+  if (due != nullptr) *due = state_ == State::delayed ? due_ : Time();
+  state_ = State::running;
+  return invoker_;
+}
+
+bool CallNode::finish(bool abandoned) {
+  Continuation then;
+  std::shared_ptr<Invoker> last;  // released outside of the lock
+  {
+    const MutexLock lock(mutex_);
+    if (state_ == State::done) return false;
+    state_ = State::done;
+    abandoned_.store(abandoned, std::memory_order_release);
+    ready_.store(true, std::memory_order_release);
+    // Under the lock: the waiter cannot leave, and take its Parker along, before this has returned.
+    if (waiter_ != nullptr) clock_->wake(*waiter_);
+    then = std::move(then_);
+    last = std::move(invoker_);
+  }
+  if (then) then();
+  return true;
+}
+
+void CallNode::then(Continuation continuation) {
+  if (given_up_by_fork()) return;
+  {
+    const MutexLock lock(mutex_);
+    if (state_ != State::done) {
+      then_ = std::move(continuation);
+      return;
+    }
+  }
+  continuation();
+}
+
+void CallNode::cancel() {
+  if (given_up_by_fork()) return;
+  std::shared_ptr<Invoker> invoker = claim(nullptr);
+  if (invoker == nullptr) {
+    cancellation_.request();
+    // An attempt may have ended meanwhile, and the next one wait for its time.
+    invoker = claim(nullptr);
+  }
+  if (invoker == nullptr) return;
+  invoker->refuse(*this, Outcome::cancelled,
+                  Status(StatusCode::kCancelled,
+                         attempts_ == 0 ? "cancelled before it began"
+                                        : "cancelled while it waited for its next attempt"));
+}
+
+// In a child after fork nobody runs the call, and whoever held the lock is gone.
+bool CallNode::given_up_by_fork() {
+  if (forks_ == fork_generation()) return false;
+  if (!ready()) {
+    abandoned_.store(true, std::memory_order_release);
+    ready_.store(true, std::memory_order_release);
+  }
+  return true;
+}
+
+void CallNode::wait_until(Time until) {
+  if (given_up_by_fork()) return;
+  const std::shared_ptr<Invoker> invoker = this->invoker();
+  if (invoker == nullptr) return park_until(until);  // it is ending right now
+  const Blocking blocking(invoker->parts_.executor);
+  park_until(until);
+}
+
+void CallNode::park_until(Time until) {
+  Parker parker;
+  {
+    const MutexLock lock(mutex_);
+    if (state_ == State::done) return;
+    waiter_ = &parker;
+  }
+  while (!ready() && clock_->now() < until) clock_->park(parker, until);
+  const MutexLock lock(mutex_);
+  waiter_ = nullptr;
+}
+
+void CallNode::wait() {
+  if (ready() || given_up_by_fork()) return;
+  const std::shared_ptr<Invoker> invoker = this->invoker();
+  if (invoker == nullptr) return park_until(Time::never());  // it is ending right now
+  const auto run_here = [this, &invoker] {
+    Time due;
+    if (claim(&due) == nullptr) return false;
+    if (due != Time() && invoker->parts_.manual) {
+      invoker->complete(*this, receipt_.outcome);
+      return true;
+    }
+    if (due != Time()) invoker->wait_for_retry(cancellation_, due);
+    invoker->run_claimed(*this, true);
+    return true;
+  };
+  if (!function_->definition->options.pool_only && run_here()) return;
+  Executor& executor = invoker->parts_.executor;
+  const Blocking blocking(executor);
+  const ActiveFrame* frame = ActiveFrame::top();
+  // A host's executor may not know its threads; what runs on them does.
+  const bool on_worker = executor.on_executor_thread() || (frame != nullptr && frame->on_executor);
+  // A worker that nobody can stand in for runs even what should stay on the pool: waiting might be
+  // for ever.
+  if (on_worker && !blocking.substituted() && run_here()) return;
+  park_until(Time::never());
+}
+
+}  // namespace wisp::inline v0::detail

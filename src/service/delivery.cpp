@@ -1,0 +1,225 @@
+// What becomes of posts and events once they are accepted.
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include <wisp/service/invoker.hpp>
+
+namespace wisp::inline v0::detail {
+namespace {
+
+bool takes_event(const Definition& definition) {
+  return definition.in != nullptr && same_type(*definition.in, type_info<Event>());
+}
+
+// A payload of another type was dead-lettered for that, and is however often it is sent again.
+Status check_payload(const Definition& definition, const Event& event) {
+  if (definition.in == nullptr || takes_event(definition)) return Status();
+  if (event.payload.type() != nullptr && same_type(*definition.in, *event.payload.type()))
+    return Status();
+  return invalid_argument("'{}' takes {}, the event is of type {}", definition.name,
+                          definition.in->name(), event.type());
+}
+
+const void* input_of(const Definition& definition, const Event& event) {
+  if (definition.in == nullptr) return nullptr;
+  return takes_event(definition) ? static_cast<const void*>(&event) : event.payload.data();
+}
+
+}  // namespace
+
+Result<EventId> Invoker::post(const Definition& function, Payload payload,
+                              const CallOptions& options) {
+  WISP_TRY(admit());
+  WISP_TRY(const Registered* entry, parts_.registry.resolve(function));
+  Route& route = *static_cast<FunctionState&>(*entry->attachment).posts;
+  const std::size_t bytes = payload.bytes();
+  const Result<Route::Room> room = route.reserve(bytes, deadline(options).at());
+  if (!room.ok()) {
+    count(counters_.refused);
+    return room.status();
+  }
+  const EventId id = next_id();
+  if (*room == Route::Room::dropped) {
+    count(counters_.accepted);
+    count(counters_.dropped);
+    count(counters_.dead);
+    return id;
+  }
+  auto event = std::make_shared<Event>();
+  event->id = id;
+  event->source = parts_.source;
+  event->time = parts_.clock.wall();
+  event->payload = std::move(payload);
+  event->lineage = lineage(options);
+  if (event->lineage.trace.empty()) event->lineage.trace = id;
+  deliver(route, std::move(event), bytes);
+  return id;
+}
+
+void Invoker::deliver(Route& route, std::shared_ptr<const Event> event, std::size_t bytes) {
+  count(counters_.accepted);
+  outstanding_.fetch_add(1);
+  auto delivery = std::make_unique<Shipment>();
+  delivery->event = std::move(event);
+  delivery->bytes = bytes;
+  delivery->accepted = parts_.clock.now();
+  delivery->accepted_ticks = parts_.ledger.ticks().now();
+  route.push(std::move(delivery));
+}
+
+Invoker::Ended Invoker::attempt_event(Route& route, const void* in, const Event& event,
+                                      const Shipment* shipment) {
+  FunctionState& function = route.function();
+  Cancellation cancellation;
+  const bool first = shipment != nullptr && shipment->attempts == 1;
+  return this->attempt({.function = function,
+                        .line = line_of(function, event.lineage),
+                        .in = in,
+                        .result = nullptr,
+                        .lineage = &event.lineage,
+                        .event = event.id,
+                        .deadline = {},
+                        .attempt = shipment == nullptr ? 1 : shipment->attempts,
+                        .cancellation = &cancellation,
+                        .route = &route,
+                        .parent = nullptr,
+                        .accepted_ticks = first ? shipment->accepted_ticks : 0,
+                        .node = nullptr,
+                        .on_executor = shipment != nullptr,
+                        .token = shipment != nullptr && shipment->token ? &route : nullptr});
+}
+
+void Invoker::attempt_delivery(Route& route, std::unique_ptr<Shipment>& delivery) {
+  if (parts_.clock.now() - delivery->accepted > kAgeMax)
+    return give_up(route, std::move(delivery), true);
+  const Event& event = *delivery->event;
+  ++delivery->attempts;
+  const Ended ended =
+      attempt_event(route, input_of(*route.function().definition, event), event, delivery.get());
+  if (ended.outcome == Outcome::ok) {
+    delivery.reset();
+    return end_delivery(counters_.done);
+  }
+  delivery->error = ended.status;
+  if (ended.outcome == Outcome::cancelled ||
+      phase_.load(std::memory_order_acquire) == Phase::stopped) {
+    cancel_delivery(route, *delivery);
+    delivery.reset();
+  } else if (!retries(route, *delivery, ended)) {
+    const bool expired = delivery->due != Time();
+    give_up(route, std::move(delivery), expired);
+  }
+}
+
+// Whether another attempt follows, and when. No, with a time: it would come after the delivery's
+// age limit.
+bool Invoker::retries(const Route& route, Shipment& delivery, const Ended& ended) {
+  const Retry& retry = route.function().definition->options.retry;
+  const int attempts = route.rules().attempts.value_or(retry.attempts.value_or(kAttemptsOfEvents));
+  delivery.due = Time();
+  if (delivery.attempts >= attempts) return false;
+  if (ended.outcome == Outcome::error && !retryable(ended.status.code())) return false;
+  delivery.due = parts_.clock.now() + backoff(retry, delivery.attempts, parts_.random);
+  return delivery.due - delivery.accepted <= kAgeMax;
+}
+
+void Invoker::deliver_now(Route& route, const void* in, const Event& event, const Keep& keep) {
+  FunctionState& function = route.function();
+  if (!route.enter()) return;
+  count(counters_.accepted);
+  outstanding_.fetch_add(1);
+  if (function.limited() && !function.try_enter()) {
+    const Status full = refused(
+        StatusCode::kResourceExhausted, Reason::limit,
+        fmt::format("function '{}' is at its concurrency limit ({})", function.definition->name,
+                    function.definition->options.limits.concurrency));
+    keep_letter(
+        route,
+        {.event = keep(), .function = function.definition->name, .error = full, .attempts = 0});
+    end_delivery(counters_.dead);
+  } else {
+    const Definition& definition = *function.definition;
+    const void* input = definition.in == nullptr ? nullptr : takes_event(definition) ? &event : in;
+    const Ended ended = attempt_event(route, input, event, nullptr);
+    if (function.limited()) function.leave(*this);
+    const bool dead = ended.began && ended.outcome != Outcome::ok;
+    if (dead) {
+      keep_letter(
+          route,
+          {.event = keep(), .function = definition.name, .error = ended.status, .attempts = 1});
+    }
+    end_delivery(!ended.began ? counters_.cancelled : dead ? counters_.dead : counters_.done);
+  }
+  route.leave();
+}
+
+void Invoker::bury(Route& route, std::shared_ptr<const Event> event, Status error) {
+  count(counters_.accepted);
+  outstanding_.fetch_add(1);
+  keep_letter(route, {.event = std::move(event),
+                      .function = route.function().definition->name,
+                      .error = std::move(error)});
+  end_delivery(counters_.dead);
+}
+
+void Invoker::give_up(Route& route, std::unique_ptr<Shipment> delivery, bool expired) {
+  const std::string& function = route.function().definition->name;
+  if (expired && delivery->error.ok()) {
+    delivery->error =
+        deadline_exceeded("a delivery to '{}' is older than {} h", function,
+                          std::chrono::duration_cast<std::chrono::hours>(kAgeMax).count());
+  }
+  keep_letter(route, {.event = delivery->event,
+                      .function = function,
+                      .error = delivery->error,
+                      .attempts = delivery->attempts,
+                      .expired = expired});
+  end_delivery(expired ? counters_.expired : counters_.dead);
+}
+
+// To the route's dead-letter topic, if somebody listens there; else to the runtime's dead letters.
+void Invoker::keep_letter(Route& route, DeadLetter letter) {
+  log(LogLevel::warning, letter.function,
+      fmt::format("event {} is a dead letter after {} attempts: {}", letter.event->id,
+                  letter.attempts, message(letter.error)));
+  const std::string& topic = route.rules().dead_letter;
+  if (!topic.empty() && letter.event->lineage.hops < kHopsMax) {
+    Event event = *letter.event;
+    event.failure = std::make_shared<const Failure>(
+        Failure{letter.function, std::move(event.topic), letter.error, letter.attempts});
+    event.lineage.cause = event.id;
+    ++event.lineage.hops;
+    event.id = next_id();
+    event.topic = topic;
+    if (emit_dead_letter(event)) return;
+  }
+  const std::weak_ptr<Route> again = route.weak_from_this();
+  dead_letters_.add(std::move(letter),
+                    [this, again](const std::shared_ptr<const Event>& event) -> Status {
+                      const std::shared_ptr<Route> alive = again.lock();
+                      if (alive == nullptr)
+                        return not_found("the subscription of this dead letter has ended");
+                      WISP_TRY(admit());
+                      WISP_TRY(check_payload(*alive->function().definition, *event));
+                      const std::size_t bytes = event->payload.bytes();
+                      WISP_TRY(Route::Room room, alive->reserve(bytes, parts_.clock.now()));
+                      if (room == Route::Room::dropped)
+                        return resource_exhausted("the queue of {} is full", alive->rules().name);
+                      deliver(*alive, event, bytes);
+                      return Status();
+                    });
+}
+
+void Invoker::cancel_delivery(Route& route, const Shipment& delivery) {
+  abandoned({route.function().definition->name, delivery.event->id, "queued"});
+  end_delivery(counters_.cancelled);
+}
+
+void Invoker::end_delivery(std::atomic<std::uint64_t>& counter) {
+  count(counter);
+  one_less();
+}
+
+}  // namespace wisp::inline v0::detail

@@ -1,0 +1,51 @@
+// A function's concurrency limit.
+#include <utility>
+
+#include <wisp/service/detail/route.hpp>
+#include <wisp/service/invoker.hpp>
+
+namespace wisp::inline v0::detail {
+
+bool FunctionState::try_enter() {
+  const MutexLock lock(mutex);
+  if (inside >= definition->options.limits.concurrency) return false;
+  ++inside;
+  return true;
+}
+
+bool FunctionState::enter_or_wait(Task& resume) {
+  const MutexLock lock(mutex);
+  // Once closed, all may enter: what they stand for is cancelled.
+  if (closed || inside < definition->options.limits.concurrency) {
+    ++inside;
+    return true;
+  }
+  waiting.push_back(std::move(resume));
+  return false;
+}
+
+void FunctionState::close() {
+  std::deque<Task> dropped;
+  const MutexLock lock(mutex);
+  closed = true;
+  dropped.swap(waiting);
+  // Each leaves when it is destroyed, as if it had had its slot.
+  inside += static_cast<int>(dropped.size());
+  // `dropped` is declared first, so its tasks are destroyed once the lock is gone.
+}
+
+void FunctionState::leave(Invoker& invoker) {
+  Task next;
+  {
+    const MutexLock lock(mutex);
+    if (waiting.empty()) {
+      --inside;
+      return;
+    }
+    next = std::move(waiting.front());
+    waiting.pop_front();
+  }
+  invoker.submit_surely(std::move(next));
+}
+
+}  // namespace wisp::inline v0::detail

@@ -1,0 +1,369 @@
+#include <wisp/service/invoker.hpp>
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace wisp::inline v0::detail {
+namespace {
+
+std::atomic<std::uint64_t> forks{0};
+
+// A full executor is asked again this much later.
+constexpr Duration kSubmitAgain = std::chrono::milliseconds(1);
+// And one that found no thread, as when the system is out of them.
+constexpr Duration kServeAgain = std::chrono::milliseconds(50);
+
+Status refuse_stopped(std::string_view why) {
+  return refused(StatusCode::kUnavailable, Reason::stopped, why);
+}
+
+// What a worker is inside of, as give_up_running() sees it.
+struct Running {
+  std::string_view function;
+  EventId event;
+  CallNode* node;
+  void* before;
+};
+
+}  // namespace
+
+std::uint64_t fork_generation() {
+  // Once a process: a handler of fork cannot be taken back, and needs no more than this word.
+  static std::once_flag once;
+  std::call_once(once, [] {
+    pthread_atfork(nullptr, nullptr, [] { forks.fetch_add(1, std::memory_order_relaxed); });
+  });
+  return forks.load(std::memory_order_relaxed);
+}
+
+ActiveFrame*& ActiveFrame::top() {
+  thread_local ActiveFrame* frame = nullptr;
+  return frame;
+}
+
+Blocking::Blocking(Executor& executor) {
+  if (executor.begin_blocking()) executor_ = &executor;
+  for (ActiveFrame* frame = ActiveFrame::top(); frame != nullptr; frame = frame->outer) {
+    Executor& holder = frame->invoker->parts().executor;
+    if (executor_ == nullptr && &holder != &executor && holder.begin_blocking())
+      executor_ = &holder;
+    if (frame->token != nullptr) lender_ = frame;
+  }
+  if (executor_ == nullptr || lender_ == nullptr) return;
+  lent_ = std::exchange(lender_->token, nullptr);
+  lent_->lend_token();
+}
+
+Blocking::~Blocking() {
+  if (lent_ != nullptr) {
+    lent_->take_token_back();
+    lender_->token = lent_;
+  }
+  if (executor_ != nullptr) executor_->end_blocking();
+}
+
+Invoker::Invoker(Parts parts)
+    : parts_(std::move(parts)), origin_(parts_.random.next()), forks_(fork_generation()) {}
+
+Status Invoker::admit() const {
+  if (forks.load(std::memory_order_relaxed) != forks_) {
+    return refuse_stopped("this process was forked from the runtime's: start a runtime of its own");
+  }
+  const Phase phase = phase_.load(std::memory_order_acquire);
+  if (phase == Phase::open) return Status();
+  if (phase == Phase::draining) {
+    for (const ActiveFrame* frame = ActiveFrame::top(); frame != nullptr; frame = frame->outer) {
+      if (frame->invoker == this) return Status();
+    }
+  }
+  return born_stopped_.ok() ? refuse_stopped("the runtime has stopped") : born_stopped_;
+}
+
+void Invoker::refuse_all(Status why) {
+  born_stopped_ = refuse_stopped(fmt::format("the runtime did not start: {}", message(why)));
+  phase_.store(Phase::stopped);
+}
+
+std::unique_ptr<FunctionState> Invoker::anonymous(std::shared_ptr<const Definition> definition) {
+  auto state = std::make_unique<FunctionState>();
+  const FunctionOptions& options = definition->options;
+  state->line = parts_.ledger.line(
+      {.function = definition->name, .memory_mb = options.memory_mb, .meter = options.meter});
+  state->definition = std::move(definition);
+  return state;
+}
+
+std::unique_ptr<Attachment> Invoker::attach(const Registered& entry) {
+  std::unique_ptr<FunctionState> state = anonymous(entry.definition);
+  state->version = entry.version;
+  Route::Rules rules{.name = fmt::format("function '{}'", entry.definition->name),
+                     .queue = parts_.queue};
+  state->posts = std::make_shared<Route>(*this, std::move(rules), state.get(), nullptr);
+  add_route(state->posts);
+  return state;
+}
+
+void Invoker::add_route(const std::shared_ptr<Route>& route) {
+  list_route(route);
+  // Perhaps too late for abort(): nothing may begin.
+  if (phase_.load() == Phase::stopped) route->cancel();
+}
+
+void Invoker::list_route(const std::shared_ptr<Route>& route) {
+  const MutexLock lock(mutex_);
+  // Amortised: the list is swept when it would grow.
+  if (routes_.size() == routes_.capacity()) {
+    std::erase_if(routes_, [](const std::weak_ptr<Route>& each) { return each.expired(); });
+    routes_.reserve(std::max<std::size_t>(16, 2 * routes_.size()));
+  }
+  routes_.push_back(route);
+}
+
+Lineage Invoker::lineage(const CallOptions& options) const {
+  Lineage lineage;
+  const ActiveFrame* frame = ActiveFrame::top();
+  if (frame != nullptr && frame->invoker == this) {
+    lineage = *frame->lineage;
+    if (!frame->event.empty()) lineage.cause = frame->event;
+  }
+  if (!options.tenant.empty()) lineage.tenant = options.tenant;
+  if (!options.tag.empty()) lineage.tag = options.tag;
+  return lineage;
+}
+
+Deadline Invoker::deadline(const CallOptions& options) const {
+  const ActiveFrame* frame = ActiveFrame::top();
+  const Deadline own = Deadline::after(parts_.clock, options.timeout);
+  return frame != nullptr && frame->invoker == this ? earlier(frame->deadline, own) : own;
+}
+
+int Invoker::line_of(const FunctionState& function, const Lineage& lineage) {
+  if (lineage.tenant.empty() && lineage.tag.empty()) return function.line;
+  const FunctionOptions& options = function.definition->options;
+  const int line = parts_.ledger.line({.function = function.definition->name,
+                                       .version = function.version,
+                                       .tenant = lineage.tenant,
+                                       .tag = lineage.tag,
+                                       .memory_mb = options.memory_mb,
+                                       .meter = options.meter});
+  return line == kOthersLine ? function.line : line;
+}
+
+Outcome Invoker::judge(const ActiveFrame& frame, Attempted& attempted) const {
+  if (attempted.threw) return Outcome::threw;
+  if (attempted.status.ok()) {
+    if (!frame.deadline.passed(parts_.clock)) return Outcome::ok;
+    // A result that comes after the deadline is none: the caller may have gone on without it.
+    attempted.status = deadline_exceeded("'{}' came back after its deadline", frame.function);
+    return Outcome::timed_out;
+  }
+  switch (attempted.status.code()) {
+    case StatusCode::kDeadlineExceeded:
+      return frame.deadline.passed(parts_.clock) ? Outcome::timed_out : Outcome::error;
+    case StatusCode::kCancelled:
+      return frame.cancellation->requested() ? Outcome::cancelled : Outcome::error;
+    default:
+      return Outcome::error;
+  }
+}
+
+void Invoker::enter(ActiveFrame& frame, const Attempt& what) {
+  const Definition& definition = *what.function.definition;
+  frame.runtime = parts_.runtime;
+  frame.function = definition.name;
+  frame.deadline =
+      earlier(what.deadline, Deadline::after(parts_.clock, definition.options.timeout));
+  frame.attempt = what.attempt;
+  frame.event = what.event;
+  frame.lineage = what.lineage;
+  frame.invoker = this;
+  frame.outer = ActiveFrame::top();
+  frame.parent = what.parent;
+  frame.cancellation = what.cancellation;
+  frame.route = what.route;
+  frame.token = what.token;
+  frame.on_executor = what.on_executor || (frame.outer != nullptr && frame.outer->on_executor);
+  ActiveFrame::top() = &frame;
+}
+
+void Invoker::leave(ActiveFrame& frame) {
+  ActiveFrame::top() = frame.outer;
+  if (!frame.stop) return;
+  if (frame.deadline_timer) parts_.timer.cancel(*frame.deadline_timer);
+  frame.parent_stops.reset();
+  frame.call_stops.reset();
+  forget_token(&frame);
+}
+
+Invoker::Ended Invoker::attempt(const Attempt& what) {
+  const Definition& definition = *what.function.definition;
+  ActiveFrame frame;
+  enter(frame, what);
+
+  const Ticks& ticks = parts_.ledger.ticks();
+  const Meter meter = definition.options.meter;
+  Shard& shard = parts_.ledger.shard();
+  const std::uint64_t waited_until = what.accepted_ticks == 0 ? 0 : ticks.now();
+  Context context(*this, frame);
+  Running running{definition.name, what.event, what.node, nullptr};
+  const bool marked = what.node != nullptr || what.route != nullptr;
+  if (marked) {
+    running.before = shard.set_running(&running);
+    // After the mark: either stop() sees this handler, or the handler is not entered.
+    if (phase_.load() == Phase::stopped) {
+      shard.set_running(running.before);
+      leave(frame);
+      return {.outcome = Outcome::cancelled,
+              .status = refused(StatusCode::kCancelled, Reason::stopped, "the runtime stopped"),
+              .taken = {},
+              .began = false};
+    }
+  }
+  Span span(shard, what.line, meter);
+  Attempted attempted = definition.invoke(definition, what.in, what.result, context);
+  const Outcome outcome = judge(frame, attempted);
+  Ended ended{.outcome = outcome, .status = std::move(attempted.status), .taken = span.end()};
+  if (outcome == Outcome::timed_out && what.result != nullptr)
+    definition.fail(what.result, ended.status);
+
+  const bool waited = what.accepted_ticks != 0 && waited_until >= what.accepted_ticks;
+  ended.waited_ns = waited ? ticks.to_ns(waited_until - what.accepted_ticks) : 0;
+  parts_.ledger.record(shard, what.line,
+                       {.taken = ended.taken,
+                        .first = what.attempt == 1,
+                        .failed = outcome != Outcome::ok,
+                        .waited = waited,
+                        .wait_ns = ended.waited_ns});
+  leave(frame);
+  if (marked) shard.set_running(running.before);
+  return ended;
+}
+
+void Invoker::submit_surely(Task task) {
+  const Status submitted = parts_.executor.submit(task);
+  if (submitted.ok() || reason_of(submitted) == Reason::stopped) return;
+  if (phase_.load(std::memory_order_acquire) == Phase::stopped) return;
+  // Full, or without a thread for the moment. The timer holds the task meanwhile; the keeper asks
+  // again.
+  struct Again {
+    std::shared_ptr<Invoker> invoker;
+    std::unique_ptr<Task> task;
+    void operator()() { invoker->submit_surely(std::move(*task)); }
+  };
+  Task later(Again{shared_from_this(), std::make_unique<Task>(std::move(task))});
+  // Should the timer be full or closed too, the task is destroyed here, which counts what it stands
+  // for.
+  const bool full = submitted.code() == StatusCode::kResourceExhausted;
+  (void)parts_.timer.schedule(parts_.clock.now() + (full ? kSubmitAgain : kServeAgain),
+                              std::move(later));
+}
+
+void Invoker::one_less() {
+  if (outstanding_.fetch_sub(1) != 1) return;
+  if (phase_.load() == Phase::open) return;
+  const MutexLock lock(mutex_);
+  if (drainer_ != nullptr) parts_.clock.wake(*drainer_);
+}
+
+void Invoker::abandoned(Abandoned what) {
+  // While stop() drains, what ends unrun ends with its own subscription or schedule.
+  if (phase_.load(std::memory_order_acquire) != Phase::stopped) return;
+  const MutexLock lock(mutex_);
+  if (abandoned_.size() < kAbandonedMax) abandoned_.push_back(std::move(what));
+}
+
+void Invoker::drain(Time until, const Pump& pump) {
+  Parker parker;
+  {
+    const MutexLock lock(mutex_);
+    drainer_ = &parker;
+    Phase open = Phase::open;
+    phase_.compare_exchange_strong(open, Phase::draining);
+  }
+  while (outstanding_.load() > 0 && parts_.clock.now() < until) {
+    const std::optional<Time> next = pump ? pump() : std::optional<Time>(until);
+    if (!next) continue;
+    // A clock that only the pump's own thread could move would let it wait for ever.
+    if (pump && !parts_.clock.real()) break;
+    parts_.clock.park(parker, std::min(until, *next));
+  }
+  const MutexLock lock(mutex_);
+  drainer_ = nullptr;
+}
+
+void Invoker::abort() {
+  std::vector<std::stop_source> tokens;
+  {
+    const MutexLock lock(mutex_);
+    phase_.store(Phase::stopped);
+    for (const auto& [owner, source] : tokens_) tokens.push_back(source);
+  }
+  for (std::stop_source& each : tokens) each.request_stop();
+  const std::vector<std::shared_ptr<Route>> all = routes();
+  for (const std::shared_ptr<Route>& each : all) each->cancel();
+  for (const std::shared_ptr<Route>& each : all) each->function().close();
+}
+
+std::vector<std::shared_ptr<Route>> Invoker::routes() {
+  std::vector<std::shared_ptr<Route>> alive;
+  const MutexLock lock(mutex_);
+  for (const std::weak_ptr<Route>& each : routes_) {
+    if (std::shared_ptr<Route> route = each.lock()) alive.push_back(std::move(route));
+  }
+  return alive;
+}
+
+void Invoker::settle(Time until) {
+  Parker parker;
+  {
+    const MutexLock lock(mutex_);
+    drainer_ = &parker;
+  }
+  while (outstanding_.load() > 0 && parts_.clock.now() < until) parts_.clock.park(parker, until);
+  const MutexLock lock(mutex_);
+  drainer_ = nullptr;
+}
+
+std::vector<Abandoned> Invoker::give_up_running() {
+  std::vector<std::shared_ptr<CallNode>> nodes;
+  std::vector<Abandoned> running;
+  parts_.ledger.for_each_running([&nodes, &running](void* mark) {
+    for (auto* each = static_cast<Running*>(mark); each != nullptr;
+         each = static_cast<Running*>(each->before)) {
+      running.push_back({std::string(each->function), each->event, "running"});
+      if (each->node != nullptr) nodes.push_back(each->node->shared_from_this());
+    }
+  });
+  for (const std::shared_ptr<CallNode>& each : nodes) each->finish(true);
+  for (const std::shared_ptr<Route>& each : routes()) each->abandon();
+  std::vector<Abandoned> queued = take_abandoned();
+  std::move(queued.begin(), queued.end(), std::back_inserter(running));
+  return running;
+}
+
+std::vector<Abandoned> Invoker::take_abandoned() {
+  const MutexLock lock(mutex_);
+  return std::exchange(abandoned_, {});
+}
+
+EventStats Invoker::events() const {
+  const auto read = [](const std::atomic<std::uint64_t>& counter) {
+    return counter.load(std::memory_order_relaxed);
+  };
+  return {.accepted = read(counters_.accepted),
+          .done = read(counters_.done),
+          .dead = read(counters_.dead),
+          .expired = read(counters_.expired),
+          .cancelled = read(counters_.cancelled),
+          .unmatched = read(counters_.unmatched),
+          .dropped = read(counters_.dropped),
+          .refused = read(counters_.refused),
+          .skipped = read(counters_.skipped)};
+}
+
+}  // namespace wisp::inline v0::detail

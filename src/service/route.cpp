@@ -1,0 +1,362 @@
+#include <wisp/service/detail/route.hpp>
+
+#include <algorithm>
+#include <climits>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include <wisp/service/invoker.hpp>
+
+namespace wisp::inline v0::detail {
+namespace {
+
+// How long one token keeps its worker before it goes to the back of the executor's queue.
+constexpr int kRunsPerToken = 16;
+constexpr Duration kTimePerToken = std::chrono::microseconds(100);
+
+}  // namespace
+
+// Runs the head of the queue; lost when the executor drops it.
+struct Route::Token {
+  std::shared_ptr<Route> route;
+  std::shared_ptr<Invoker> keep;  // shared: whoever runs last lets the runtime's parts go
+
+  Token(std::shared_ptr<Route> r, std::shared_ptr<Invoker> k)
+      : route(std::move(r)), keep(std::move(k)) {}
+  Token(Token&&) noexcept = default;
+  Token& operator=(Token&&) = delete;
+  ~Token() {
+    if (route != nullptr) route->token_lost();
+  }
+  void operator()() { std::exchange(route, nullptr)->run_token(); }
+};
+
+// A delivery on its way back: from the timer to the executor, then to its handler.
+struct Route::Away {
+  std::shared_ptr<Route> route;
+  std::shared_ptr<Invoker> keep;
+  std::unique_ptr<Shipment> delivery;
+  bool on_timer = false;
+  bool slot_taken = false;
+
+  Away(std::shared_ptr<Route> r, std::shared_ptr<Invoker> k, std::unique_ptr<Shipment> d,
+       bool timer, bool slot)
+      : route(std::move(r)),
+        keep(std::move(k)),
+        delivery(std::move(d)),
+        on_timer(timer),
+        slot_taken(slot) {}
+  Away(Away&&) noexcept = default;
+  Away& operator=(Away&&) = delete;
+  ~Away() {
+    if (delivery != nullptr) route->lost(std::move(delivery), slot_taken);
+  }
+  void operator()() {
+    if (on_timer) {
+      on_timer = false;
+      keep->submit_surely(Task(Away(route, keep, std::move(delivery), false, slot_taken)));
+    } else {
+      route->resume(std::move(delivery), slot_taken);
+    }
+  }
+};
+
+Route::Route(Invoker& invoker, Rules rules, FunctionState* function,
+             std::unique_ptr<FunctionState> own)
+    : invoker_(invoker),
+      keep_(invoker.weak_from_this()),
+      rules_(std::move(rules)),
+      own_(std::move(own)),
+      function_(own_ != nullptr ? own_.get() : function) {}
+
+bool Route::full(std::size_t bytes) const {
+  const int held = count_ + away_;
+  return held >= rules_.queue.count || (held > 0 && bytes_ + bytes > rules_.queue.bytes);
+}
+
+Result<Route::Room> Route::reserve(std::size_t bytes, Time deadline) {
+  Clock& clock = invoker_.parts().clock;
+  const Time until = std::min(deadline, clock.now() + kBlockMax);
+  while (true) {
+    std::unique_ptr<Shipment> oldest;
+    Parker parker;
+    {
+      const MutexLock lock(mutex_);
+      if (closed_)
+        return refused(StatusCode::kCancelled, Reason::stopped,
+                       fmt::format("{} has ended", rules_.name));
+      if (!full(bytes)) {
+        ++count_;
+        bytes_ += bytes;
+        return Room::taken;
+      }
+      if (rules_.queue.act == Overflow::drop_newest) return Room::dropped;
+      const bool block =
+          rules_.queue.act == Overflow::block && !invoker_.parts().manual && clock.now() < until;
+      if (rules_.queue.act == Overflow::drop_oldest && !queue_.empty()) {
+        oldest = std::move(queue_.front());
+        queue_.pop_front();
+        --count_;
+        bytes_ -= oldest->bytes;
+      } else if (block) {
+        waiters_.push_back(&parker);
+      } else {
+        return refused(StatusCode::kResourceExhausted, Reason::full,
+                       fmt::format("the queue of {} is full ({} deliveries, {} bytes)", rules_.name,
+                                   rules_.queue.count, rules_.queue.bytes));
+      }
+    }
+    if (oldest != nullptr) {
+      count(invoker_.counters().dropped);
+      invoker_.end_delivery(invoker_.counters().dead);
+      continue;
+    }
+    {
+      const Blocking blocking(invoker_.parts().executor);
+      clock.park(parker, until);
+    }
+    const MutexLock lock(mutex_);
+    std::erase(waiters_, &parker);
+  }
+}
+
+void Route::unreserve(std::size_t bytes) {
+  const MutexLock lock(mutex_);
+  --count_;
+  bytes_ -= bytes;
+  wake_waiters();
+}
+
+void Route::push(std::unique_ptr<Shipment> delivery) {
+  {
+    const MutexLock lock(mutex_);
+    if (!closed_) {
+      queue_.push_back(std::move(delivery));
+    } else {
+      --count_;
+      bytes_ -= delivery->bytes;
+    }
+  }
+  if (delivery != nullptr) return invoker_.cancel_delivery(*this, *delivery);
+  top_up();
+}
+
+int Route::tokens_wanted() {
+  const bool manual = invoker_.parts().manual;
+  int most = invoker_.parts().tokens_max;
+  if (rules_.serial) most = held() ? 0 : 1;
+  // A pump runs what was queued when it began, so there each delivery has a token of its own from
+  // the start.
+  if (manual) most = INT_MAX;
+  return std::min(static_cast<int>(queue_.size()), most) - tokens_;
+}
+
+void Route::top_up() {
+  int wanted = 0;
+  {
+    const MutexLock lock(mutex_);
+    wanted = closed_ ? 0 : std::max(tokens_wanted(), 0);
+    tokens_ += wanted;
+  }
+  submit_tokens(wanted);
+}
+
+void Route::submit_tokens(int count) {
+  for (int i = 0; i < count; ++i)
+    invoker_.submit_surely(Task(Token(shared_from_this(), invoker_.shared_from_this())));
+}
+
+void Route::token_lost() {
+  bool dead = false;
+  {
+    const MutexLock lock(mutex_);
+    dead = --tokens_ == 0 && !closed_ && !queue_.empty();
+  }
+  // The executor has closed under a runtime that runs: nobody would ever come for the rest.
+  if (dead) cancel();
+}
+
+std::unique_ptr<Shipment> Route::begin() {
+  if (closed_ || queue_.empty() || held()) return nullptr;
+  std::unique_ptr<Shipment> head = std::move(queue_.front());
+  queue_.pop_front();
+  --count_;
+  bytes_ -= head->bytes;
+  ++active_;
+  wake_waiters();
+  return head;
+}
+
+void Route::end() {
+  --active_;
+  wake_waiters();
+}
+
+void Route::go_away(const Shipment& delivery) {
+  ++away_;
+  bytes_ += delivery.bytes;
+}
+
+void Route::come_back(const Shipment& delivery) {
+  --away_;
+  bytes_ -= delivery.bytes;
+  std::erase_if(delayed_, [&delivery](const auto& each) { return each.first == delivery.delay; });
+  wake_waiters();
+}
+
+void Route::run_token() {
+  Clock& clock = invoker_.parts().clock;
+  const int runs = invoker_.parts().manual ? 1 : kRunsPerToken;
+  Time stop;
+  for (int i = 0; i < runs; ++i) {
+    std::unique_ptr<Shipment> delivery;
+    {
+      const MutexLock lock(mutex_);
+      delivery = begin();
+      if (delivery == nullptr) {
+        --tokens_;
+        return;
+      }
+    }
+    delivery->token = true;
+    if (i == 0) stop = clock.now() + kTimePerToken;
+    run(std::move(delivery), false);
+    if (clock.now() >= stop) break;
+  }
+  {
+    const MutexLock lock(mutex_);
+    --tokens_;
+  }
+  top_up();
+}
+
+// Requires: counted in active_.
+void Route::run(std::unique_ptr<Shipment> delivery, bool slot_taken) {
+  if (function_->limited() && !slot_taken && !function_->try_enter()) {
+    await_slot(std::move(delivery));
+  } else {
+    invoker_.attempt_delivery(*this, delivery);
+    if (function_->limited()) function_->leave(invoker_);
+    if (delivery != nullptr) {
+      const Time due = delivery->due;
+      delay(std::move(delivery), due);
+    }
+  }
+  const MutexLock lock(mutex_);
+  end();
+}
+
+void Route::delay(std::unique_ptr<Shipment> delivery, Time due) {
+  delivery->token = false;
+  std::uint64_t number = 0;
+  {
+    const MutexLock lock(mutex_);
+    go_away(*delivery);
+    number = delivery->delay = ++delays_;
+    delayed_.emplace_back(number, TimerId());
+  }
+  Task task(
+      Away(shared_from_this(), invoker_.shared_from_this(), std::move(delivery), true, false));
+  // A timer that refuses destroys the task, and lost() sees to the delivery.
+  const Result<TimerId> id = invoker_.parts().timer.schedule(due, std::move(task));
+  if (!id.ok()) return;
+  {
+    const MutexLock lock(mutex_);
+    for (auto& [each, timer] : delayed_) {
+      if (each != number) continue;
+      timer = *id;
+      return;
+    }
+  }
+  // Back already, or the route was closed before it could know the timer.
+  invoker_.parts().timer.cancel(*id);
+}
+
+void Route::await_slot(std::unique_ptr<Shipment> delivery) {
+  delivery->token = false;
+  {
+    const MutexLock lock(mutex_);
+    go_away(*delivery);
+  }
+  Task task(
+      Away(shared_from_this(), invoker_.shared_from_this(), std::move(delivery), false, true));
+  if (function_->enter_or_wait(task)) task();
+}
+
+void Route::resume(std::unique_ptr<Shipment> delivery, bool slot_taken) {
+  bool ended = false;
+  {
+    const MutexLock lock(mutex_);
+    come_back(*delivery);
+    ended = closed_;
+    ++active_;
+  }
+  if (ended) {
+    if (slot_taken) function_->leave(invoker_);
+    invoker_.cancel_delivery(*this, *delivery);
+    const MutexLock lock(mutex_);
+    end();
+    return;
+  }
+  run(std::move(delivery), slot_taken);
+  top_up();
+}
+
+void Route::lost(std::unique_ptr<Shipment> delivery, bool slot_taken) {
+  bool ended = false;
+  {
+    const MutexLock lock(mutex_);
+    come_back(*delivery);
+    ended = closed_;
+  }
+  if (slot_taken) function_->leave(invoker_);
+  if (ended || delivery->error.ok()) {
+    invoker_.cancel_delivery(*this, *delivery);
+  } else {
+    // No timer has room for the retry: the last error stands.
+    invoker_.give_up(*this, std::move(delivery), false);
+  }
+  top_up();
+}
+
+void Route::lend_token() {
+  {
+    const MutexLock lock(mutex_);
+    --tokens_;
+  }
+  top_up();
+}
+
+void Route::take_token_back() {
+  const MutexLock lock(mutex_);
+  ++tokens_;
+}
+
+bool Route::enter() {
+  const MutexLock lock(mutex_);
+  if (closed_) return false;
+  ++active_;
+  return true;
+}
+
+void Route::leave() {
+  const MutexLock lock(mutex_);
+  end();
+}
+
+bool Route::idle() const {
+  const MutexLock lock(mutex_);
+  return count_ == 0 && active_ == 0 && away_ == 0;
+}
+
+int Route::queued() const {
+  const MutexLock lock(mutex_);
+  return count_;
+}
+
+void Route::wake_waiters() {
+  for (Parker* each : waiters_) invoker_.parts().clock.wake(*each);
+}
+
+}  // namespace wisp::inline v0::detail

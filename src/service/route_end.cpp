@@ -1,0 +1,71 @@
+// How a route ends: with its subscription or schedule, or with the runtime.
+#include <utility>
+
+#include <fmt/format.h>
+
+#include <wisp/service/invoker.hpp>
+
+namespace wisp::inline v0::detail {
+namespace {
+
+constexpr Duration kReportEvery = std::chrono::seconds(10);
+
+}  // namespace
+
+bool Route::others_active(int own) const {
+  const MutexLock lock(mutex_);
+  return active_ > own && !abandoned_;
+}
+
+void Route::cancel() {
+  std::deque<std::unique_ptr<Shipment>> queued;
+  std::vector<std::pair<std::uint64_t, TimerId>> delayed;
+  {
+    const MutexLock lock(mutex_);
+    closed_ = true;
+    queued.swap(queue_);
+    for (const auto& each : queued) bytes_ -= each->bytes;
+    count_ -= static_cast<int>(queued.size());
+    delayed.swap(delayed_);
+    wake_waiters();
+  }
+  for (const auto& each : queued) invoker_.cancel_delivery(*this, *each);
+  for (const auto& [number, timer] : delayed) invoker_.parts().timer.cancel(timer);
+}
+
+void Route::abandon() {
+  const MutexLock lock(mutex_);
+  abandoned_ = true;
+  wake_waiters();
+}
+
+void Route::close() {
+  const std::shared_ptr<Invoker> keep = keep_.lock();
+  if (keep == nullptr)
+    return;  // the runtime has ended, and with it every delivery that it did not give up
+  cancel();
+  int own = 0;
+  for (const ActiveFrame* frame = ActiveFrame::top(); frame != nullptr; frame = frame->outer) {
+    if (frame->route == this) ++own;
+  }
+  if (!others_active(own)) return;
+  Parker parker;
+  {
+    const MutexLock lock(mutex_);
+    waiters_.push_back(&parker);
+  }
+  Clock& clock = keep->parts().clock;
+  const Blocking blocking(keep->parts().executor);
+  for (Time report = clock.now() + kReportEvery; others_active(own);) {
+    clock.park(parker, report);
+    if (clock.now() < report || !others_active(own)) continue;
+    report = report + kReportEvery;
+    keep->log(
+        LogLevel::warning, function_->definition->name,
+        fmt::format("{} cannot end: a delivery of it has been running for 10 s more", rules_.name));
+  }
+  const MutexLock lock(mutex_);
+  std::erase(waiters_, &parker);
+}
+
+}  // namespace wisp::inline v0::detail

@@ -1,0 +1,121 @@
+// Real threads that pass a baton, and the virtual time that passes when nobody can take it.
+//
+// The holder of the baton runs; everybody else blocks in the Parker of its own record. Who gives
+// the baton up (it parks, yields, or its task ends) chooses the next holder itself, under the
+// mutex. The mutex is a leaf: nothing of wisp's is called under it, and wake() may come under any
+// lock.
+//
+// Threads: any.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include <wisp/base/clock.hpp>
+#include <wisp/base/mutex.hpp>
+#include <wisp/base/park.hpp>
+#include <wisp/base/random.hpp>
+#include <wisp/engine/detail/thread.hpp>
+#include <wisp/engine/executor.hpp>
+#include <wisp/sim/world.hpp>
+
+namespace wisp::inline v0::sim {
+
+// The steady line's, so that what is subtracted from it is still a time.
+inline constexpr Time kStart{Duration{std::chrono::hours(1)}};
+
+// One simulated thread. But for the baton, everything is guarded by the scheduler's mutex.
+struct Simulated {
+  enum class State { idle, ready, waiting, running };
+  enum class Job { none, main, task, loop };
+
+  const Scheduler* scheduler = nullptr;
+  int number = 0;  // 0: the main thread
+  wisp::detail::Thread thread;
+  Parker baton;
+  State state = State::idle;
+  Job job = Job::none;
+  bool exiting = false;
+  Task body;
+  // While waiting.
+  Time until;
+  bool woken = false;
+  Time since;
+  std::string inside;  // what it runs, for reports
+};
+
+class Scheduler {
+ public:
+  Scheduler(std::uint64_t seed, const WorldOptions& options);
+
+  Time now() const;
+  bool park(Parker& parker, Time until);
+  void wake(Parker& parker);
+  void yield();
+  void advance(Duration d);
+
+  Status submit(Task& task);
+  Status start_thread(std::string_view name, Task body);
+  bool on_task() const;
+  // Whether a thread is left for a task that the caller is about to wait for.
+  bool thread_left() const;
+
+  std::uint64_t trace() const;
+  std::uint64_t seed() const { return seed_; }
+
+  // Refuses tasks from now on, and ends the threads. False if some never end: they go on using the
+  // scheduler.
+  bool close();
+
+ private:
+  enum class Mode {
+    waiting,    // the main thread is one among others
+    advancing,  // it goes on when nothing is left to do until limit_
+    closing,    // the same, without reports
+  };
+
+  void run(Simulated& self);
+  Simulated* self() const;
+  Simulated& self_or_die(std::string_view what) const;
+  bool can_run(const Simulated& thread) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Gives the baton up; returns once the calling thread holds it again, at once if it was chosen.
+  void hand_over(Simulated& self) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The main thread stands back until nothing is left to do, up to `limit`.
+  void stand_back(Mode mode, Time limit);
+  Simulated& choose() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Counts one; true if this was one too many and the world is closing.
+  bool step() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Moves time to the next deadline. False if the main thread goes on instead.
+  bool pass_time() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Simulated& begin(std::size_t task) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // One without a job, made if there is none.
+  Result<Simulated*> idle_thread() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void note(std::uint64_t choice) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::string report(std::string_view what) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const std::uint64_t seed_;
+  const WorldOptions options_;
+  const std::thread::id main_id_ = std::this_thread::get_id();
+  Simulated* const main_;  // the first of threads_
+
+  mutable Mutex mutex_;
+  SeededRandom choices_ ABSL_GUARDED_BY(mutex_);
+  std::uint64_t trace_ ABSL_GUARDED_BY(mutex_) = 0;
+  Time now_ ABSL_GUARDED_BY(mutex_) = kStart;
+  std::vector<std::unique_ptr<Simulated>> threads_ ABSL_GUARDED_BY(mutex_);  // by number
+  std::deque<Task> tasks_ ABSL_GUARDED_BY(mutex_);                           // at most kTasksMax
+  int tasks_begun_ ABSL_GUARDED_BY(mutex_) = 0;                              // and not ended
+  int loops_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  Mode mode_ ABSL_GUARDED_BY(mutex_) = Mode::waiting;
+  Time limit_ ABSL_GUARDED_BY(mutex_) = Time::never();    // while the main thread stands back
+  std::int64_t steps_ ABSL_GUARDED_BY(mutex_) = 0;        // without progress
+  std::vector<Simulated*> able_ ABSL_GUARDED_BY(mutex_);  // choose()'s own
+};
+
+}  // namespace wisp::inline v0::sim

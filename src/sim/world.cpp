@@ -1,0 +1,84 @@
+#include <wisp/sim/world.hpp>
+
+#include <utility>
+
+#include <wisp/base/park.hpp>
+
+#include "scheduler.hpp"
+
+namespace wisp::inline v0::sim {
+namespace {
+
+constexpr WallTime kWallAtStart{std::chrono::sys_days{std::chrono::year{2020} / 1 / 1}};
+
+// Sets the numbers that a world gives out apart from those that it chooses threads by.
+constexpr std::uint64_t kRandomStream = 0x6a09e667f3bcc908U;
+
+class VirtualClock final : public Clock {
+ public:
+  explicit VirtualClock(Scheduler& scheduler) : scheduler_(scheduler) {}
+
+  Time now() const override { return scheduler_.now(); }
+  WallTime wall() const override {
+    return kWallAtStart + std::chrono::duration_cast<WallTime::duration>(scheduler_.now() - kStart);
+  }
+  bool park(Parker& parker, Time until) override { return scheduler_.park(parker, until); }
+  void wake(Parker& parker) override { scheduler_.wake(parker); }
+
+ private:
+  Scheduler& scheduler_;
+};
+
+class SimulatedExecutor final : public Executor {
+ public:
+  explicit SimulatedExecutor(Scheduler& scheduler) : scheduler_(scheduler) {}
+
+  Status submit(Task& task) override { return scheduler_.submit(task); }
+  // Threads are made as they are needed, so a waiter stands in nobody's way until the last one
+  // would wait too.
+  bool begin_blocking() override { return scheduler_.thread_left(); }
+  bool on_executor_thread() const override { return scheduler_.on_task(); }
+  Status start_thread(std::string_view name, Task body) override {
+    return scheduler_.start_thread(name, std::move(body));
+  }
+
+ private:
+  Scheduler& scheduler_;
+};
+
+}  // namespace
+
+struct World::Parts {
+  Parts(std::uint64_t seed, const WorldOptions& options)
+      : scheduler(seed, options), random(seed ^ kRandomStream) {}
+
+  Scheduler scheduler;
+  VirtualClock clock{scheduler};
+  SimulatedExecutor executor{scheduler};
+  SeededRandom random;
+};
+
+World::World(std::uint64_t seed, WorldOptions options)
+    : parts_(std::make_unique<Parts>(seed, options)) {}
+
+World::~World() {
+  // Threads that are left behind hold on to the parts for ever.
+  if (!parts_->scheduler.close()) static_cast<void>(parts_.release());
+}
+
+RuntimeOptions World::options(RuntimeOptions given) {
+  given.clock = &parts_->clock;
+  given.random = &parts_->random;
+  given.executor = given.threads == Threads::none ? nullptr : &parts_->executor;
+  return given;
+}
+
+void World::advance(Duration d) { parts_->scheduler.advance(d); }
+void World::yield() { parts_->scheduler.yield(); }
+Clock& World::clock() { return parts_->clock; }
+Executor& World::executor() { return parts_->executor; }
+Random& World::random() { return parts_->random; }
+std::uint64_t World::seed() const { return parts_->scheduler.seed(); }
+std::uint64_t World::trace() const { return parts_->scheduler.trace(); }
+
+}  // namespace wisp::inline v0::sim

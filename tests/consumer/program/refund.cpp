@@ -1,0 +1,9 @@
+#include <wisp/wisp.hpp>
+
+#include "parcel.hpp"
+
+namespace billing {
+
+WISP_FUNCTION(refund) = [](const Parcel&) {};
+
+}  // namespace billing

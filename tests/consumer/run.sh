@@ -1,0 +1,87 @@
+#!/bin/sh
+# Uses wisp as its users do, outside of the tree. ctest names the case and sets the environment; see CMakeLists.txt.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+prefix=$WISP_SCRATCH/prefix
+room=$WISP_SCRATCH/$(echo "$*" | tr -c 'a-z_\n' '_' | cut -c 1-60)
+export CMAKE_PREFIX_PATH="$prefix"
+
+fail() { echo "run.sh: $*" >&2; exit 1; }
+
+# Builds program/ and runs its tests. Arguments go to cmake.
+program() {
+  "$CMAKE" -S "$here/program" -B "$room" -D CMAKE_BUILD_TYPE=Debug "$@"
+  "$CMAKE" --build "$room"
+  (cd "$room" && "$(dirname "$CMAKE")/ctest" --output-on-failure --no-tests=error)
+}
+
+# What pkg-config says about the installed tree; a second argument goes to it.
+flags() {
+  found=$(find "$prefix" -name wisp.pc)
+  [ -n "$found" ] || fail "wisp.pc is not installed"
+  PKG_CONFIG_PATH=$(dirname "$found") pkg-config "$@" wisp
+}
+
+# compile SOURCE OBJECT [FLAG...]
+compile() {
+  source=$1 object=$2
+  shift 2
+  # shellcheck disable=SC2046,SC2086  # flags are words
+  "$CXX" $CXXFLAGS -std=c++20 -Wall -Wextra -Werror "$@" $(flags --cflags) -c "$source" -o "$object"
+}
+
+# link PROGRAM OBJECT...
+link() {
+  program=$1
+  shift
+  # shellcheck disable=SC2046,SC2086
+  "$CXX" $CXXFLAGS "$@" $(flags --libs) -o "$program"
+}
+
+rm -rf "$room"
+mkdir -p "$room"
+case $1 in
+  install)
+    rm -rf "$prefix"
+    "$CMAKE" --install "$WISP_BUILD" --prefix "$prefix"
+    ;;
+  find_package) program ;;
+  add_subdirectory) program -D "WISP_SOURCE=$WISP_SOURCE" ;;
+  pkg_config)
+    flags --modversion
+    compile "$here/program/two_units.cpp" "$room/1.o"
+    compile "$here/program/other_unit.cpp" "$room/2.o"
+    link "$room/two_units" "$room/1.o" "$room/2.o"
+    "$room/two_units"
+    ;;
+  mixed_exceptions)
+    # Unoptimised, so that nothing is inlined and the linker has to choose between the two objects' templates.
+    for unit in main throws; do compile "$here/mixed/$unit.cpp" "$room/$unit.o" -O0; done
+    compile "$here/mixed/plain.cpp" "$room/plain.o" -O0 -fno-exceptions -fno-rtti
+    link "$room/throws_first" "$room/throws.o" "$room/plain.o" "$room/main.o"
+    link "$room/plain_first" "$room/plain.o" "$room/throws.o" "$room/main.o"
+    "$room/throws_first"
+    "$room/plain_first"
+    ;;
+  configure_refused)
+    if "$CMAKE" -S "$here/configure" -B "$room" -D "CASE=$2" >"$room.log" 2>&1; then
+      fail "configure/ accepts $2"
+    fi
+    cat "$room.log"
+    # CMake breaks messages into lines.
+    tr -s ' \n' ' ' <"$room.log" | grep -qF -- "$3" || fail "the output of $2 lacks: $3"
+    ;;
+  compile_refused)
+    compile "$here/refused/$2.cpp" "$room/fixed.o" -D FIXED || fail "$2 does not compile when FIXED"
+    if compile "$here/refused/$2.cpp" "$room/faulty.o" >"$room.log" 2>&1; then
+      fail "$2 compiles, and must not"
+    fi
+    cat "$room.log"
+    texts=$(sed -n "s/^$2: *//p" "$here/refused/expected.txt")
+    [ -n "$texts" ] || fail "expected.txt has no line for $2"
+    echo "$texts" | while read -r text; do
+      grep -qF -- "$text" "$room.log" || fail "the output lacks: $text"
+    done
+    ;;
+  *) fail "no case $1" ;;
+esac

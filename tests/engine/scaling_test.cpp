@@ -1,0 +1,235 @@
+#include <wisp/engine/scaling.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "catch.hpp"
+#include "seeds.hpp"
+
+using namespace std::chrono_literals;
+using wisp::Duration;
+using wisp::scaling::Bounds;
+using wisp::scaling::Fixed;
+using wisp::scaling::Pace;
+using wisp::scaling::Policy;
+using wisp::scaling::Sample;
+using wisp::scaling::TargetWait;
+using wisp::test::Seeded;
+using wisp::test::test_seeds;
+
+namespace {
+
+constexpr Bounds kWide{.min = 0, .max = 1'000'000};
+
+Sample any_sample(Seeded& random) {
+  Sample sample;
+  const int size = static_cast<int>(random.between(1, 1'000'000));
+  sample.queued = static_cast<int>(random.between(0, size));
+  sample.oldest_wait = Duration(random.between(0, 1'000'000));
+  sample.running = static_cast<int>(random.between(0, 200));
+  sample.blocked = static_cast<int>(random.between(0, sample.running));
+  sample.starting = static_cast<int>(random.between(0, 5));
+  sample.cores = static_cast<int>(random.between(1, 64));
+  sample.mean_run = Duration(static_cast<std::int64_t>(random.any_size() >> 1));
+  return sample;
+}
+
+// A pool of `calls` that sleep `sleep` or burn as long, sampled every `tick`; what start takes one
+// tick.
+struct Pool {
+  int queued = 0;
+  bool sleeps = true;
+  int ticks_each = 10;
+  int cores = 2;
+  std::vector<int> left{};  // ticks of each running call
+  int starting = 0;
+  int runnable_peak = 0;
+
+  int workers() const { return static_cast<int>(left.size()) + starting; }
+
+  void tick(const Policy& policy, Bounds bounds) {
+    const int running = static_cast<int>(left.size());
+    const int want = policy.decide({.queued = queued,
+                                    .oldest_wait = queued > 0 ? Duration(1ms) : Duration{},
+                                    .running = running,
+                                    .blocked = sleeps ? running : 0,
+                                    .starting = starting,
+                                    .cores = cores},
+                                   bounds);
+    for (int i = 0; i < starting && queued > 0; ++i, --queued) left.push_back(ticks_each);
+    starting = std::max(0, want - running - starting);
+    runnable_peak = std::max(runnable_peak, (sleeps ? 0 : running) + starting);
+    for (int& ticks : left) {
+      if (--ticks == 0 && queued > 0) {
+        ticks = ticks_each;
+        --queued;
+      }
+    }
+    std::erase(left, 0);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("scaling: the header's example", "[scaling]") {
+  const TargetWait policy{.wait_target = 200us, .cores = 2};
+  CHECK(policy.decide({.queued = 40, .oldest_wait = 3ms, .running = 2, .blocked = 2},
+                      {.min = 0, .max = 64}) == 5);
+}
+
+TEST_CASE("scaling: the first call brings the first worker, no call brings none", "[scaling]") {
+  const Policy policy;
+  CHECK(policy.decide({.queued = 1}, {.min = 0, .max = 64}) == 1);
+  CHECK(policy.decide({.queued = 1, .mean_run = 1us}, {.min = 0, .max = 64}) == 1);
+  CHECK(policy.decide({}, {.min = 0, .max = 64}) == 0);
+  CHECK(policy.decide({}, {.min = 3, .max = 64}) == 3);
+  // The one that starts takes it.
+  CHECK(policy.decide({.queued = 1, .starting = 1}, {.min = 0, .max = 64}) == 1);
+  CHECK(policy.decide({.queued = 2, .starting = 1}, {.min = 0, .max = 64}) == 2);
+}
+
+TEST_CASE("scaling: a busy worker is trusted with what it begins within the target", "[scaling]") {
+  const TargetWait policy{.wait_target = 200us, .cores = 8};
+  const Bounds bounds{.min = 0, .max = 64};
+  Sample sample{.queued = 20, .running = 1, .mean_run = 10us};
+  CHECK(policy.decide(sample, bounds) == 1);  // it begins 20 in that time
+  sample.queued = 21;
+  CHECK(policy.decide(sample, bounds) == 2);
+  sample.queued = 21 + 21;  // the next one begins one at once, and 20 more
+  CHECK(policy.decide(sample, bounds) == 3);
+  // Long calls leave it none to begin; nor is it trusted once the target is missed.
+  sample = {.queued = 2, .running = 1, .mean_run = 1ms};
+  CHECK(policy.decide(sample, bounds) == 3);
+  sample = {.queued = 2, .oldest_wait = 201us, .running = 1, .mean_run = 10us};
+  CHECK(policy.decide(sample, bounds) == 3);
+  sample.oldest_wait = 200us;
+  CHECK(policy.decide(sample, bounds) == 1);
+  // A blocked one begins nothing.
+  sample = {.queued = 2, .running = 1, .blocked = 1, .mean_run = 10us};
+  CHECK(policy.decide(sample, bounds) == 2);
+}
+
+TEST_CASE("scaling: target-wait keeps its promises for any sample", "[scaling]") {
+  for (int seed = 1; seed <= test_seeds(); ++seed) {
+    INFO("seed " << seed);
+    Seeded random(seed);
+    for (int i = 0; i < 1'000; ++i) {
+      const TargetWait policy{.wait_target = Duration(random.between(0, 1'000'000))};
+      const Sample sample = any_sample(random);
+      const int active = sample.running + sample.starting;
+      const int runnable_max = sample.cores + 1;
+
+      const int min = static_cast<int>(random.between(0, 100));
+      const Bounds bounds{.min = min, .max = min + static_cast<int>(random.between(0, 100))};
+      const int bounded = policy.decide(sample, bounds);
+      REQUIRE(bounded >= bounds.min);
+      REQUIRE(bounded <= bounds.max);
+
+      const int want = policy.decide(sample, kWide);
+      REQUIRE(bounded == std::clamp(want, bounds.min, bounds.max));
+      REQUIRE(want - sample.blocked <= runnable_max);
+      // Never more new workers than calls that nobody is on the way to.
+      REQUIRE(want - active <= std::max(0, sample.queued - sample.starting));
+      // It shrinks only what is too many to run.
+      REQUIRE(want >= std::min(active, sample.blocked + runnable_max));
+      if (sample.queued > 0) REQUIRE(want > 0);
+
+      Sample more = sample;
+      more.queued += static_cast<int>(random.between(0, 1'000));
+      REQUIRE(policy.decide(more, kWide) >= want);
+      Sample later = sample;
+      later.oldest_wait += Duration(random.between(0, 1'000'000));
+      REQUIRE(policy.decide(later, kWide) >= want);
+      Sample burning = sample;
+      burning.blocked = 0;
+      REQUIRE(policy.decide(burning, kWide) <= std::max(runnable_max, 0));
+    }
+  }
+}
+
+TEST_CASE("scaling: extreme samples do not overflow", "[scaling]") {
+  const TargetWait policy{.wait_target = Duration::max()};
+  CHECK(policy.decide({.queued = INT32_MAX, .running = 1000, .mean_run = 1ns}, kWide) <= 1'000'000);
+  CHECK(
+      policy.decide({.queued = INT32_MAX, .running = 1, .blocked = 1, .mean_run = Duration::max()},
+                    kWide) == 3);
+  CHECK(TargetWait{.wait_target = 0ns}.decide({.queued = 9, .running = 1, .mean_run = 1ns},
+                                              kWide) == 2);
+  CHECK(TargetWait{.cores = -1}.decide({.queued = 9, .cores = 0}, kWide) == 2);
+}
+
+TEST_CASE("scaling: sleeping calls grow a pool to its maximum", "[scaling]") {
+  for (const int cores : {1, 2, 8}) {
+    Pool pool{.queued = 1'000, .cores = cores};
+    int samples = 0;
+    while (pool.workers() < 64 && samples < 1'000) {
+      pool.tick(TargetWait{}, {.min = 0, .max = 64});
+      ++samples;
+    }
+    INFO(cores << " cores");
+    // Each sample confirms that cores + 1 more sleep.
+    CHECK(samples <= 2 * (64 / (cores + 1) + 1));
+    CHECK(pool.runnable_peak <= cores + 1);
+  }
+}
+
+TEST_CASE("scaling: burning calls never occupy more than cores and one", "[scaling]") {
+  for (const int cores : {1, 2, 8}) {
+    Pool pool{.queued = 1'000, .sleeps = false, .cores = cores};
+    for (int i = 0; i < 6'000; ++i) {
+      pool.tick(TargetWait{}, {.min = 0, .max = 64});
+      REQUIRE(pool.workers() <= cores + 1);
+    }
+    CHECK(pool.queued == 0);
+    CHECK(pool.runnable_peak == cores + 1);
+  }
+}
+
+TEST_CASE("scaling: fixed is fixed within the bounds", "[scaling]") {
+  CHECK(Fixed{4}.decide({.queued = 100}, {.min = 0, .max = 64}) == 4);
+  CHECK(Fixed{4}.decide({}, {.min = 0, .max = 2}) == 2);
+  CHECK(Fixed{4}.decide({}, {.min = 6, .max = 8}) == 6);
+}
+
+TEST_CASE("scaling: a policy holds any decider by value", "[scaling]") {
+  struct Half {
+    int decide(const Sample& sample, Bounds) const { return sample.queued / 2; }
+  };
+  const Policy half = Half{};
+  Policy other = half;
+  CHECK(other.decide({.queued = 10}, {}) == 5);
+  other = Fixed{3};
+  CHECK(other.decide({.queued = 10}, {.min = 0, .max = 9}) == 3);
+  CHECK(half.decide({.queued = 10}, {}) == 5);
+  static_assert(!std::is_constructible_v<Policy, int>);
+}
+
+TEST_CASE("scaling: samples come fast while there is something to learn", "[scaling]") {
+  const Pace pace;
+  CHECK(pace.next(10ms, {.running = 3, .asleep = 3}) == pace.fast);
+  CHECK(pace.next(10ms, {.running = 3, .asleep = 0, .grew = true}) == pace.fast);
+  CHECK(pace.next(10ms, {.running = 3, .asleep = 1}) == pace.steady);
+  // A costly sample waits longer, unless the processor is free anyway.
+  CHECK(pace.next(1ms, {.running = 30, .asleep = 20, .cost = 200us}) == pace.rest * 200us);
+  CHECK(pace.next(1ms, {.running = 20, .asleep = 20, .cost = 200us}) == pace.fast);
+}
+
+TEST_CASE("scaling: samples become rare while there is nothing to learn", "[scaling]") {
+  const Pace pace;
+  Duration last{};
+  Duration sum{};
+  for (int i = 0; i < 20; ++i) {
+    const Duration next = pace.next(last, {.running = 3});
+    CHECK(next >= last);
+    CHECK(next <= pace.slow);
+    last = next;
+    sum += next;
+  }
+  CHECK(last == pace.slow);
+  CHECK(sum > 100ms);
+  // Nobody may be added: sleepers change nothing.
+  CHECK(pace.next(last, {.running = 3, .asleep = 3, .may_grow = false}) == pace.slow);
+  CHECK(pace.next(last, {.running = 3, .grew = true, .may_grow = false, .cost = 1ms}) ==
+        pace.rest_at_max * 1ms);
+}

@@ -1,0 +1,84 @@
+// How the engine's tests wait for other threads: on conditions, never on time.
+//
+//   Gate gate;
+//   pool.submit([&] { gate.pass(); });
+//   gate.await(1);                                        // a task stands at the gate
+//   gate.open();
+//   CHECK(eventually([&] { return pool.stats().parked == 1; }));
+//
+// Threads: any.
+#pragma once
+
+#include <dirent.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+namespace wisp::test {
+
+// Looks until `condition` holds; gives up after 20 s, far beyond what a busy machine needs.
+template <class Condition>
+bool eventually(Condition condition) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+// Holds whoever passes, asleep in the kernel, until it opens.
+class Gate {
+ public:
+  void pass() {
+    std::unique_lock lock(mutex_);
+    ++standing_;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return open_; });
+  }
+  // Until `count` have come.
+  void await(int count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return standing_ >= count; });
+  }
+  void open() {
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int standing_ = 0;
+  bool open_ = false;
+};
+
+// Runs a callable when it is destroyed, unless moved from.
+template <class F>
+class AtEnd {
+ public:
+  explicit AtEnd(F f) : f_(std::make_unique<F>(std::move(f))) {}
+  AtEnd(AtEnd&&) noexcept = default;
+  ~AtEnd() {
+    if (f_ != nullptr) (*f_)();
+  }
+
+ private:
+  std::unique_ptr<F> f_;
+};
+
+// Of this process, as the kernel counts them.
+inline int threads() {
+  int count = -2;  // . and ..
+  DIR* tasks = opendir("/proc/self/task");
+  while (readdir(tasks) != nullptr) ++count;
+  closedir(tasks);
+  return count;
+}
+
+}  // namespace wisp::test

@@ -1,0 +1,260 @@
+#include <wisp/engine/meter.hpp>
+
+#include <ctime>
+#include <map>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <wisp/wisp.hpp>
+
+#include "catch.hpp"
+#include "engine/waiting.hpp"
+#include "sanitized.hpp"
+
+namespace {
+
+using namespace wisp::literals;
+
+// A sanitizer's own work around each reading is part of what the meter sees.
+constexpr double kTolerance = wisp::test::kSanitized ? 0.25 : 0.05;
+
+std::int64_t cpu_ns(clockid_t clock) {
+  timespec now{};
+  clock_gettime(clock, &now);
+  return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+std::int64_t thread_cpu_ns() { return cpu_ns(CLOCK_THREAD_CPUTIME_ID); }
+
+// CPU that a handler used, by the thread's clock at both ends: the truth that a bill is held to.
+struct Truth {
+  std::atomic<std::int64_t> ns{0};
+};
+
+void burn(std::int64_t ns, Truth& truth) {
+  const std::int64_t start = thread_cpu_ns();
+  std::int64_t now = start;
+  while (now - start < ns) now = thread_cpu_ns();
+  truth.ns += now - start;
+}
+
+const wisp::BillLine& line_of(const wisp::Bill& bill, std::string_view function) {
+  for (const wisp::BillLine& each : bill.lines)
+    if (each.function == function) return each;
+  FAIL("no line for " << function);
+  return bill.lines.front();
+}
+
+bool within(double value, double expected, double share) {
+  return value >= expected * (1 - share) && value <= expected * (1 + share);
+}
+
+struct Burners {
+  Truth large, small, sleeper;
+  wisp::Function<void, int> seventy;
+  wisp::Function<void, int> thirty;
+  wisp::Function<void, int> asleep;
+
+  explicit Burners(wisp::Meter meter)
+      : seventy(
+            wisp::function("seventy", [this](int us) { burn(us * 700, large); }, {.meter = meter})),
+        thirty(
+            wisp::function("thirty", [this](int us) { burn(us * 300, small); }, {.meter = meter})),
+        asleep(wisp::function("asleep",
+                              [this](int us, wisp::Context& context) {
+                                const std::int64_t start = thread_cpu_ns();
+                                (void)context.sleep(std::chrono::microseconds(us));
+                                sleeper.ns += thread_cpu_ns() - start;
+                              },
+                              {.meter = meter})) {}
+
+  wisp::Catalogue functions() const {
+    return wisp::Catalogue().add(seventy).add(thirty).add(asleep);
+  }
+
+  void check(const wisp::Bill& bill) const {
+    const auto cpu = [&bill](std::string_view name) {
+      return static_cast<double>(line_of(bill, name).cpu.count());
+    };
+    const auto truth = [](const Truth& t) { return static_cast<double>(t.ns.load()); };
+    INFO("seventy " << cpu("seventy") << " of " << truth(large) << ", thirty " << cpu("thirty")
+                    << " of " << truth(small) << ", asleep " << cpu("asleep") << " of "
+                    << truth(sleeper));
+    CHECK(within(cpu("seventy"), truth(large), kTolerance));
+    CHECK(within(cpu("thirty"), truth(small), kTolerance));
+    CHECK(cpu("asleep") <= 0.01 * (cpu("seventy") + cpu("thirty")));
+  }
+};
+
+}  // namespace
+
+TEST_CASE("bill: two burners and a sleeper each pay for what they used", "[bill]") {
+  // Short calls share a batch, long ones are read one by one. Still shorter ones cost less than the
+  // readings that would check them.
+  const int us = GENERATE(60, 120, 400);
+  const auto meter = GENERATE(wisp::Meter::batched, wisp::Meter::exact);
+  INFO("calls of " << us << " us, meter " << static_cast<int>(meter));
+  Burners burners(meter);
+  const int rounds = 200'000 / us;
+  SECTION("called on one thread") {
+    wisp::Runtime runtime{burners.functions()};
+    for (int i = 0; i < rounds; ++i) {
+      REQUIRE(runtime.call(burners.seventy, us).ok());
+      REQUIRE(runtime.call(burners.thirty, us).ok());
+      if (i % (rounds / 20) == 0) REQUIRE(runtime.call(burners.asleep, 200).ok());
+    }
+    burners.check(runtime.bill(1h));
+  }
+  SECTION("posted to workers") {
+    wisp::Runtime runtime{burners.functions(), {.workers = {.max = 4}}};
+    for (int i = 0; i < rounds; ++i) {
+      REQUIRE(runtime.post(burners.seventy, us).ok());
+      REQUIRE(runtime.post(burners.thirty, us).ok());
+      if (i % (rounds / 20) == 0) REQUIRE(runtime.post(burners.asleep, 200).ok());
+    }
+    REQUIRE(runtime.stop(60s).status.ok());
+    burners.check(runtime.bill(1h));
+  }
+}
+
+TEST_CASE("bill: calls too short to be read share a batch's CPU by their work", "[bill]") {
+  const auto spin = [](int rounds) {
+    std::uint64_t state = static_cast<std::uint64_t>(rounds);
+    for (int i = 0; i < rounds; ++i) state = state * 6364136223846793005U + 1442695040888963407U;
+    return static_cast<int>(state >> 40);
+  };
+  const auto seventy = wisp::function("seventy", spin);
+  const auto thirty = wisp::function("thirty", spin);
+  wisp::Runtime runtime{wisp::Catalogue().add(seventy).add(thirty), {.workers = {.max = 4}}};
+  for (int i = 0; i < 20'000; ++i) {
+    REQUIRE(runtime.post(seventy, 7'000).ok());
+    REQUIRE(runtime.post(thirty, 3'000).ok());
+  }
+  REQUIRE(runtime.stop(60s).status.ok());
+  const wisp::Bill bill = runtime.bill(1h);
+  const auto large = static_cast<double>(line_of(bill, "seventy").cpu.count());
+  const auto small = static_cast<double>(line_of(bill, "thirty").cpu.count());
+  INFO(large << " and " << small << " ns");
+  CHECK(within(large / (large + small), 0.7, 0.05));
+}
+
+TEST_CASE("bill: lines, wisp's own and the host's CPU together are the process's", "[bill]") {
+  Truth truth;
+  Truth host;
+  const auto work = wisp::function("work", [&truth](int us) { burn(us * 1000, truth); });
+  const std::int64_t before = cpu_ns(CLOCK_PROCESS_CPUTIME_ID);
+  wisp::Runtime runtime{wisp::Catalogue().add(work)};
+  const std::int64_t born = cpu_ns(CLOCK_PROCESS_CPUTIME_ID);
+  for (int i = 0; i < 2'000; ++i) {
+    REQUIRE(runtime.post(work, i % 10 == 0 ? 300 : 10).ok());
+    if (i % 10 == 0) burn(100'000, host);
+  }
+  REQUIRE(wisp::test::eventually([&] { return runtime.stats().events.done == 2'000; }));
+  const wisp::Bill bill = runtime.bill(1h);
+  const std::int64_t process = cpu_ns(CLOCK_PROCESS_CPUTIME_ID) - born;
+  REQUIRE(bill.host_quality == wisp::Quality::measured);
+  REQUIRE(bill.unattributed_quality == wisp::Quality::measured);
+  const auto lines = line_of(bill, "work").cpu.count();
+  const auto sum = lines + bill.unattributed.count() + bill.host.count();
+  INFO("process " << process << ", lines " << lines << ", unattributed "
+                  << bill.unattributed.count() << ", host " << bill.host.count() << ", birth "
+                  << born - before);
+  CHECK(within(static_cast<double>(sum), static_cast<double>(process), 0.05));
+  CHECK(within(static_cast<double>(lines), static_cast<double>(truth.ns), kTolerance));
+  CHECK(bill.host.count() >= host.ns);
+}
+
+TEST_CASE("bill: a receipt says what each figure is worth", "[bill]") {
+  const auto length =
+      wisp::function("length", [](const std::string& s) { return static_cast<int>(s.size()); });
+  const auto fails = wisp::function("fails", [](int n) { return wisp::invalid_argument("{}", n); });
+  wisp::Runtime free{wisp::Catalogue().add(length)};
+  auto unpriced = free.start(length, "four");
+  REQUIRE(*unpriced.wait() == 4);
+  CHECK(unpriced.receipt().cost_quality == wisp::Quality::unavailable);
+
+  wisp::Runtime runtime{wisp::Catalogue().add(length).add(fails),
+                        {.tariff = wisp::tariffs::aws_lambda_x86()}};
+  auto pending = runtime.start(length, std::string(100, 'x'));
+  const wisp::Receipt& receipt = pending.receipt();
+  CHECK(receipt.function == "length");
+  CHECK(receipt.version == 1);
+  CHECK(receipt.attempts == 1);
+  CHECK(receipt.outcome == wisp::Outcome::ok);
+  CHECK(receipt.queued_quality == wisp::Quality::measured);
+  CHECK(receipt.wall_quality == wisp::Quality::measured);
+  CHECK(receipt.cpu_quality == wisp::Quality::estimated);
+  CHECK(receipt.bytes_in == sizeof(std::string) + 100);
+  CHECK(receipt.bytes_in_quality == wisp::Quality::measured);
+  // One request, and one millisecond of 128 MB.
+  CHECK(receipt.cost == wisp::Money::picodollars(200'000 + 2'083'338 / 1'000));
+  CHECK(receipt.cost_quality == wisp::Quality::estimated);
+
+  auto failed = runtime.start(fails, 3);
+  CHECK(failed.receipt().outcome == wisp::Outcome::error);
+  auto refused = runtime.start<int>("nobody", 3);
+  CHECK(refused.receipt().outcome == wisp::Outcome::rejected);
+  CHECK(refused.receipt().attempts == 0);
+  CHECK(refused.receipt().wall_quality == wisp::Quality::unavailable);
+  // What was refused costs nothing and stands on no line.
+  CHECK(runtime.bill(1h).lines.size() == 2);
+}
+
+TEST_CASE("bill: the exact meter measures, the sampled one estimates", "[bill]") {
+  Truth truth;
+  const auto exact =
+      wisp::function("exact", [&truth] { burn(20'000, truth); }, {.meter = wisp::Meter::exact});
+  const auto sampled = wisp::function("sampled", [] {}, {.meter = wisp::Meter::sampled});
+  wisp::Runtime runtime{wisp::Catalogue().add(exact).add(sampled)};
+  auto pending = runtime.start(exact);
+  CHECK(pending.receipt().cpu_quality == wisp::Quality::measured);
+  CHECK(pending.receipt().cpu.count() >= truth.ns);
+  for (int i = 0; i < 20; ++i) {
+    auto estimated = runtime.start(sampled);
+    CHECK(estimated.receipt().wall_quality == wisp::Quality::estimated);
+    CHECK(estimated.receipt().cpu_quality == wisp::Quality::estimated);
+  }
+  const wisp::Bill bill = runtime.bill(1h);
+  CHECK(line_of(bill, "exact").cpu_quality == wisp::Quality::measured);
+  CHECK(line_of(bill, "sampled").cpu_quality == wisp::Quality::estimated);
+  CHECK(line_of(bill, "sampled").calls == 20);
+}
+
+TEST_CASE("bill: tenants and tags have lines, and nested calls inherit them", "[bill]") {
+  const auto inner = wisp::function("inner", [](int n) { return n; });
+  const auto outer = wisp::function("outer", [&inner](int n, wisp::Context& context) {
+    return context.runtime().call(inner, n);
+  });
+  wisp::Runtime runtime{wisp::Catalogue().add(inner).add(outer)};
+  REQUIRE(runtime.call(outer, 1, {.tenant = "acme", .tag = "nightly"}).ok());
+  REQUIRE(runtime.call(outer, 1).ok());
+  const wisp::Bill bill = runtime.bill(1h);
+  REQUIRE(bill.lines.size() == 4);
+  CHECK(bill.lines[0].function == "inner");
+  CHECK(bill.lines[0].tenant.empty());
+  CHECK(bill.lines[1].tenant == "acme");
+  CHECK(bill.lines[1].tag == "nightly");
+  CHECK(bill.lines[3].tenant == "acme");
+}
+
+TEST_CASE("bill: every call that has returned is on it", "[bill]") {
+  const auto nothing = wisp::function("nothing", [] {});
+  wisp::Runtime runtime{wisp::Catalogue().add(nothing), {.workers = {.max = 4}}};
+  std::atomic<int> behind{0};
+  std::atomic<std::uint64_t> returned{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 300; ++i) {
+        if (i % 2 == 0) (void)runtime.call(nothing);
+        else (void)runtime.start(nothing).wait();
+        const std::uint64_t at_least = returned.fetch_add(1) + 1;
+        if (runtime.bill(1h).lines.front().calls < at_least) ++behind;
+      }
+    });
+  }
+  for (std::thread& each : threads) each.join();
+  CHECK(behind == 0);
+  CHECK(runtime.bill(1h).lines.front().calls == 900);
+}

@@ -1,0 +1,170 @@
+#include <wisp/service/schedule.hpp>
+
+#include <optional>
+#include <vector>
+
+#include <wisp/wisp.hpp>
+
+#include "catch.hpp"
+#include "engine/waiting.hpp"
+
+namespace {
+
+using namespace wisp::literals;
+using wisp::StatusCode;
+
+struct Pumped {
+  // Moves time in steps of `step` and pumps after each.
+  void pass(wisp::Duration d, wisp::Duration step) {
+    for (wisp::Duration gone{}; gone < d; gone += step) {
+      clock.advance(step);
+      while (runtime.pump().left > 0) {
+      }
+    }
+  }
+
+  wisp::ManualClock clock;
+  wisp::Runtime runtime{{.threads = wisp::Threads::none, .clock = &clock}};
+};
+
+}  // namespace
+
+TEST_CASE("schedule: every keeps to its grid", "[schedule]") {
+  Pumped p;
+  std::vector<wisp::Duration> at;
+  const wisp::Time start = p.clock.now();
+  auto tick = p.runtime.every(1s).run([&] { at.push_back(p.clock.now() - start); });
+  REQUIRE(tick.status().ok());
+  CHECK(*tick.next() == start + 1s);
+  p.pass(3s, 100ms);
+  CHECK(at == std::vector<wisp::Duration>{1s, 2s, 3s});
+  // Of several missed firings one is made up for, and the grid stays where it was.
+  p.pass(4500ms, 4500ms);
+  CHECK(at.back() == 7500ms);
+  CHECK(at.size() == 4);
+  CHECK(*tick.next() == start + 8s);
+  p.pass(500ms, 500ms);
+  CHECK(at.back() == 8s);
+}
+
+TEST_CASE("schedule: after and at fire once", "[schedule]") {
+  Pumped p;
+  int after = 0;
+  int at = 0;
+  int past = 0;
+  auto soon = p.runtime.after(200ms).run([&after] { ++after; });
+  auto then = p.runtime.at(p.clock.wall() + 1h).run([&at] { ++at; });
+  auto gone = p.runtime.at(p.clock.wall() - 1h).run([&past] { ++past; });
+  p.pass(199ms, 1ms);
+  CHECK(after == 0);
+  CHECK(past == 1);
+  p.pass(1ms, 1ms);
+  CHECK(after == 1);
+  CHECK_FALSE(soon.next());
+  // People mean the wall clock: when it goes back, the moment comes later.
+  p.clock.jump_wall(-30min);
+  p.pass(1h, 1min);
+  CHECK(at == 0);
+  p.pass(30min, 1min);
+  CHECK(at == 1);
+  p.pass(3h, 1h);
+  CHECK(after == 1);
+  CHECK(at == 1);
+}
+
+TEST_CASE("schedule: the end of its scope, and cancel, end it; detach lets it go on",
+          "[schedule]") {
+  Pumped p;
+  int scoped = 0;
+  int detached = 0;
+  {
+    auto tick = p.runtime.every(1s).run([&scoped] { ++scoped; });
+    REQUIRE(p.runtime.every(1s).run([&detached] { ++detached; }).detach().ok());
+    p.pass(2s, 1s);
+  }
+  p.pass(3s, 1s);
+  CHECK(scoped == 2);
+  CHECK(detached == 5);
+  auto cancelled = p.runtime.after(1s).run([&scoped] { ++scoped; });
+  cancelled.cancel();
+  CHECK_FALSE(cancelled.next());
+  p.pass(2s, 1s);
+  CHECK(scoped == 2);
+}
+
+TEST_CASE("schedule: it may be cancelled from inside its handler", "[schedule]") {
+  Pumped p;
+  int ran = 0;
+  wisp::Schedule tick;
+  tick = p.runtime.every(1s).run([&] {
+    if (++ran == 2) tick.cancel();
+  });
+  p.pass(5s, 1s);
+  CHECK(ran == 2);
+}
+
+TEST_CASE("schedule: a firing that finds the last one on its way is skipped and counted",
+          "[schedule]") {
+  wisp::test::Gate gate;
+  wisp::ManualClock clock;
+  std::atomic<int> ran{0};
+  {
+    wisp::Runtime runtime{{.workers = {.max = 2}, .clock = &clock}};
+    auto tick = runtime.every(1s).run([&] {
+      ++ran;
+      gate.pass();
+    });
+    clock.advance(1s);
+    gate.await(1);
+    clock.advance(1s);
+    CHECK(wisp::test::eventually([&] { return runtime.stats().events.skipped == 1; }));
+    CHECK(ran == 1);
+    gate.open();
+    CHECK(wisp::test::eventually([&] { return runtime.stats().events.done == 1; }));
+    clock.advance(1s);
+    CHECK(wisp::test::eventually([&] { return ran.load() == 2; }));
+  }
+}
+
+TEST_CASE("schedule: a function with input, and a failing one, run under their rules",
+          "[schedule]") {
+  int ran = 0;
+  const auto fails = wisp::function("fails",
+                                    [&ran](int n) -> wisp::Status {
+                                      ran += n;
+                                      return wisp::unavailable("down");
+                                    },
+                                    {.retry = {.attempts = 3, .first_delay = 1ms}});
+  Pumped p;
+  REQUIRE(p.runtime.registry().add(fails).ok());
+  auto soon = p.runtime.after(1s).run(fails, 10);
+  p.pass(2s, 10ms);
+  CHECK(ran == 30);
+  CHECK(p.runtime.stats().events.dead == 1);
+}
+
+TEST_CASE("schedule: what makes no sense is refused", "[schedule]") {
+  Pumped p;
+  const auto nothing = [] {};
+  CHECK(p.runtime.after(-1s).run(nothing).status().code() == StatusCode::kInvalidArgument);
+  const wisp::Schedule zero = p.runtime.every(0s).run(nothing);
+  CHECK(zero.status().code() == StatusCode::kInvalidArgument);
+  CHECK(wisp::message(zero.status()).find("1us") != std::string_view::npos);
+  const auto stranger = wisp::function("stranger", [] {});
+  CHECK(p.runtime.after(1s).run(stranger).status().code() == StatusCode::kNotFound);
+  CHECK_FALSE(p.runtime.stop(0s).status.code() == StatusCode::kInternal);
+  const wisp::Schedule late = p.runtime.after(1s).run(nothing);
+  CHECK(late.status().code() == StatusCode::kUnavailable);
+  CHECK_FALSE(late.next());
+}
+
+TEST_CASE("schedule: it may outlive its runtime", "[schedule]") {
+  std::optional<wisp::Schedule> tick;
+  {
+    Pumped p;
+    tick = p.runtime.every(1s).run([] {});
+    p.pass(2s, 1s);
+  }
+  tick->cancel();
+  CHECK_FALSE(tick->next());
+}
