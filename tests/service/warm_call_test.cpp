@@ -1,5 +1,7 @@
 // What a warm call costs beyond its handler: no allocation and no lock. The counts are those of
-// this program's operator new and pthread_mutex_lock, on this thread.
+// this program's operator new and pthread_mutex_lock, on this thread; a sanitizer brings its own of
+// both, and its own bookkeeping.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(__clang__)
 #include <dlfcn.h>
 #include <pthread.h>
 
@@ -9,7 +11,6 @@
 #include <wisp/wisp.hpp>
 
 #include "catch.hpp"
-#include "sanitized.hpp"
 
 namespace {
 
@@ -40,9 +41,6 @@ long counted(const long& counter, Body body) {
 }
 
 }  // namespace
-
-// A sanitizer brings its own, and its own bookkeeping.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(__clang__)
 
 // Not inlined, or g++ takes one of a pair for its own and the other for a mismatch.
 [[gnu::noinline]] void* operator new(std::size_t size) {
