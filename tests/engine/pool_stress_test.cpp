@@ -32,6 +32,7 @@ using wisp::test::Gate;
 using wisp::test::Seeded;
 using wisp::test::test_seeds;
 using wisp::test::threads;
+using wisp::test::threads_at_rest;
 
 namespace {
 
@@ -241,7 +242,7 @@ TEST_CASE("pool: trees of tasks that wait for their children", "[pool][stress]")
 
 TEST_CASE("pool: sleepers, burners and waiters at once, while others look and drain",
           "[pool][stress]") {
-  const int before = threads();
+  const int before = threads_at_rest();
   {
     Pool pool{{.workers = {.max = 12, .keep_alive = 200us}, .cores = 2}};
     std::atomic<int> done{0};

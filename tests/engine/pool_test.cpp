@@ -34,6 +34,7 @@ using wisp::test::AtEnd;
 using wisp::test::eventually;
 using wisp::test::Gate;
 using wisp::test::threads;
+using wisp::test::threads_at_rest;
 
 namespace {
 
@@ -55,7 +56,7 @@ void burn(Duration d) {
 }  // namespace
 
 TEST_CASE("pool: no thread before the first task, none after the last pool", "[pool]") {
-  const int before = threads();
+  const int before = threads_at_rest();
   {
     Pool pool;
     CHECK(threads() == before);
@@ -78,7 +79,7 @@ TEST_CASE("pool: no thread before the first task, none after the last pool", "[p
 }
 
 TEST_CASE("pool: a thousand pools one after another", "[pool]") {
-  const int before = threads();
+  const int before = threads_at_rest();
   int ran = 0;
   for (int i = 0; i < 1'000; ++i) {
     Pool pool{{.workers = {.max = 2}}};
@@ -245,7 +246,7 @@ TEST_CASE("pool: the last worker that parked is woken first", "[pool]") {
 }
 
 TEST_CASE("pool: workers end after keep-alive, down to the minimum", "[pool]") {
-  const int before = threads();
+  const int before = threads_at_rest();
   for (const int min : {0, 2}) {
     ManualClock clock;
     Pool pool{{.workers = {.min = min, .max = 6, .policy = Fixed{6}}, .clock = &clock}};
@@ -270,7 +271,7 @@ TEST_CASE("pool: workers end after keep-alive, down to the minimum", "[pool]") {
 }
 
 TEST_CASE("pool: a stuck task does not hold up close, nor keep what it does not own", "[pool]") {
-  const int before = threads();
+  const int before = threads_at_rest();
   std::binary_semaphore stuck(0);
   std::atomic<bool> returned{false};
   bool destroyed = false;
@@ -302,7 +303,7 @@ TEST_CASE("pool: a stuck task does not hold up close, nor keep what it does not 
 }
 
 TEST_CASE("pool: a task may close its pool, and destroy it", "[pool]") {
-  const int before = threads();
+  const int before = threads_at_rest();
   {
     Pool pool{{.workers = {.max = 1}}};
     int left = -1;

@@ -31,6 +31,7 @@ using wisp::test::eventually;
 using wisp::test::Seeded;
 using wisp::test::test_seeds;
 using wisp::test::threads;
+using wisp::test::threads_at_rest;
 
 namespace {
 
@@ -217,7 +218,7 @@ TEST_CASE("timer: a burst's memory goes back, and its ids stay unique", "[timer]
 }
 
 TEST_CASE("timer: its thread starts with the first timer and ends without any", "[timer]") {
-  const int before = threads();
+  const int before = threads_at_rest();
   ManualClock clock;
   Host host;
   Timer timer(clock, &host);
@@ -240,7 +241,7 @@ TEST_CASE("timer: its thread starts with the first timer and ends without any", 
     }));
     CHECK(host.starts == round);
   }
-  CHECK(eventually([&] { return threads() <= before; }));
+  CHECK(eventually([&] { return threads() == before; }));
 }
 
 TEST_CASE("timer: an earlier timer wakes the thread, a cancelled one does not keep it", "[timer]") {
@@ -283,14 +284,19 @@ TEST_CASE("timer: without a thread nothing is accepted", "[timer]") {
 }
 
 TEST_CASE("timer: close waits for the running task, but not for ever", "[timer]") {
-  const int before = threads();
+  const int before = threads_at_rest();
   std::binary_semaphore stuck(0);
+  std::atomic<bool> returned{false};
   Host host;
   {
     ManualClock clock;
     Timer timer(clock, &host);
     std::binary_semaphore began(0);
-    scheduled(timer, clock.now(), [&] { began.release(), stuck.acquire(); });
+    scheduled(timer, clock.now(), [&] {
+      began.release();
+      stuck.acquire();
+      returned = true;
+    });
     bool destroyed = false;
     scheduled(timer, clock.now() + 1s, [end = AtEnd([&] { destroyed = true; })] {});
     began.acquire();
@@ -299,10 +305,11 @@ TEST_CASE("timer: close waits for the running task, but not for ever", "[timer]"
   }
   // The timer and its clock are gone.
   stuck.release();
-  CHECK(eventually([&] { return threads() <= before; }));
+  CHECK(eventually([&] { return returned.load(); }));
+  CHECK(eventually([&] { return threads() == before; }));
   {
     Timer timer(Clock::system(), &host);
-    std::atomic<bool> returned{false};
+    returned = false;
     std::binary_semaphore began(0);
     scheduled(timer, Time{}, [&] {
       began.release();
@@ -315,7 +322,7 @@ TEST_CASE("timer: close waits for the running task, but not for ever", "[timer]"
     CHECK(returned);
     later.join();
   }
-  CHECK(eventually([&] { return threads() <= before; }));
+  CHECK(eventually([&] { return threads() == before; }));
 }
 
 TEST_CASE("timer: a task may close its timer", "[timer]") {

@@ -81,4 +81,15 @@ inline int threads() {
   return count;
 }
 
+// The same once whatever an earlier test has left to end by itself has ended: a count to compare with.
+inline int threads_at_rest() {
+#if defined(__SANITIZE_THREAD__)
+  constexpr int kRest = 2;  // the sanitizer has one of its own
+#else
+  constexpr int kRest = 1;
+#endif
+  eventually([] { return threads() <= kRest; });
+  return threads();
+}
+
 }  // namespace wisp::test

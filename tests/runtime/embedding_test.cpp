@@ -27,6 +27,7 @@ namespace {
 using namespace wisp::literals;
 using wisp::test::eventually;
 using wisp::test::threads;
+using wisp::test::threads_at_rest;
 
 int open_files() {
   int count = 0;
@@ -38,7 +39,7 @@ int open_files() {
 }  // namespace
 
 TEST_CASE("embedding: no thread before the first work", "[embedding]") {
-  const int before = threads();
+  const int before = threads_at_rest();
   const auto twice = wisp::function("twice", [](int n) { return 2 * n; });
   wisp::Runtime runtime{wisp::Catalogue().add(twice), {.workers = {.min = 2}}};
   auto subscription = runtime.on("a").to([](int) {});
@@ -64,12 +65,12 @@ TEST_CASE("embedding: a thousand runtimes one after another leave nothing behind
     return emitted && *runtime.start(twice, 3).wait() == 6;
   };
   REQUIRE(once());
-  const int threads_before = threads();
+  const int threads_before = threads_at_rest();
   const int files_before = open_files();
   int good = 0;
   for (int i = 0; i < rounds; ++i) good += once() ? 1 : 0;
   CHECK(good == rounds);
-  CHECK(eventually([&] { return threads() <= threads_before; }));
+  CHECK(eventually([&] { return threads() == threads_before; }));
   CHECK(open_files() == files_before);
 }
 

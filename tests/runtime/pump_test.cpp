@@ -15,7 +15,7 @@ using namespace wisp::literals;
 }  // namespace
 
 TEST_CASE("pump: everything runs on the caller's thread, and there is no other", "[pump]") {
-  const int before = wisp::test::threads();
+  const int before = wisp::test::threads_at_rest();
   std::vector<std::thread::id> ran_on;
   const auto note =
       wisp::function("note", [&ran_on](int) { ran_on.push_back(std::this_thread::get_id()); });

@@ -140,7 +140,7 @@ TEST_CASE("teardown: subscriptions that end each other, and themselves, from the
 
 TEST_CASE("teardown: a runtime ends under publishers, waiters, schedules and subscriptions",
           "[teardown]") {
-  const int before = wisp::test::threads();
+  const int before = wisp::test::threads_at_rest();
   for (int round = 0; round < kRounds / 4; ++round) {
     CAPTURE(round);
     std::atomic<int> late{0};
