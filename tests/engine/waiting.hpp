@@ -81,7 +81,7 @@ inline int threads() {
   return count;
 }
 
-// The same once whatever an earlier test has left to end by itself has ended: a count to compare with.
+// The same once whatever an earlier test left to end by itself has ended: a count to compare with.
 inline int threads_at_rest() {
 #if defined(__SANITIZE_THREAD__)
   constexpr int kRest = 2;  // the sanitizer has one of its own
