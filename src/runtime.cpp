@@ -37,6 +37,27 @@ Status check(const RuntimeOptions& options) {
   return Status();
 }
 
+// Threads of an executor whose CPU a ledger knows as wisp's own.
+class MeteredThreads final : public Executor {
+ public:
+  MeteredThreads(Executor& executor, std::shared_ptr<detail::Ledger> ledger)
+      : executor_(executor), ledger_(std::move(ledger)) {}
+
+  Status submit(Task& task) override { return executor_.submit(task); }
+  Status start_thread(std::string_view name, Task body) override {
+    return executor_.start_thread(name, boxed([ledger = ledger_, body = std::move(body)]() mutable {
+                                    ledger->thread_begins();
+                                    body();
+                                    body.reset();
+                                    ledger->thread_ends();
+                                  }));
+  }
+
+ private:
+  Executor& executor_;
+  const std::shared_ptr<detail::Ledger> ledger_;  // outlived by a thread that is left behind
+};
+
 }  // namespace
 
 // Everything, in the order of its making.
@@ -46,7 +67,8 @@ struct Runtime::Core {
         born(fork()),
         clock(options.clock != nullptr ? *options.clock : Clock::system()),
         seeded(options.random == nullptr ? SeededRandom::entropy() : 0),
-        ledger(clock, options.tariff),
+        owned_ledger(std::make_shared<detail::Ledger>(clock, options.tariff)),
+        ledger(*owned_ledger),
         manual(options.threads == Threads::none
                    ? std::make_unique<ManualExecutor>(clock, options.queue.count)
                    : nullptr),
@@ -56,7 +78,8 @@ struct Runtime::Core {
         executor(manual != nullptr ? static_cast<Executor&>(*manual)
                  : pool != nullptr ? *pool
                                    : *options.executor),
-        timer(clock, manual != nullptr ? nullptr : &executor),
+        threads(executor, owned_ledger),
+        timer(clock, manual != nullptr ? nullptr : &threads),
         invoker({.clock = clock,
                  .executor = executor,
                  .timer = timer,
@@ -80,11 +103,12 @@ struct Runtime::Core {
     // The check that makes the runtime stop at birth comes later; until then the pool needs options
     // that can be.
     if (!wisp::check(options.workers).ok()) made.workers = {};
-    made.on_thread_start = [this](int index) {
-      ledger.thread_begins();
-      if (options.on_thread_start) options.on_thread_start(index);
+    // A worker that the pool leaves behind may still be inside of them.
+    made.on_thread_start = [ledger = owned_ledger, hook = options.on_thread_start](int index) {
+      ledger->thread_begins();
+      if (hook) hook(index);
     };
-    made.on_thread_exit = [this](int) { ledger.thread_ends(); };
+    made.on_thread_exit = [ledger = owned_ledger](int) { ledger->thread_ends(); };
     return made;
   }
 
@@ -108,10 +132,13 @@ struct Runtime::Core {
   Clock& clock;
   SeededRandom seeded;
   Status status;
-  detail::Ledger ledger;
+  // Shared with wisp's threads: one that is left behind ends later.
+  const std::shared_ptr<detail::Ledger> owned_ledger;
+  detail::Ledger& ledger;
   std::unique_ptr<ManualExecutor> manual;
   std::unique_ptr<Pool> pool;
   Executor& executor;
+  MeteredThreads threads;
   Timer timer;
   detail::Invoker invoker;
   // Ends before the invoker: what a handler captured may call the runtime in its destructor, and is

@@ -1,7 +1,5 @@
 // Windows, bills and the CPU of the rest of the process.
 #include <dirent.h>
-#include <fcntl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -9,6 +7,7 @@
 #include <map>
 
 #include <wisp/engine/detail/ledger.hpp>
+#include <wisp/engine/detail/thread.hpp>
 
 namespace wisp::inline v0::detail {
 namespace {
@@ -48,31 +47,6 @@ std::uint64_t cpu_of_thread(int thread) {
   if (clock_gettime(clock, &now) != 0) return 0;
   return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
          static_cast<std::uint64_t>(now.tv_nsec);
-}
-
-// wisp names its threads wisp-…; the name survives where a list of ours would have to be global.
-bool started_by_wisp(int thread) {
-  char path[64];
-  std::snprintf(path, sizeof path, "/proc/self/task/%d/comm", thread);
-  const int file = open(path, O_RDONLY | O_CLOEXEC);
-  if (file < 0) return false;
-  char name[16] = {};
-  const ssize_t size = read(file, name, sizeof name - 1);
-  close(file);
-  return size > 0 && std::string_view(name).substr(0, 5) == "wisp-";
-}
-
-// CPU of the process's live threads that wisp did not start; nothing if /proc does not tell.
-std::optional<std::uint64_t> host_threads_cpu() {
-  DIR* tasks = opendir("/proc/self/task");
-  if (tasks == nullptr) return std::nullopt;
-  std::uint64_t sum = 0;
-  while (const dirent* entry = readdir(tasks)) {
-    const int thread = std::atoi(entry->d_name);
-    if (thread > 0 && !started_by_wisp(thread)) sum += cpu_of_thread(thread);
-  }
-  closedir(tasks);
-  return sum;
 }
 
 Usage usage_of(const Totals& totals) {
@@ -137,14 +111,11 @@ void Ledger::add_unattributed(Bill& bill, std::uint64_t shared_out_ns) {
   std::uint64_t sum = shared_out_ns;
   for (const auto& shard : shards_) {
     const int thread = shard->thread_.load(std::memory_order_relaxed);
-    if (!shard->wisp_thread_ || thread == 0) continue;
-    std::uint64_t open = 0;
-    for (std::size_t i = 1; i < lines_.size(); ++i) {
-      if (const Cell* cell = shard->peek(static_cast<int>(i)); cell != nullptr) {
-        open += ticks_.to_ns(cell->open_ticks.load(std::memory_order_relaxed));
-      }
-    }
-    const std::uint64_t read = shard->cpu_read_ns_.load(std::memory_order_relaxed) + open;
+    // What runs inside a handler is its line's, as soon as it has ended.
+    const bool inside = shard->inside_.load(std::memory_order_relaxed);
+    if (!shard->wisp_thread_ || thread == 0 || inside) continue;
+    const std::uint64_t read =
+        shard->cpu_read_ns_.load(std::memory_order_relaxed) + open_of(*shard);
     const std::uint64_t now = cpu_of_thread(thread);
     if (now > read) sum += now - read;
   }
@@ -152,48 +123,85 @@ void Ledger::add_unattributed(Bill& bill, std::uint64_t shared_out_ns) {
   bill.unattributed_quality = Quality::measured;
 }
 
-void Ledger::add_host(Bill& bill, std::int64_t from) {
-  if (!clock_.real()) return;
-  const std::optional<std::uint64_t> threads = host_threads_cpu();
-  if (!threads) return;
-  std::uint64_t handlers = 0;
-  for (const auto& shard : shards_) {
-    if (shard->wisp_thread_) continue;
-    handlers += shard->handler_cpu_ns_.load(std::memory_order_relaxed);
-    for (std::size_t i = 1; i < lines_.size(); ++i) {
-      if (const Cell* cell = shard->peek(static_cast<int>(i)); cell != nullptr) {
-        handlers += ticks_.to_ns(cell->open_ticks.load(std::memory_order_relaxed));
-      }
-    }
+// What handlers have used on this thread and is not shared out yet.
+std::uint64_t Ledger::open_of(const Shard& shard) const {
+  std::uint64_t open = 0;
+  for (std::size_t i = 1; i < lines_.size(); ++i) {
+    if (const Cell* cell = shard.peek(static_cast<int>(i)); cell != nullptr)
+      open += ticks_.to_ns(cell->open_ticks.load(std::memory_order_relaxed));
   }
-  if (host_readings_.empty()) host_base_ns_ = *threads;
-  const std::uint64_t gone = host_base_ns_ + handlers;
-  const std::uint64_t host = *threads > gone ? *threads - gone : 0;
+  return open;
+}
+
+// CPU of the process's live threads that wisp did not start; nothing if /proc does not tell.
+std::optional<Ledger::ThreadCpu> Ledger::host_threads() const {
+  if (!clock_.real()) return std::nullopt;
+  DIR* tasks = opendir("/proc/self/task");
+  if (tasks == nullptr) return std::nullopt;
+  ThreadCpu all;
+  while (const dirent* entry = readdir(tasks)) {
+    const int thread = std::atoi(entry->d_name);
+    if (thread > 0 && !is_wisp_thread(thread)) all.emplace(thread, cpu_of_thread(thread));
+  }
+  closedir(tasks);
+  return all;
+}
+
+// Adds what has come since the last bill, thread by thread: what a thread used after it and before
+// its own end is not seen, and its handlers' part is not taken off either.
+void Ledger::advance_host(ThreadCpu threads) {
+  const auto growth = [](std::uint64_t now, std::uint64_t before) {
+    return static_cast<std::int64_t>(now >= before ? now - before : now);
+  };
+  for (const auto& [thread, cpu] : threads) {
+    const auto seen = host_seen_.find(thread);
+    host_ns_ += growth(cpu, seen == host_seen_.end() ? 0 : seen->second);
+  }
+  for (const auto& shard : shards_) {
+    const int thread = shard->thread_.load(std::memory_order_relaxed);
+    const auto live = threads.find(thread);
+    if (shard->wisp_thread_ || live == threads.end()) continue;
+    std::uint64_t open = open_of(*shard);
+    // Inside a handler all since the last reading is its own.
+    const std::uint64_t read = shard->cpu_read_ns_.load(std::memory_order_relaxed);
+    if (shard->inside_.load(std::memory_order_relaxed) && live->second > read)
+      open = std::max(open, live->second - read);
+    const std::uint64_t handlers = shard->handler_cpu_ns_.load(std::memory_order_relaxed) + open;
+    const bool same = std::exchange(shard->seen_thread_, thread) == thread;
+    const std::uint64_t before = std::exchange(shard->seen_handlers_ns_, handlers);
+    if (!same) host_ns_ -= static_cast<std::int64_t>(handlers);
+    else host_ns_ -= static_cast<std::int64_t>(handlers) - static_cast<std::int64_t>(before);
+  }
+  host_seen_ = std::move(threads);
+}
+
+void Ledger::add_host(Bill& bill, std::int64_t from) {
   const std::int64_t now = now_second();
   // The reading at the window's beginning: the last one not after `from`, unless it is older than a
   // bucket of that age.
-  std::optional<std::uint64_t> before;
+  std::optional<std::int64_t> before;
   for (const HostReading& each : host_readings_) {
     if (each.second <= from && each.second + (now - from > kHour ? kMinute : 1) >= from)
       before = each.host_ns;
   }
   if (from <= began_) before = 0;
   if (before) {
-    bill.host = Duration(host > *before ? host - *before : 0);
+    bill.host = Duration(std::max<std::int64_t>(host_ns_ - *before, 0));
     bill.host_quality = Quality::measured;
   }
   if (host_readings_.empty() || host_readings_.back().second != now)
-    host_readings_.push_back({now, host});
+    host_readings_.push_back({now, host_ns_});
   if (host_readings_.size() > kHostReadingsMax) host_readings_.pop_front();
 }
 
 Bill Ledger::bill(Duration window, const Tariff& tariff) {
   Bill bill;
   bill.tariff = tariff.name;
+  std::optional<ThreadCpu> threads = host_threads();
   const MutexLock lock(mutex_);
   const Duration longest = std::chrono::hours(kHoursMax);
   const Duration now = clock_.now().since_origin();
-  const Duration since = now - std::min(window, longest);
+  const Duration since = now - std::clamp(window, Duration::zero(), longest);
   const std::int64_t from =
       std::max(began_, std::chrono::floor<std::chrono::seconds>(since).count());
   bill.window = now - std::chrono::seconds(from);
@@ -212,8 +220,9 @@ Bill Ledger::bill(Duration window, const Tariff& tariff) {
     line.wall = Duration(at(totals[i], Count::wall_ns));
     line.cpu = Duration(at(totals[i], Count::cpu_ns));
     line.cpu_quality = key.meter == Meter::sampled ? Quality::estimated : cpu;
-    line.cost_quality =
-        cost != Quality::unavailable && key.meter == Meter::sampled ? Quality::estimated : cost;
+    // Functions that share a line are priced at one size of memory.
+    const bool estimated = key.meter == Meter::sampled || i == kOthersLine;
+    line.cost_quality = estimated ? std::min(cost, Quality::estimated) : cost;
     bill.lines.push_back(std::move(line));
     usages.push_back({usage_of(totals[i]), key.memory_mb});
   }
@@ -224,7 +233,10 @@ Bill Ledger::bill(Duration window, const Tariff& tariff) {
     bill.total_quality = cost;
   }
   add_unattributed(bill, at(totals[kOwnLine], Count::cpu_ns));
-  add_host(bill, from);
+  if (threads) {
+    advance_host(*std::move(threads));
+    add_host(bill, from);
+  }
   std::sort(bill.lines.begin(), bill.lines.end(), [](const BillLine& a, const BillLine& b) {
     return std::tie(a.function, a.version, a.tenant, a.tag) <
            std::tie(b.function, b.version, b.tenant, b.tag);

@@ -13,7 +13,6 @@ namespace detail {
 namespace {
 
 constexpr Duration kCloseBound = std::chrono::seconds{1};
-constexpr Duration kRetryAfter = std::chrono::milliseconds{1};
 
 int usable_cores() {
   cpu_set_t cores;
@@ -58,9 +57,11 @@ Status PoolState::submit(Task& task) {
 // Brings one more worker on its way if the policy wants one, and has what remains watched. An error
 // if nobody serves the queue.
 Status PoolState::serve(WakeLock& lock, Time now) {
-  // One at a time: who starts serves again once it has found work.
-  if (queue_.empty() || starting_ > 0) return Status();
-  if (active() < wanted(now)) {
+  // One at a time: who starts serves again once it has found work. But a worker at hand does not
+  // wait for a thread that is being born: that takes as long as the host's callback does.
+  const bool woken = starting_ > unborn_;
+  if (queue_.empty() || woken || (unborn_ > 0 && parked_.empty())) return Status();
+  if (active() - unborn_ < wanted(now, 0)) {
     Status added = add_worker(lock, now);
     if (!added.ok()) return added;
   }
@@ -68,14 +69,14 @@ Status PoolState::serve(WakeLock& lock, Time now) {
   return Status();
 }
 
-int PoolState::wanted(Time now) const {
+int PoolState::wanted(Time now, int starting) const {
   const Workers& workers = options_.workers;
   const int want =
       workers.policy.decide({.queued = static_cast<int>(queue_.size()),
                              .oldest_wait = queue_.empty() ? Duration{} : now - queue_.front().at,
                              .running = running_,
                              .blocked = blocked_,
-                             .starting = starting_,
+                             .starting = starting,
                              .cores = cores_,
                              .mean_run = mean_run_},
                             {.min = workers.min, .max = workers.max});
@@ -103,7 +104,9 @@ Status PoolState::add_worker(WakeLock& lock, Time now) {
       [state = shared_from_this(), &worker] { state->work(worker); }, now);
   if (!started.ok()) return served ? Status() : started;
   worker.is = Is::starting;
+  worker.unborn = true;
   ++starting_;
+  ++unborn_;
   totals_.peak = std::max(totals_.peak, ++workers_);
   return Status();
 }

@@ -11,8 +11,8 @@
 //
 // While a task is queued, somebody is starting or the supervisor is armed: else it could wait
 // unseen behind busy workers. And there is a worker that runs or starts, so that it is served at
-// all. (What is not armed for want of a thread is tried again with the next submit or finished
-// task.)
+// all. (If the system refuses both a worker and the supervisor, they are tried again with the next
+// submit or finished task.)
 //
 // Threads: any.
 #pragma once
@@ -77,6 +77,7 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
 
  private:
   static constexpr int kSubstitutesMax = 256;
+  static constexpr Duration kRetryAfter = std::chrono::milliseconds{1};  // to start a thread
 
   enum class Is : std::uint8_t { absent, starting, running, waiting, parked, leaving };
   enum class Step : std::uint8_t { run, park, leave };
@@ -95,6 +96,7 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
     Thread thread;
     Is is = Is::absent;
     pid_t id = 0;
+    bool unborn = false;                 // counted in unborn_
     bool inside = false;                 // counted in inside_
     bool blocked = false;                // counted in blocked_
     int waits = 0;                       // begin_blocking less end_blocking
@@ -128,7 +130,7 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
   Worker& unused_record() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Status start(Thread& thread, std::string_view name, Task body, Time now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  int wanted(Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  int wanted(Time now, int starting) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The rest is room for substitutes of those that wait.
   int threads_max() const { return options_.workers.max + kSubstitutesMax; }
   int active() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return running_ + starting_; }
@@ -165,6 +167,7 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
   int inside_ ABSL_GUARDED_BY(mutex_) = 0;   // of those, in host code
   int workers_ ABSL_GUARDED_BY(mutex_) = 0;  // that do not leave
   int starting_ ABSL_GUARDED_BY(mutex_) = 0;
+  int unborn_ ABSL_GUARDED_BY(mutex_) = 0;  // of those, threads before their first step
   int running_ ABSL_GUARDED_BY(mutex_) = 0;
   int waiting_ ABSL_GUARDED_BY(mutex_) = 0;
   int blocked_ ABSL_GUARDED_BY(mutex_) = 0;

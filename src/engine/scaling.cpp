@@ -34,7 +34,8 @@ Duration Pace::next(Duration last, const Seen& seen) const {
   if (seen.may_grow && (seen.grew || all)) return fast;
   const bool some = seen.may_grow && seen.asleep > 0;
   const Duration calm = some ? steady : std::clamp(2 * last, fast, slow);
-  return std::max(calm, (seen.may_grow ? rest : rest_at_max) * seen.cost);
+  const Duration cost = std::min(seen.cost, rest_max);
+  return std::max(calm, std::min((seen.may_grow ? rest : rest_at_max) * cost, rest_max));
 }
 
 }  // namespace wisp::inline v0::scaling

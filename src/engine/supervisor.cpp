@@ -19,7 +19,8 @@ constexpr int kTooManyMax = 4;
 void PoolState::watch(WakeLock& lock, Time now) {
   if (armed_ || closed_ || supervisor_ == Is::leaving) return;
   if (supervisor_ == Is::absent) {
-    if (now < retry_at_) return;
+    // Not soon after a failure; but what has failed right now, it is to try again.
+    if (now < retry_at_ && retry_at_ != now + kRetryAfter) return;
     const Status started = start(
         supervisor_thread_, "wisp-supervisor", [state = shared_from_this()] { state->supervise(); },
         now);
@@ -80,6 +81,8 @@ std::optional<Time> PoolState::plan(std::vector<Look>& looks) {
     looks.push_back(
         {.worker = worker.get(), .id = worker->id, .known = known, .asleep = known, .run = run});
   }
+  // Whoever is on the way serves the queue.
+  if (looks.empty()) return now + std::max(interval_, kPace.fast);
   return now;
 }
 
@@ -89,7 +92,7 @@ Time PoolState::judge(const std::vector<Look>& looks, Time began) {
   if (closed_) return Time{};
   const Time now = clock_.now();
   const int sleepers = count_blocked(looks, now);
-  const int want = wanted(now);
+  const int want = wanted(now, starting_);
   const bool grew = std::exchange(grew_, false);
   while (active() < want && static_cast<int>(queue_.size()) > starting_) {
     const int before = starting_;

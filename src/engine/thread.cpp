@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cassert>
 #include <memory>
 #include <system_error>
@@ -29,6 +30,28 @@ void* run(void* argument) {
   pthread_setname_np(pthread_self(), start->name.data());
   start->body();
   return nullptr;
+}
+
+// Which threads are wisp's. Slots are pushed at the front, reused, and never freed: as many as
+// there ever were such threads at once. A slot names its process too, so that a child after fork
+// finds none of its own in those of its parent.
+struct Mark {
+  std::atomic<std::uint64_t> thread{0};  // 0: free
+  Mark* next = nullptr;                  // constant once pushed
+};
+std::atomic<Mark*> marks{nullptr};  // release when pushed, acquire by who walks
+
+std::uint64_t mark_of(pid_t thread_id) {
+  return std::uint64_t{static_cast<std::uint32_t>(getpid())} << 32 |
+         static_cast<std::uint32_t>(thread_id);
+}
+
+bool swap_mark(std::uint64_t from, std::uint64_t to) {
+  for (Mark* each = marks.load(std::memory_order_acquire); each != nullptr; each = each->next) {
+    std::uint64_t expected = from;
+    if (each->thread.compare_exchange_strong(expected, to, std::memory_order_relaxed)) return true;
+  }
+  return false;
 }
 
 sigset_t masked_signals() {
@@ -83,6 +106,28 @@ void Thread::detach() {
 }
 
 pid_t current_thread_id() { return static_cast<pid_t>(syscall(SYS_gettid)); }
+
+void mark_wisp_thread() {
+  const std::uint64_t self = mark_of(current_thread_id());
+  if (swap_mark(0, self)) return;
+  auto* const mark = new Mark;
+  mark->thread.store(self, std::memory_order_relaxed);
+  mark->next = marks.load(std::memory_order_relaxed);
+  while (!marks.compare_exchange_weak(mark->next, mark, std::memory_order_release,
+                                      std::memory_order_relaxed)) {
+  }
+}
+
+void unmark_wisp_thread() { swap_mark(mark_of(current_thread_id()), 0); }
+
+bool is_wisp_thread(pid_t thread_id) {
+  const std::uint64_t wanted = mark_of(thread_id);
+  for (const Mark* each = marks.load(std::memory_order_acquire); each != nullptr;
+       each = each->next) {
+    if (each->thread.load(std::memory_order_relaxed) == wanted) return true;
+  }
+  return false;
+}
 
 void wake_punctually() { prctl(PR_SET_TIMERSLACK, 1UL); }
 

@@ -55,6 +55,7 @@ PoolState::Step PoolState::step(Worker& self, Queued& next, Time& until) {
     self.inside = false;
     --inside_;
   }
+  if (std::exchange(self.unborn, false)) --unborn_;
   if (orphaned_) {
     uncount(self);
     return Step::leave;

@@ -124,17 +124,104 @@ TEST_CASE("ledger: sampled calls are counted exactly and timed by one in sixteen
   wisp::ManualClock clock;
   Ledger ledger(clock, {});
   const int line = ledger.line({.function = "f", .meter = Meter::sampled});
-  const auto first = attempt(ledger, clock, {.line = line, .wall = 2ms, .mode = Meter::sampled});
+  const CallOf call{.line = line, .wall = 2ms, .mode = Meter::sampled};
+  const auto first = attempt(ledger, clock, call);
+  CHECK(first.timed);
   CHECK(first.wall_quality == wisp::Quality::estimated);
   CHECK(only_line(ledger.bill(1h, {})).wall == 2ms);  // one call stands for itself
-  for (int i = 0; i < 160; ++i)
-    attempt(ledger, clock, {.line = line, .wall = 2ms, .mode = Meter::sampled});
+  // The second tells how often they come.
+  CHECK(attempt(ledger, clock, call).timed);
+  int timed = 0;
+  for (int i = 0; i < 160; ++i) timed += attempt(ledger, clock, call).timed ? 1 : 0;
+  CHECK(timed == 10);
   const wisp::Bill bill = ledger.bill(1h, wisp::tariffs::aws_lambda_x86());
-  CHECK(only_line(bill).calls == 161);
-  CHECK(only_line(bill).wall == 161 * 2ms);
-  CHECK(only_line(bill).cpu == 161 * 2ms);
+  CHECK(only_line(bill).calls == 162);
+  CHECK(only_line(bill).wall == 162 * 2ms);
+  CHECK(only_line(bill).cpu == 162 * 2ms);
   CHECK(only_line(bill).cpu_quality == wisp::Quality::estimated);
   CHECK(only_line(bill).cost_quality == wisp::Quality::estimated);
+}
+
+TEST_CASE("ledger: sampled calls that come rarely are all timed", "[ledger]") {
+  wisp::ManualClock clock;
+  Ledger ledger(clock, {});
+  const int line = ledger.line({.function = "f", .meter = Meter::sampled});
+  for (int i = 0; i < 100; ++i) {
+    CHECK(attempt(ledger, clock, {.line = line, .mode = Meter::sampled}).timed);
+    clock.advance(10s);
+  }
+  CHECK(only_line(ledger.bill(60s, {})).calls == 6);
+}
+
+TEST_CASE("ledger: a sampled call that is not timed takes its usual CPU off its caller's",
+          "[ledger]") {
+  wisp::ManualClock clock;
+  Ledger ledger(clock, {});
+  const int outer = ledger.line({.function = "outer"});
+  const int inner = ledger.line({.function = "inner", .meter = Meter::sampled});
+  wisp::detail::Shard& shard = ledger.shard();
+  wisp::detail::Span span(shard, outer, Meter::batched);
+  clock.advance(40us);
+  for (int i = 0; i < 162; ++i)
+    attempt(ledger, clock, {.line = inner, .wall = 10us, .mode = Meter::sampled});
+  ledger.record(shard, outer, {.taken = span.end()});
+  const wisp::Bill bill = ledger.bill(1h, {});
+  REQUIRE(bill.lines.size() == 2);
+  CHECK(bill.lines[0].cpu == 1'620us);
+  CHECK(bill.lines[1].cpu == 40us);
+  CHECK(bill.lines[1].wall == 1'660us);
+}
+
+TEST_CASE("ledger: a call belongs to the second that it ends in", "[ledger]") {
+  wisp::ManualClock clock;
+  Ledger ledger(clock, {});
+  const int line = ledger.line({.function = "f"});
+  const int other = ledger.line({.function = "other"});
+  // Its CPU, still in an open batch, does not wait for the next call, an hour later.
+  attempt(ledger, clock, {.line = line, .wall = 40us});
+  clock.advance(1h);
+  attempt(ledger, clock, {.line = other});
+  CHECK(only_line(ledger.bill(10s, {})).function == "other");
+  CHECK(ledger.bill(2h, {}).lines.front().cpu == 40us);
+  clock.advance(1h);
+  attempt(ledger, clock, {.line = line, .wall = 30s});
+  for (const Duration window : {1s, 10s, 20s}) {
+    const wisp::Bill bill = ledger.bill(window, {});
+    CHECK(only_line(bill).calls == 1);
+    CHECK(only_line(bill).cpu == 30s);
+  }
+}
+
+TEST_CASE("ledger: a clock may begin at zero", "[ledger]") {
+  struct Zero final : wisp::Clock {
+    wisp::Time now() const override { return wisp::Time(passed); }
+    wisp::WallTime wall() const override { return wisp::WallTime(); }
+    Duration passed{};
+  } clock;
+  Ledger ledger(clock, {});
+  const int f = ledger.line({.function = "f"});
+  const int g = ledger.line({.function = "g"});
+  for (const int line : {f, g, f}) {
+    wisp::detail::Shard& shard = ledger.shard();
+    wisp::detail::Span span(shard, line, Meter::batched);
+    clock.passed += 5ms;
+    ledger.record(shard, line, {.taken = span.end()});
+  }
+  const wisp::Bill bill = ledger.bill(1h, {});
+  REQUIRE(bill.lines.size() == 2);
+  CHECK(bill.lines[0].wall == 10ms);
+  CHECK(bill.lines[1].wall == 5ms);
+}
+
+TEST_CASE("ledger: tenants and tags of any bytes are told apart", "[ledger]") {
+  using namespace std::string_literals;
+  wisp::ManualClock clock;
+  Ledger ledger(clock, {});
+  const int one = ledger.line({.function = "f", .tenant = "a\0b"s});
+  const int two = ledger.line({.function = "f", .tenant = "a", .tag = "b\0"s});
+  const int three = ledger.line({.function = "f", .tenant = "a", .tag = "b"});
+  CHECK(one != two);
+  CHECK(two != three);
 }
 
 TEST_CASE("ledger: lines sum to the total, and the total is the tariff's price", "[ledger]") {
@@ -257,6 +344,44 @@ TEST_CASE("ledger: bills while threads count see each figure grow, and in the en
   std::uint64_t total = 0;
   for (const wisp::BillLine& each : ledger.bill(1h, {}).lines) total += each.calls;
   CHECK(total == kThreads * kCalls);
+}
+
+// A thread-local object that is older than its thread's first call ends after what wisp keeps.
+TEST_CASE("ledger: destructors of a thread that ends may still call", "[ledger]") {
+  struct Late {
+    std::vector<std::pair<Ledger*, int>> calls;
+    ~Late() {
+      for (int i = 0; i < 10; ++i) {
+        for (const auto& [ledger, line] : calls) {
+          wisp::detail::Shard& shard = ledger->shard();
+          wisp::detail::Span span(shard, line, Meter::batched);
+          ledger->record(shard, line, {.taken = span.end()});
+        }
+      }
+    }
+  };
+  Ledger one(wisp::Clock::system(), {});
+  Ledger two(wisp::Clock::system(), {});
+  const int in_one = one.line({.function = "f"});
+  const int in_two = two.line({.function = "g"});
+  constexpr int kThreads = 8;
+  for (int round = 0; round < 20; ++round) {
+    std::vector<std::thread> threads;
+    for (int t = 0; t < kThreads; ++t) {
+      threads.emplace_back([&] {
+        thread_local Late late;
+        late.calls = {{&one, in_one}, {&two, in_two}};
+        for (int i = 0; i < 100; ++i) {
+          wisp::detail::Shard& shard = one.shard();
+          wisp::detail::Span span(shard, in_one, Meter::batched);
+          one.record(shard, in_one, {.taken = span.end()});
+        }
+      });
+    }
+    for (std::thread& each : threads) each.join();
+  }
+  CHECK(only_line(one.bill(1h, {})).calls == 20 * kThreads * 110);
+  CHECK(only_line(two.bill(1h, {})).calls == 20 * kThreads * 10);
 }
 
 TEST_CASE("ledger: a thread meets many ledgers in turn and keeps none of the ended ones",

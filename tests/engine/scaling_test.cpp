@@ -232,4 +232,7 @@ TEST_CASE("scaling: samples become rare while there is nothing to learn", "[scal
   CHECK(pace.next(last, {.running = 3, .asleep = 3, .may_grow = false}) == pace.slow);
   CHECK(pace.next(last, {.running = 3, .grew = true, .may_grow = false, .cost = 1ms}) ==
         pace.rest_at_max * 1ms);
+  // A look that the machine held up does not keep the next one away.
+  CHECK(pace.next(last, {.running = 4, .asleep = 2, .cost = 5s}) == pace.rest_max);
+  CHECK(pace.next(last, {.running = 4, .may_grow = false, .cost = 1h}) == pace.rest_max);
 }

@@ -1,5 +1,6 @@
 #include <wisp/engine/meter.hpp>
 
+#include <atomic>
 #include <ctime>
 #include <map>
 #include <string>
@@ -10,45 +11,19 @@
 
 #include "catch.hpp"
 #include "engine/waiting.hpp"
-#include "sanitized.hpp"
+#include "runtime/burning.hpp"
 
 namespace {
 
 using namespace wisp::literals;
 
-// A sanitizer's own work around each reading is part of what the meter sees.
-constexpr double kTolerance = wisp::test::kSanitized ? 0.25 : 0.05;
-
-std::int64_t cpu_ns(clockid_t clock) {
-  timespec now{};
-  clock_gettime(clock, &now);
-  return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
-
-std::int64_t thread_cpu_ns() { return cpu_ns(CLOCK_THREAD_CPUTIME_ID); }
-
-// CPU that a handler used, by the thread's clock at both ends: the truth that a bill is held to.
-struct Truth {
-  std::atomic<std::int64_t> ns{0};
-};
-
-void burn(std::int64_t ns, Truth& truth) {
-  const std::int64_t start = thread_cpu_ns();
-  std::int64_t now = start;
-  while (now - start < ns) now = thread_cpu_ns();
-  truth.ns += now - start;
-}
-
-const wisp::BillLine& line_of(const wisp::Bill& bill, std::string_view function) {
-  for (const wisp::BillLine& each : bill.lines)
-    if (each.function == function) return each;
-  FAIL("no line for " << function);
-  return bill.lines.front();
-}
-
-bool within(double value, double expected, double share) {
-  return value >= expected * (1 - share) && value <= expected * (1 + share);
-}
+using wisp::test::burn;
+using wisp::test::cpu_ns;
+using wisp::test::kTolerance;
+using wisp::test::line_of;
+using wisp::test::thread_cpu_ns;
+using wisp::test::Truth;
+using wisp::test::within;
 
 struct Burners {
   Truth large, small, sleeper;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <wisp/wisp.hpp>
@@ -301,4 +302,29 @@ TEST_CASE("shutdown: a stop from inside a handler gives nobody up", "[shutdown]"
   CHECK(*other.wait() == 8);
   CHECK(runtime.stop(20s).status.ok());
   CHECK(third.ready());
+}
+
+TEST_CASE("shutdown: a worker that is left behind in the host's callback owns it", "[shutdown]") {
+  const int before = wisp::test::threads_at_rest();
+  Gate gate;
+  std::atomic<int> seen{0};
+  std::optional<wisp::Runtime> runtime;
+  const auto kept = std::make_shared<int>(7);
+  wisp::RuntimeOptions options;
+  options.on_thread_start = [&gate, &seen, mine = kept](int) {
+    gate.pass();
+    seen = *mine;
+  };
+  runtime.emplace(std::move(options));
+  const auto subscription = runtime->on("a").to([](int) {});
+  REQUIRE(runtime->emit("a", 1).ok());
+  gate.await(1);
+  CHECK(runtime->stats().workers.current == 1);
+  (void)runtime->stop(0s);
+  runtime.reset();
+  CHECK(kept.use_count() > 1);
+  gate.open();
+  CHECK(eventually([&] { return wisp::test::threads() == before; }));
+  CHECK(seen == 7);
+  CHECK(kept.use_count() == 1);
 }

@@ -8,7 +8,7 @@
 //
 // A task goes to a worker that is free, the last one parked first, or to one that the policy adds.
 // While calls are queued and nobody is on the way to them, one more thread, the supervisor, looks
-// every 0.1 to some 20 ms which workers sleep in the kernel, and lets the policy add to those. A
+// every 0.1 to 100 ms which workers sleep in the kernel, and lets the policy add to those. A
 // worker without work parks, and ends after `keep_alive`, down to `min`; an idle pool wakes for
 // nothing else. The supervisor ends with the last worker.
 //
@@ -87,7 +87,8 @@ class Pool : public Executor {
   Pool& operator=(const Pool&) = delete;
 
   // Beyond Executor's errors: kUnavailable naming errno's text if no worker serves the queue and no
-  // thread can be started. With workers at hand such a failure is only counted, and tried again.
+  // thread can be started. With workers at hand such a failure is only counted, and tried again: by
+  // the supervisor, or if that has no thread either, with the next submit or finished task.
   Status submit(Task& task) override;
 
   // The waiting worker no longer counts against max, and another takes its place when tasks are

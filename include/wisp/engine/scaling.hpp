@@ -113,6 +113,8 @@ struct Pace {
   int rest = 20;
   // The same while no worker may be added: then it only looks for a surplus.
   int rest_at_max = 100;
+  // But no longer than this: a sample that a busy machine held up costs less than it took.
+  Duration rest_max = std::chrono::milliseconds{100};
 
   struct Seen {
     int running = 0;

@@ -9,9 +9,11 @@
 // CPU time: reading the thread's CPU clock costs hundreds of nanoseconds, the cycle counter nine.
 // Handlers' cycles are summed per line in a batch, and the CPU that passed between two readings is
 // shared out by those cycles, never more than the cycles themselves. A batch ends where a thread
-// was away from handlers for over 20 µs: it may have slept. A call expected to be long (its line's
-// last one was over 50 µs) is read before and after. One that turns out long was perhaps preempted
-// or blocked: it gets what the short calls of its batch, and the gaps between them, leave.
+// was away from handlers for over 20 µs: it may have slept. So does a handler's own segment, from
+// its start, or the end of a call that it made, to the next of these, that took over 50 µs: it was
+// perhaps preempted or blocked, and gets what the short segments of its batch, and the gaps between
+// its handlers, leave. A call expected to be long (its line's last one was) is read before and
+// after. A sampled call that is not timed adds what the last timed one had.
 //
 // Threads: any, except Shard and Span, which belong to the thread that they were made on.
 #pragma once
@@ -67,10 +69,13 @@ struct Cell {
   std::atomic<std::uint64_t> open_ticks{0};  // of handlers, whose CPU has not been shared out yet
   bool in_batch = false;                     // listed in Shard::batch_
   bool touched = false;                      // grew since the last flush
-  bool long_running = false;                 // the last call took over 50 µs
-  bool sampled = false;                      // a sampled call has been timed
-  std::uint8_t untimed = 0;                  // sampled calls until the next timed one
-  Totals flushed{};                          // guarded by the ledger's mutex
+  bool long_running = false;                 // the last timed call took over 50 µs
+  // Of the sampled meter: calls until the next timed one, and since the last.
+  std::uint8_t untimed = 0;
+  std::uint8_t skipped = 0;
+  std::uint64_t timed_at = 0;     // ticks, the start of the last timed one
+  std::uint64_t usual_ticks = 0;  // its own CPU
+  Totals flushed{};               // guarded by the ledger's mutex
   Histogram run;
   Histogram wait;
 
@@ -121,8 +126,8 @@ class Shard {
   const Cell* peek(int line) const;  // null if this thread never used the line; any thread
   Cell& touch(int line);
   void add_segment(int line, std::uint64_t ticks);
-  // Shares out the CPU since the last reading. The line of `late` ticks, an unexpectedly long
-  // segment, gets what the batch and the gaps between its handlers leave; that is returned.
+  // Shares out the CPU since the last reading. The line of `late` ticks, a long segment, gets what
+  // the batch and the gaps between its handlers leave; that is returned.
   std::uint64_t read_cpu(int late_line = 0, std::uint64_t late = 0);
   void take_over();  // by the calling thread
   void let_go();     // by the thread that ends
@@ -141,14 +146,20 @@ class Shard {
   std::uint64_t gap_ticks_ = 0;  // between the batch's handlers
   std::uint64_t last_end_ = 0;   // ticks, of the last handler
   std::uint64_t flush_at_ = 0;   // ticks
-  // The second that unflushed growth belongs to; guarded by the ledger's mutex.
-  std::int64_t epoch_ = 0;
   Span* top_ = nullptr;
+  // Guarded by the ledger's mutex: the second that unflushed growth belongs to; whether the thread
+  // cannot give the shard back, for it has let go of all already; of whom, and how much of
+  // handlers() the last bill has seen.
+  std::int64_t epoch_ = 0;
+  bool kept_ = false;
+  int seen_thread_ = 0;
+  std::uint64_t seen_handlers_ns_ = 0;
   // Written by the owner, read by bills: all relaxed.
-  std::atomic<std::uint64_t> cpu_read_ns_{0};  // the thread's CPU clock at the last reading
-  std::atomic<std::uint64_t> handler_cpu_ns_{0};
-  std::atomic<int> thread_{0};      // kernel id; 0 when free
-  std::atomic<bool> in_use_{true};  // release in let_go(), acquire by who takes over
+  std::atomic<std::uint64_t> cpu_read_ns_{0};     // the thread's CPU clock at the last reading
+  std::atomic<std::uint64_t> handler_cpu_ns_{0};  // of this thread's handlers
+  std::atomic<bool> inside_{false};               // a handler that is timed
+  std::atomic<int> thread_{0};                    // kernel id; 0 when free
+  std::atomic<bool> in_use_{true};                // release in let_go(), acquire by who takes over
   Mutex running_mutex_;
   void* running_ ABSL_GUARDED_BY(running_mutex_) = nullptr;
 };
@@ -166,27 +177,30 @@ class Span {
     std::uint64_t cpu_ns = 0;
     Quality wall_quality = Quality::measured;
     Quality cpu_quality = Quality::estimated;
-    std::uint64_t end = 0;  // ticks; 0 if this call was not timed
-    unsigned weight = 1;    // calls that a sampled one stands for: those since the last, and itself
+    bool timed = false;
+    unsigned weight = 1;  // calls that a sampled one stands for: those since the last, and itself
   };
   // Ends the stay. Once, and before an outer span ends.
   Taken end();
 
-  // Ticks at the start; 0 if this call is not timed.
-  std::uint64_t start() const { return start_; }
-
  private:
-  Taken estimate() const;
+  bool skip();
+  void sample();
+  Taken estimate();
+  bool close_segment(std::uint64_t now);
 
   Shard& shard_;
   Cell& cell_;
   Span* parent_ = nullptr;
   const int line_;
   const Meter mode_;
+  const bool timed_;
   bool clocked_ = false;
   unsigned weight_ = 1;
   std::uint64_t start_ = 0;
-  std::uint64_t segment_ = 0;  // where the current own segment began
+  std::uint64_t segment_ = 0;    // where the current own segment began
+  std::uint64_t own_ticks_ = 0;  // of CPU, in the segments before
+  std::uint64_t nested_ns_ = 0;  // CPU of the calls that it made
   std::uint64_t cpu_start_ns_ = 0;
 };
 
@@ -221,7 +235,8 @@ class Ledger {
     return shard_slow();
   }
 
-  // Around everything else that a thread of wisp's own does.
+  // Around everything else that a thread of wisp's own does. The process knows it as wisp's
+  // meanwhile, so that no ledger takes it for the host's.
   void thread_begins();
   void thread_ends();
 
@@ -248,6 +263,7 @@ class Ledger {
   struct Last {
     std::uint64_t ledger = 0;
     Shard* shard = nullptr;
+    bool thread_ends = false;  // its shards have been let go, but destructors may still call
   };
   struct ThreadShards;
 
@@ -272,17 +288,23 @@ class Ledger {
   };
   struct HostReading {
     std::int64_t second = 0;
-    std::uint64_t host_ns = 0;  // since the ledger began
+    std::int64_t host_ns = 0;  // since the ledger began
   };
 
   friend class Shard;
   friend class Span;
   Shard& shard_slow(bool wisp_thread = false);
+  std::shared_ptr<Shard> take_shard(bool wisp_thread) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void flush(Shard& shard);
   std::int64_t now_second() const;
   std::vector<Totals> totals_since(std::int64_t from) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void add_unattributed(Bill& bill, std::uint64_t shared_out_ns)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What a thread has used so far, by kernel id.
+  using ThreadCpu = absl::flat_hash_map<int, std::uint64_t>;
+  std::optional<ThreadCpu> host_threads() const;
+  std::uint64_t open_of(const Shard& shard) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void advance_host(ThreadCpu threads) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void add_host(Bill& bill, std::int64_t from) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   static thread_local Last last_;
@@ -299,7 +321,8 @@ class Ledger {
   // Shared with the threads that they belong to.
   std::vector<std::shared_ptr<Shard>> shards_ ABSL_GUARDED_BY(mutex_);
   std::deque<HostReading> host_readings_ ABSL_GUARDED_BY(mutex_);
-  std::uint64_t host_base_ns_ = 0;
+  ThreadCpu host_seen_ ABSL_GUARDED_BY(mutex_);       // at the last bill
+  std::int64_t host_ns_ ABSL_GUARDED_BY(mutex_) = 0;  // until then; a handler is read late
 };
 
 }  // namespace wisp::inline v0::detail

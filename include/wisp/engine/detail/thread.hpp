@@ -49,6 +49,13 @@ class Thread {
 // The calling thread's kernel id.
 pid_t current_thread_id();
 
+// The calling thread is one of wisp's own from now on, and then no longer. /proc lists the threads
+// of a process, not of a Runtime, so this is known process-wide; no lock, since a fork may come at
+// any time.
+void mark_wisp_thread();
+void unmark_wisp_thread();
+bool is_wisp_thread(pid_t thread_id);
+
 // The calling thread's timed waits end when they should, not up to 50 µs later.
 void wake_punctually();
 

@@ -1,0 +1,256 @@
+// What one thread counts, and how its CPU is shared out among the handlers that ran on it.
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <ctime>
+
+#include <wisp/engine/detail/ledger.hpp>
+
+namespace wisp::inline v0::detail {
+namespace {
+
+constexpr std::uint64_t kLongNs = 50'000;
+constexpr std::uint64_t kGapNs = 20'000;
+// A batch is closed after a millisecond of handlers at the latest.
+constexpr std::uint64_t kBatchNs = 1'000'000;
+constexpr std::uint64_t kSecondNs = 1'000'000'000;
+constexpr std::uint64_t kSampledEvery = 16;
+
+std::uint64_t thread_cpu_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * kSecondNs +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+void relaxed_add(std::atomic<std::uint64_t>& word, std::uint64_t n) {
+  word.store(word.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+}
+
+// What lies between two readings; nothing if the counter went back.
+std::uint64_t between(std::uint64_t from, std::uint64_t to) { return to > from ? to - from : 0; }
+
+}  // namespace
+
+Shard::Shard(Ledger& ledger, bool wisp_thread)
+    : ledger_(ledger),
+      ticks_(ledger.ticks_),
+      real_(ledger.clock_.real()),
+      wisp_thread_(wisp_thread) {
+  take_over();
+}
+
+Shard::~Shard() {
+  for (auto& slot : pages_) {
+    Page* page = slot.load(std::memory_order_relaxed);
+    if (page == nullptr) continue;
+    for (auto& each : page->cells) delete each.load(std::memory_order_relaxed);
+    delete page;
+  }
+}
+
+void Shard::take_over() {
+  // A thread of wisp's own is wisp's from its first instruction on, and this is nearly that.
+  if (real_) cpu_read_ns_.store(wisp_thread_ ? 0 : thread_cpu_ns(), std::memory_order_relaxed);
+  handler_cpu_ns_.store(0, std::memory_order_relaxed);
+  thread_.store(static_cast<int>(syscall(SYS_gettid)), std::memory_order_relaxed);
+  last_end_ = ticks_.now();
+}
+
+void Shard::let_go() {
+  read_cpu();
+  handler_cpu_ns_.store(0, std::memory_order_relaxed);
+  thread_.store(0, std::memory_order_relaxed);
+  in_use_.store(false, std::memory_order_release);
+}
+
+Cell& Shard::make_cell(int line) {
+  auto& slot = pages_[static_cast<std::size_t>(line / kPage)];
+  Page* page = slot.load(std::memory_order_relaxed);
+  if (page == nullptr) {
+    page = new Page;
+    slot.store(page, std::memory_order_release);
+  }
+  auto* cell = new Cell;
+  page->cells[static_cast<std::size_t>(line % kPage)].store(cell, std::memory_order_release);
+  // Room for every cell, so that a warm call never allocates here.
+  if (++cells_ > touched_.capacity()) {
+    touched_.reserve(2 * cells_);
+    batch_.reserve(2 * cells_);
+  }
+  return *cell;
+}
+
+const Cell* Shard::peek(int line) const {
+  const Page* page = pages_[static_cast<std::size_t>(line / kPage)].load(std::memory_order_acquire);
+  if (page == nullptr) return nullptr;
+  return page->cells[static_cast<std::size_t>(line % kPage)].load(std::memory_order_acquire);
+}
+
+Cell& Shard::touch(int line) {
+  Cell& touched = cell(line);
+  if (!touched.touched) {
+    touched.touched = true;
+    touched_.push_back(line);
+  }
+  return touched;
+}
+
+void Shard::add_segment(int line, std::uint64_t ticks) {
+  Cell& own = cell(line);
+  if (!std::exchange(own.in_batch, true)) batch_.push_back(line);
+  relaxed_add(own.open_ticks, ticks);
+  batch_ticks_ += ticks;
+}
+
+std::uint64_t Shard::read_cpu(int late_line, std::uint64_t late) {
+  const auto batch_ns = static_cast<double>(ticks_.to_ns(batch_ticks_));
+  const std::uint64_t late_ns = ticks_.to_ns(late);
+  std::uint64_t left = static_cast<std::uint64_t>(batch_ns) + late_ns;
+  if (real_) {
+    const std::uint64_t now = thread_cpu_ns();
+    left = now - cpu_read_ns_.load(std::memory_order_relaxed);
+    cpu_read_ns_.store(now, std::memory_order_relaxed);
+  }
+  const double scale = batch_ns > 0 ? std::min(1.0, static_cast<double>(left) / batch_ns) : 0;
+  std::uint64_t handlers = 0;
+  const auto give = [&](int line, std::uint64_t ns) {
+    ns = std::min(ns, left);
+    touch(line).add(Count::cpu_ns, ns);
+    handlers += ns;
+    left -= ns;
+    return ns;
+  };
+  for (const int line : batch_) {
+    Cell& own = cell(line);
+    own.in_batch = false;
+    std::atomic<std::uint64_t>& open = own.open_ticks;
+    const auto ns = static_cast<double>(ticks_.to_ns(open.load(std::memory_order_relaxed))) * scale;
+    open.store(0, std::memory_order_relaxed);
+    give(line, static_cast<std::uint64_t>(ns));
+  }
+  // What ran between the handlers was no part of the late one.
+  const std::uint64_t gaps = real_ ? std::min(left, ticks_.to_ns(gap_ticks_)) : 0;
+  batch_.clear();
+  batch_ticks_ = gap_ticks_ = 0;
+  const std::uint64_t given = late == 0 ? 0 : give(late_line, std::min(late_ns, left - gaps));
+  relaxed_add(handler_cpu_ns_, handlers);
+  if (wisp_thread_ && real_) touch(kOwnLine).add(Count::cpu_ns, left);
+  return given;
+}
+
+// Whether the sampled meter leaves this call untimed.
+bool Span::skip() {
+  if (mode_ != Meter::sampled || cell_.untimed == 0) return false;
+  --cell_.untimed;
+  ++cell_.skipped;
+  return true;
+}
+
+// How many of the next calls to leave untimed: none if these come so rarely that a window would
+// miss them, since what is not timed waits for the next timed call.
+void Span::sample() {
+  weight_ = std::exchange(cell_.skipped, std::uint8_t{0}) + 1U;
+  const std::uint64_t passed = shard_.ticks_.to_ns(between(cell_.timed_at, start_));
+  const bool often = cell_.usual_ticks != 0 || cell_.timed_at != 0;
+  cell_.untimed = often && passed * kSampledEvery < kSecondNs * weight_ ? kSampledEvery - 1 : 0;
+  cell_.timed_at = start_;
+}
+
+Span::Span(Shard& shard, int line, Meter mode)
+    : shard_(shard), cell_(shard.cell(line)), line_(line), mode_(mode), timed_(!skip()) {
+  if (!timed_) return;
+  start_ = shard.ticks_.now();
+  if (mode == Meter::sampled) sample();
+  parent_ = shard.top_;
+  if (start_ >= shard.flush_at_) {
+    // The open batch belongs to the second that has gone.
+    if (parent_ == nullptr) shard.read_cpu();
+    shard.ledger_.flush(shard);
+  }
+  bool away = false;
+  if (parent_ != nullptr) {
+    if (parent_->close_segment(start_)) start_ = shard.ticks_.now();
+  } else {
+    const std::uint64_t gap = between(shard.last_end_, start_);
+    shard.gap_ticks_ += gap;
+    away = shard.ticks_.to_ns(gap) > kGapNs;
+    shard.inside_.store(true, std::memory_order_relaxed);
+  }
+  shard.top_ = this;
+  clocked_ = mode == Meter::exact || cell_.long_running;
+  if (clocked_ || away) {
+    shard.read_cpu();
+    cpu_start_ns_ = shard.cpu_read_ns_.load(std::memory_order_relaxed);
+    start_ = shard.ticks_.now();
+  }
+  segment_ = start_;
+}
+
+// Counts what this handler itself did since its start, or since the call that it made came back.
+// True if the CPU was read, which takes its time.
+bool Span::close_segment(std::uint64_t now) {
+  const std::uint64_t own = between(segment_, now);
+  if (shard_.ticks_.to_ns(own) <= kLongNs) {
+    shard_.add_segment(line_, own);
+    own_ticks_ += own;
+    return false;
+  }
+  own_ticks_ += shard_.ticks_.from_ns(shard_.read_cpu(line_, own));
+  return true;
+}
+
+// A call that is not timed: as the last timed one, also for whoever called it.
+Span::Taken Span::estimate() {
+  shard_.add_segment(line_, cell_.usual_ticks);
+  (shard_.top_ != nullptr ? shard_.top_->segment_ : shard_.last_end_) += cell_.usual_ticks;
+  const auto total = [this](Count count) {
+    return cell_.totals[static_cast<std::size_t>(count)].load(std::memory_order_relaxed);
+  };
+  const std::uint64_t attempts = std::max<std::uint64_t>(total(Count::attempts), 1);
+  return {.wall_ns = total(Count::wall_ns) / attempts,
+          .cpu_ns = shard_.ticks_.to_ns(cell_.usual_ticks),
+          .wall_quality = Quality::estimated,
+          .cpu_quality = Quality::estimated};
+}
+
+Span::Taken Span::end() {
+  if (!timed_) return estimate();
+  const Ticks& ticks = shard_.ticks_;
+  Taken taken;
+  const std::uint64_t end = std::max(ticks.now(), start_);
+  taken.timed = true;
+  taken.weight = weight_;
+  taken.wall_ns = ticks.to_ns(end - start_);
+  taken.cpu_ns = taken.wall_ns;
+  // A call belongs to the second that it ends in.
+  if (end >= shard_.flush_at_) shard_.ledger_.flush(shard_);
+  bool read = close_segment(end);
+  if (!read && (clocked_ || ticks.to_ns(shard_.batch_ticks_) > kBatchNs)) {
+    shard_.read_cpu();
+    read = true;
+  }
+  cell_.long_running = taken.wall_ns > kLongNs;
+  if (cell_.long_running) taken.cpu_ns = ticks.to_ns(own_ticks_) + nested_ns_;
+  if (clocked_ && shard_.real_) {
+    taken.cpu_ns = shard_.cpu_read_ns_.load(std::memory_order_relaxed) - cpu_start_ns_;
+    taken.cpu_quality = Quality::measured;
+  }
+  if (mode_ == Meter::sampled) {
+    cell_.usual_ticks = own_ticks_;
+    taken.wall_quality = taken.cpu_quality = Quality::estimated;
+  }
+  shard_.top_ = parent_;
+  const std::uint64_t left_at = read ? ticks.now() : end;
+  if (parent_ != nullptr) {
+    parent_->segment_ = left_at;
+    parent_->nested_ns_ += taken.cpu_ns;
+  } else {
+    shard_.last_end_ = left_at;
+    shard_.inside_.store(false, std::memory_order_relaxed);
+  }
+  return taken;
+}
+
+}  // namespace wisp::inline v0::detail

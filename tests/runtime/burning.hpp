@@ -1,0 +1,57 @@
+// Handlers that use CPU, and what it was by the thread's own clock.
+//
+//   Truth truth;
+//   const auto work = wisp::function("work", [&](int us) { burn(us * 1000, truth); });
+//   ...
+//   CHECK(within(line_of(runtime.bill(1h), "work").cpu.count(), truth.ns, kTolerance));
+//
+// Threads: any.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <ctime>
+#include <string_view>
+
+#include <wisp/engine/meter.hpp>
+
+#include "catch.hpp"
+#include "sanitized.hpp"
+
+namespace wisp::test {
+
+// A sanitizer's own work around each reading is part of what the meter sees.
+inline constexpr double kTolerance = kSanitized ? 0.25 : 0.05;
+
+inline std::int64_t cpu_ns(clockid_t clock) {
+  timespec now{};
+  clock_gettime(clock, &now);
+  return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+inline std::int64_t thread_cpu_ns() { return cpu_ns(CLOCK_THREAD_CPUTIME_ID); }
+
+// CPU that a handler used, by the thread's clock at both ends: the truth that a bill is held to.
+struct Truth {
+  std::atomic<std::int64_t> ns{0};
+};
+
+inline void burn(std::int64_t ns, Truth& truth) {
+  const std::int64_t start = thread_cpu_ns();
+  std::int64_t now = start;
+  while (now - start < ns) now = thread_cpu_ns();
+  truth.ns += now - start;
+}
+
+inline const BillLine& line_of(const Bill& bill, std::string_view function) {
+  for (const BillLine& each : bill.lines)
+    if (each.function == function) return each;
+  FAIL("no line for " << function);
+  return bill.lines.front();
+}
+
+inline bool within(double value, double expected, double share) {
+  return value >= expected * (1 - share) && value <= expected * (1 + share);
+}
+
+}  // namespace wisp::test
