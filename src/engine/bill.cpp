@@ -268,8 +268,9 @@ std::vector<FunctionStats> Ledger::functions() {
       sum.stats.errors += total(Count::errors);
       sum.stats.cpu += Duration(total(Count::cpu_ns) +
                                 ticks_.to_ns(cell->open_ticks.load(std::memory_order_relaxed)));
-      sum.run += cell->run.snapshot();
-      sum.wait += cell->wait.snapshot();
+      if (cell->own == nullptr) continue;
+      sum.run += cell->own->run.snapshot();
+      sum.wait += cell->own->wait.snapshot();
     }
   }
   std::vector<FunctionStats> all;

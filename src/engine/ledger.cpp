@@ -63,7 +63,8 @@ Ledger::Ledger(Clock& clock, Tariff tariff)
       began_(now_second()) {
   const MutexLock lock(mutex_);
   lines_.push_back(std::make_unique<Line>());
-  lines_.push_back(std::make_unique<Line>(Line{{.function = "(others)"}, {}}));
+  lines_.push_back(
+      std::make_unique<Line>(Line{.key = {.function = "(others)"}, .base = kOthersLine}));
   if (std::optional<ThreadCpu> threads = host_threads()) host_seen_ = *std::move(threads);
   host_readings_.push_back({began_, 0});
 }
@@ -74,10 +75,14 @@ std::int64_t Ledger::now_second() const {
   return std::chrono::duration_cast<std::chrono::seconds>(clock_.now().since_origin()).count();
 }
 
-int Ledger::line(const LineKey& key) {
-  // Lengths first: a tenant may hold any byte.
+// Lengths first: a tenant may hold any byte.
+std::string Ledger::text_of(const LineKey& key) {
   std::string text = fmt::format("{} {} {} ", key.function.size(), key.tenant.size(), key.version);
-  text.append(key.function).append(key.tenant).append(key.tag);
+  return text.append(key.function).append(key.tenant).append(key.tag);
+}
+
+int Ledger::line(const LineKey& key) {
+  const std::string text = text_of(key);
   const MutexLock lock(mutex_);
   const auto found = line_index_.find(text);
   if (found != line_index_.end()) return found->second;
@@ -85,9 +90,19 @@ int Ledger::line(const LineKey& key) {
   if (lines_.size() >= static_cast<std::size_t>(labelled ? kLinesMax / 2 : kLinesMax))
     return kOthersLine;
   const int number = static_cast<int>(lines_.size());
-  lines_.push_back(std::make_unique<Line>(Line{key, {}}));
-  line_index_.emplace(std::move(text), number);
+  int base = number;
+  if (labelled) {
+    const auto own = line_index_.find(text_of({.function = key.function, .version = key.version}));
+    if (own != line_index_.end()) base = own->second;
+  }
+  lines_.push_back(std::make_unique<Line>(Line{.key = key, .base = base}));
+  line_index_.emplace(text, number);
   return number;
+}
+
+int Ledger::base_of(int line) {
+  const MutexLock lock(mutex_);
+  return lines_[static_cast<std::size_t>(line)]->base;
 }
 
 Shard& Ledger::shard_slow(bool wisp_thread) {
@@ -165,7 +180,7 @@ void Ledger::record(Shard& shard, int line, const Attempt& attempt) {
   if (attempt.first) cell.add(Count::calls, 1);
   if (attempt.failed) cell.add(Count::errors, 1);
   cell.add(Count::attempts, 1);
-  if (attempt.waited) cell.wait.record(attempt.wait_ns);
+  if (attempt.waited) cell.histograms->wait.record(attempt.wait_ns);
   if (!taken.timed) return;
   const std::uint64_t weight = taken.weight;
   const Usage usage = Usage::of({.wall = Duration(taken.wall_ns)});
@@ -173,7 +188,7 @@ void Ledger::record(Shard& shard, int line, const Attempt& attempt) {
   cell.add(Count::wall_ms, usage.wall_ms * weight);
   cell.add(Count::wall_ms_min, usage.wall_min_100_ms * weight);
   cell.add(Count::wall_100ms, usage.wall_by_100_ms * weight);
-  cell.run.record(taken.wall_ns);
+  cell.histograms->run.record(taken.wall_ns);
 }
 
 void Ledger::flush(Shard& shard) {

@@ -73,6 +73,9 @@ Cell& Shard::make_cell(int line) {
     slot.store(page, std::memory_order_release);
   }
   auto* cell = new Cell;
+  const int base = line == kOwnLine ? line : ledger_.base_of(line);
+  if (base == line) cell->own = std::make_unique<Histograms>();
+  cell->histograms = base == line ? cell->own.get() : this->cell(base).histograms;
   page->cells[static_cast<std::size_t>(line % kPage)].store(cell, std::memory_order_release);
   // Room for every cell, so that a warm call never allocates here.
   if (++cells_ > touched_.capacity()) {

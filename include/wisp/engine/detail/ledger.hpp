@@ -63,6 +63,12 @@ inline std::uint64_t at(const Totals& totals, Count count) {
   return totals[static_cast<std::size_t>(count)];
 }
 
+// How long a function's calls ran and waited on one thread, over tenants and tags.
+struct Histograms {
+  Histogram run;
+  Histogram wait;
+};
+
 // One thread's counts of one line.
 struct Cell {
   std::array<std::atomic<std::uint64_t>, kCounts> totals{};
@@ -76,8 +82,9 @@ struct Cell {
   std::uint64_t timed_at = 0;     // ticks, the start of the last timed one
   std::uint64_t usual_ticks = 0;  // its own CPU
   Totals flushed{};               // guarded by the ledger's mutex
-  Histogram run;
-  Histogram wait;
+  // Those of the function's own line are shared by its tenants and tags: they are large.
+  std::unique_ptr<Histograms> own;
+  Histograms* histograms = nullptr;  // constant once made
 
   void add(Count count, std::uint64_t n) {
     auto& word = totals[static_cast<std::size_t>(count)];
@@ -284,7 +291,8 @@ class Ledger {
   };
   struct Line {
     LineKey key;
-    Window window;
+    int base = 0;  // the line of its function without tenant and tag, or this one
+    Window window{};
   };
   struct HostReading {
     std::int64_t second = 0;
@@ -294,6 +302,8 @@ class Ledger {
   friend class Shard;
   friend class Span;
   Shard& shard_slow(bool wisp_thread = false);
+  static std::string text_of(const LineKey& key);
+  int base_of(int line) ABSL_LOCKS_EXCLUDED(mutex_);
   std::shared_ptr<Shard> take_shard(bool wisp_thread) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void flush(Shard& shard);
   std::int64_t now_second() const;
