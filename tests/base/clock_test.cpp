@@ -35,6 +35,14 @@ Time naive_sum(Time a, Duration d) {
   return Time(Duration(static_cast<std::int64_t>(sum)));
 }
 
+Duration naive_difference(Time a, Time b) {
+  __extension__ using Wide = __int128;
+  const Wide difference = Wide{a.since_origin().count()} - b.since_origin().count();
+  if (difference > kMost.count()) return kMost;
+  if (difference < kLeast.count()) return kLeast;
+  return Duration(static_cast<std::int64_t>(difference));
+}
+
 Duration any_duration(wisp::test::Seeded& random) {
   switch (random.below(8)) {
     case 0:
@@ -55,8 +63,10 @@ static_assert(Time::never() + -1h == Time::never());
 static_assert(Time(kMost - 1ns) + 1h == Time::never());
 static_assert(Time(kLeast + 1ns) + -1h == Time(kLeast));
 static_assert(Time(5ns) - Time(7ns) == -2ns);
+static_assert(Time::never() - Time(-1ns) == kMost);
+static_assert(Time(kLeast) - Time(1ns) == kLeast);
 
-TEST_CASE("clock: a time plus any duration saturates instead of wrapping", "[clock]") {
+TEST_CASE("clock: sums and differences of times saturate instead of wrapping", "[clock]") {
   for (int seed = 1; seed <= wisp::test::test_seeds(); ++seed) {
     INFO("seed " << seed);
     wisp::test::Seeded random(seed);
@@ -67,6 +77,9 @@ TEST_CASE("clock: a time plus any duration saturates instead of wrapping", "[clo
       if (sum != naive_sum(at, by))
         FAIL(at.since_origin().count()
              << " + " << by.count() << " gave " << sum.since_origin().count());
+      const Time other(by);
+      if (at - other != naive_difference(at, other))
+        FAIL(at.since_origin().count() << " - " << by.count() << " gave " << (at - other).count());
     }
   }
 }

@@ -36,7 +36,13 @@ class Time {
   constexpr Duration since_origin() const { return since_origin_; }
 
   friend constexpr auto operator<=>(Time, Time) = default;
-  friend constexpr Duration operator-(Time a, Time b) { return a.since_origin_ - b.since_origin_; }
+  // Saturates at both ends.
+  friend constexpr Duration operator-(Time a, Time b) {
+    Duration::rep difference = 0;
+    if (!__builtin_sub_overflow(a.since_origin_.count(), b.since_origin_.count(), &difference))
+      return Duration(difference);
+    return a < b ? Duration::min() : Duration::max();
+  }
   // Saturates at never(), and at the other end.
   friend constexpr Time operator+(Time a, Duration d) {
     if (a == never()) return a;
