@@ -153,7 +153,7 @@ Result<std::vector<const FieldInfo*>> resolve(const FilterNode& node, const Type
       for (const FieldInfo& each : owner->fields)
         has.append(has.empty() ? "" : ", ").append(each.name);
       return invalid_argument("type '{}' has no field '{}'; it has {}", owner->name(), name,
-                              has.empty() ? "none that filters know" : has);
+                              has.empty() ? "none: WISP_FIELDS names what filters see" : has);
     }
     path.push_back(found);
     if (dot == rest.npos) break;

@@ -207,12 +207,12 @@ TEST_CASE("filter: a field that the type lacks is refused by name", "[filter]") 
   CHECK(refusal(field("customer.name.first").equals("x")) ==
         "field 'customer.name' of type 'Order' is of kind text, it has no field 'first'");
   CHECK(refusal(field("fee.cents").equals(1)) ==
-        "type 'wisp.Money' has no field 'cents'; it has none that filters know");
+        "type 'wisp.Money' has no field 'cents'; it has none: WISP_FIELDS names what filters see");
   for (const auto path : {"", ".", "customer.", ".customer", "customer..name", "Total", "total "})
     CHECK_FALSE(refusal(field(path).exists()).empty());
   const auto plain = field("n").equals(1).bind(type_info<int>());
   CHECK(wisp::message(plain.status()) ==
-        "type 'int32' has no field 'n'; it has none that filters know");
+        "type 'int32' has no field 'n'; it has none: WISP_FIELDS names what filters see");
 }
 
 TEST_CASE("filter: kinds that do not compare are refused by name", "[filter]") {
