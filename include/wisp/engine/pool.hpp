@@ -81,7 +81,7 @@ class Pool : public Executor {
   // close() with a bound of a second, unless it was called before. Threads that are still inside a
   // task then are left behind: they own what they need of the pool and end when the task returns,
   // but a task must not call the pool any more. Bounded in the pool's clock, so one that stands
-  // still does not bound. Not for a child after fork, whose threads are gone; a Runtime knows of it.
+  // still does not bound. Not for a child after fork, whose threads are gone: see Runtime.
   ~Pool() override;
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
