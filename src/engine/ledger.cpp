@@ -1,8 +1,5 @@
 #include <wisp/engine/detail/ledger.hpp>
 
-#include <signal.h>
-#include <unistd.h>
-
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -130,32 +127,25 @@ Shard& Ledger::shard_slow(bool wisp_thread) {
   return *shard;
 }
 
-// One that is free, or a new one. A thread on its way out keeps its shard to the end, and says
-// nothing more: it is free once the kernel knows the thread no longer, which orders its writes
-// before ours.
+// One that is free, or a new one. Nothing tells when a thread on its way out has made its last
+// call: it borrows the shard for each.
 std::shared_ptr<Shard> Ledger::take_shard(bool wisp_thread) {
-  const int self = current_thread_id();
-  for (const auto& each : shards_) {
-    if (each->wisp_thread_ != wisp_thread) continue;
-    if (each->kept_) {
-      const int owner = each->thread_.load(std::memory_order_relaxed);
-      if (owner == self && last_.thread_ends) return each;
-      if (owner != self && tgkill(getpid(), owner, 0) == 0) continue;
-      each->kept_ = last_.thread_ends;
-      each->take_over();
-      return each;
-    }
-    bool free = false;
+  const auto free = std::find_if(shards_.begin(), shards_.end(), [wisp_thread](const auto& each) {
+    bool unused = false;
     // Acquire: pairs with the release in let_go(); the last owner's writes are seen.
-    if (!each->in_use_.compare_exchange_strong(free, true, std::memory_order_acquire)) continue;
-    each->kept_ = last_.thread_ends;
-    each->take_over();
-    return each;
+    return each->wisp_thread_ == wisp_thread &&
+           each->in_use_.compare_exchange_strong(unused, true, std::memory_order_acquire);
+  });
+  std::shared_ptr<Shard> taken;
+  if (free != shards_.end()) {
+    taken = *free;
+    taken->take_over();
+  } else {
+    taken = shards_.emplace_back(std::make_shared<Shard>(*this, wisp_thread));
+    taken->epoch_ = now_second();
   }
-  shards_.push_back(std::make_shared<Shard>(*this, wisp_thread));
-  shards_.back()->epoch_ = now_second();
-  shards_.back()->kept_ = last_.thread_ends;
-  return shards_.back();
+  taken->borrowed_ = last_.thread_ends;
+  return taken;
 }
 
 void Ledger::thread_begins() {
@@ -181,7 +171,14 @@ void Ledger::record(Shard& shard, int line, const Attempt& attempt) {
   if (attempt.failed) cell.add(Count::errors, 1);
   cell.add(Count::attempts, 1);
   if (attempt.waited) cell.histograms->wait.record(attempt.wait_ns);
-  if (!taken.timed) return;
+  if (taken.timed) add_times(cell, taken);
+  if (!shard.borrowed_ || shard.top_ != nullptr) return;
+  shard.borrowed_ = false;
+  last_ = {.thread_ends = true};
+  shard.let_go();
+}
+
+void Ledger::add_times(Cell& cell, const Span::Taken& taken) {
   const std::uint64_t weight = taken.weight;
   const Usage usage = Usage::of({.wall = Duration(taken.wall_ns)});
   cell.add(Count::wall_ns, usage.wall_ns * weight);

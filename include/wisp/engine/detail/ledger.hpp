@@ -154,11 +154,10 @@ class Shard {
   std::uint64_t last_end_ = 0;   // ticks, of the last handler
   std::uint64_t flush_at_ = 0;   // ticks
   Span* top_ = nullptr;
-  // Guarded by the ledger's mutex: the second that unflushed growth belongs to; whether the thread
-  // cannot give the shard back, for it has let go of all already; of whom, and how much of
-  // handlers() the last bill has seen.
+  bool borrowed_ = false;  // for this call: the thread has let go of its own
+  // Guarded by the ledger's mutex: the second that unflushed growth belongs to; how much of the
+  // handlers' CPU the last bill has seen, and on which thread.
   std::int64_t epoch_ = 0;
-  bool kept_ = false;
   int seen_thread_ = 0;
   std::uint64_t seen_handlers_ns_ = 0;
   // Written by the owner, read by bills: all relaxed.
@@ -257,6 +256,7 @@ class Ledger {
     }
   }
 
+  // The last use of `shard` in this call.
   void record(Shard& shard, int line, const Attempt& attempt);
 
   const Ticks& ticks() const { return ticks_; }
@@ -306,6 +306,7 @@ class Ledger {
   int base_of(int line) ABSL_LOCKS_EXCLUDED(mutex_);
   std::shared_ptr<Shard> take_shard(bool wisp_thread) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void flush(Shard& shard);
+  static void add_times(Cell& cell, const Span::Taken& taken);
   std::int64_t now_second() const;
   std::vector<Totals> totals_since(std::int64_t from) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void add_unattributed(Bill& bill, std::uint64_t shared_out_ns)
