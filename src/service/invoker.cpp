@@ -41,32 +41,6 @@ std::uint64_t fork_generation() {
   return forks.load(std::memory_order_relaxed);
 }
 
-ActiveFrame*& ActiveFrame::top() {
-  thread_local ActiveFrame* frame = nullptr;
-  return frame;
-}
-
-Blocking::Blocking(Executor& executor) {
-  if (executor.begin_blocking()) executor_ = &executor;
-  for (ActiveFrame* frame = ActiveFrame::top(); frame != nullptr; frame = frame->outer) {
-    Executor& holder = frame->invoker->parts().executor;
-    if (executor_ == nullptr && &holder != &executor && holder.begin_blocking())
-      executor_ = &holder;
-    if (frame->token != nullptr) lender_ = frame;
-  }
-  if (executor_ == nullptr || lender_ == nullptr) return;
-  lent_ = std::exchange(lender_->token, nullptr);
-  lent_->lend_token();
-}
-
-Blocking::~Blocking() {
-  if (lent_ != nullptr) {
-    lent_->take_token_back();
-    lender_->token = lent_;
-  }
-  if (executor_ != nullptr) executor_->end_blocking();
-}
-
 Invoker::Invoker(Parts parts)
     : parts_(std::move(parts)), origin_(parts_.random.next()), forks_(fork_generation()) {}
 

@@ -1,0 +1,124 @@
+#include <wisp/service/detail/call_node.hpp>
+
+#include <utility>
+
+#include <wisp/service/invoker.hpp>
+
+namespace wisp::inline v0::detail {
+
+std::shared_ptr<Invoker> CallNode::invoker() {
+  const MutexLock lock(mutex_);
+  return invoker_;
+}
+
+std::shared_ptr<Invoker> CallNode::claim(Time* due) {
+  const MutexLock lock(mutex_);
+  if (state_ != State::queued && state_ != State::delayed) return nullptr;
+  if (due != nullptr) *due = state_ == State::delayed ? due_ : Time();
+  state_ = State::running;
+  return invoker_;
+}
+
+bool CallNode::finish(bool abandoned) {
+  Continuation then;
+  std::shared_ptr<Invoker> last;  // released outside of the lock
+  {
+    const MutexLock lock(mutex_);
+    if (state_ == State::done) return false;
+    state_ = State::done;
+    abandoned_.store(abandoned, std::memory_order_release);
+    ready_.store(true, std::memory_order_release);
+    // Under the lock: the waiter cannot leave, and take its Parker along, before this has returned.
+    if (waiter_ != nullptr) clock_->wake(*waiter_);
+    then = std::move(then_);
+    last = std::move(invoker_);
+  }
+  if (then) then();
+  return true;
+}
+
+void CallNode::then(Continuation continuation) {
+  if (given_up_by_fork()) return;
+  {
+    const MutexLock lock(mutex_);
+    if (state_ != State::done) {
+      then_ = std::move(continuation);
+      return;
+    }
+  }
+  continuation();
+}
+
+void CallNode::cancel() {
+  if (given_up_by_fork()) return;
+  std::shared_ptr<Invoker> invoker = claim(nullptr);
+  if (invoker == nullptr) {
+    cancellation_.request();
+    // An attempt may have ended meanwhile, and the next one wait for its time.
+    invoker = claim(nullptr);
+  }
+  if (invoker == nullptr) return;
+  invoker->refuse(*this, Outcome::cancelled,
+                  Status(StatusCode::kCancelled,
+                         attempts_ == 0 ? "cancelled before it began"
+                                        : "cancelled while it waited for its next attempt"));
+}
+
+// In a child after fork nobody runs the call, and whoever held the lock is gone.
+bool CallNode::given_up_by_fork() {
+  if (forks_ == fork_generation()) return false;
+  if (!ready()) {
+    abandoned_.store(true, std::memory_order_release);
+    ready_.store(true, std::memory_order_release);
+  }
+  return true;
+}
+
+void CallNode::wait_until(Time until) {
+  if (given_up_by_fork()) return;
+  const std::shared_ptr<Invoker> invoker = this->invoker();
+  if (invoker == nullptr) return park_until(until);  // it is ending right now
+  const Blocking blocking(invoker->parts_.executor);
+  park_until(until);
+}
+
+void CallNode::park_until(Time until) {
+  Parker parker;
+  {
+    const MutexLock lock(mutex_);
+    if (state_ == State::done) return;
+    waiter_ = &parker;
+  }
+  while (!ready() && clock_->now() < until) clock_->park(parker, until);
+  const MutexLock lock(mutex_);
+  waiter_ = nullptr;
+}
+
+void CallNode::wait() {
+  if (ready() || given_up_by_fork()) return;
+  const std::shared_ptr<Invoker> invoker = this->invoker();
+  if (invoker == nullptr) return park_until(Time::never());  // it is ending right now
+  const auto run_here = [this, &invoker] {
+    Time due;
+    if (claim(&due) == nullptr) return false;
+    if (due != Time() && invoker->parts_.manual) {
+      invoker->complete(*this, receipt_.outcome);
+      return true;
+    }
+    if (due != Time()) invoker->wait_for_retry(cancellation_, due);
+    invoker->run_claimed(*this, true);
+    return true;
+  };
+  if (!function_->definition->options.pool_only && run_here()) return;
+  Executor& executor = invoker->parts_.executor;
+  const Blocking blocking(executor);
+  const ActiveFrame* frame = ActiveFrame::top();
+  // A host's executor may not know its threads; what runs on them does.
+  const bool on_worker = executor.on_executor_thread() || (frame != nullptr && frame->on_executor);
+  // A worker that nobody can stand in for runs even what should stay on the pool: waiting might be
+  // for ever.
+  if (on_worker && !blocking.substituted() && run_here()) return;
+  park_until(Time::never());
+}
+
+}  // namespace wisp::inline v0::detail
