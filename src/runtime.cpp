@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
@@ -147,8 +148,8 @@ struct Runtime::Core {
   detail::Bus bus;
   detail::Schedules schedules;
 
-  // One stop at a time. False: there is nothing to do, or, inside a handler that another stop may
-  // be waiting for, nothing to wait for.
+  // One stop at a time. False: there is nothing to do, or, inside of what another stop may be
+  // waiting for or is doing, nothing to wait for.
   bool begin_stop(bool inside) {
     Parker parker;
     while (true) {
@@ -156,8 +157,11 @@ struct Runtime::Core {
         const MutexLock lock(mutex);
         std::erase(stop_waiters, &parker);
         if (stopped) return false;
-        if (!std::exchange(stopping, true)) return true;
-        if (inside) return false;
+        if (!std::exchange(stopping, true)) {
+          stopper = std::this_thread::get_id();
+          return true;
+        }
+        if (inside || stopper == std::this_thread::get_id()) return false;
         stop_waiters.push_back(&parker);
       }
       clock.park(parker, Time::never());
@@ -168,6 +172,7 @@ struct Runtime::Core {
   void end_stop(bool over) {
     const MutexLock lock(mutex);
     stopping = false;
+    stopper = std::thread::id();
     stopped = over;
     for (Parker* each : stop_waiters) clock.wake(*each);
   }
@@ -185,6 +190,7 @@ struct Runtime::Core {
 
   Mutex mutex;
   bool stopping ABSL_GUARDED_BY(mutex) = false;
+  std::thread::id stopper ABSL_GUARDED_BY(mutex);  // whose callbacks may stop again
   bool stopped ABSL_GUARDED_BY(mutex) = false;
   std::vector<Parker*> stop_waiters ABSL_GUARDED_BY(mutex);
 };
@@ -306,11 +312,7 @@ Stopped Runtime::stop(Duration deadline) {
                     "this process was forked from the runtime's"),
             {}};
   }
-  bool inside = false;
-  for (const detail::ActiveFrame* frame = detail::ActiveFrame::top(); frame != nullptr;
-       frame = frame->outer) {
-    inside = inside || frame->invoker == &core.invoker;
-  }
+  const bool inside = core.invoker.inside() || detail::Errand::count(core.invoker) > 0;
   if (!core.begin_stop(inside)) return {};
   const Time now = core.clock.now();
   // Until when nothing will happen, or nothing if this pass did something.

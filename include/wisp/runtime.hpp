@@ -226,8 +226,9 @@ class Runtime {
   // Stops accepting, lets what was accepted run until `deadline` from now, then cancels what is
   // queued, asks what runs to stop and gives it one more second. Under Threads::none it pumps
   // meanwhile. A call beside another waits for that one; later calls return at once. A call from
-  // inside a handler of this Runtime stops accepting and cancels, and waits for nobody: a later
-  // one, or the destructor, does.
+  // inside a handler or a continuation of this Runtime, or of what it destroys after either, stops
+  // accepting and cancels, and waits for nobody: a later one, or the destructor, does. One from
+  // inside of what stop() itself runs or destroys changes nothing.
   Stopped stop(Duration deadline);
 
  private:

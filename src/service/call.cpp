@@ -247,6 +247,7 @@ void Invoker::complete(CallNode& node, Outcome outcome) {
   node.receipt_.outcome = outcome;
   FunctionState& function = *node.function_;
   const std::shared_ptr<Invoker> self = shared_from_this();
+  const Errand errand(*this, nullptr);
   // First, so that who waited for this call may at once make the next.
   if (function.limited()) function.leave(*this);
   node.finish(false);

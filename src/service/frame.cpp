@@ -5,10 +5,34 @@
 #include <wisp/service/invoker.hpp>
 
 namespace wisp::inline v0::detail {
+namespace {
+
+thread_local Errand* errand = nullptr;  // the innermost one
+
+}  // namespace
 
 ActiveFrame*& ActiveFrame::top() {
   thread_local ActiveFrame* frame = nullptr;
   return frame;
+}
+
+Errand::Errand(const Invoker& invoker, const Route* route)
+    : invoker_(invoker), route_(route), outer_(std::exchange(errand, this)) {}
+
+Errand::~Errand() { errand = outer_; }
+
+int Errand::count(const Invoker& invoker) {
+  int count = 0;
+  for (const Errand* each = errand; each != nullptr; each = each->outer_)
+    count += &each->invoker_ == &invoker ? 1 : 0;
+  return count;
+}
+
+int Errand::count(const Route& route) {
+  int count = 0;
+  for (const Errand* each = errand; each != nullptr; each = each->outer_)
+    count += each->route_ == &route ? 1 : 0;
+  return count;
 }
 
 Blocking::Blocking(Executor& executor) {

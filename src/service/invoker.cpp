@@ -44,17 +44,20 @@ std::uint64_t fork_generation() {
 Invoker::Invoker(Parts parts)
     : parts_(std::move(parts)), origin_(parts_.random.next()), forks_(fork_generation()) {}
 
+bool Invoker::inside() const {
+  for (const ActiveFrame* frame = ActiveFrame::top(); frame != nullptr; frame = frame->outer) {
+    if (frame->invoker == this) return true;
+  }
+  return false;
+}
+
 Status Invoker::admit() const {
   if (forks.load(std::memory_order_relaxed) != forks_) {
     return refuse_stopped("this process was forked from the runtime's: start a runtime of its own");
   }
   const Phase phase = phase_.load(std::memory_order_acquire);
   if (phase == Phase::open) return Status();
-  if (phase == Phase::draining) {
-    for (const ActiveFrame* frame = ActiveFrame::top(); frame != nullptr; frame = frame->outer) {
-      if (frame->invoker == this) return Status();
-    }
-  }
+  if (phase == Phase::draining && inside()) return Status();
   return born_stopped_.ok() ? refuse_stopped("the runtime has stopped") : born_stopped_;
 }
 

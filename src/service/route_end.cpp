@@ -44,10 +44,7 @@ void Route::close() {
   if (keep == nullptr)
     return;  // the runtime has ended, and with it every delivery that it did not give up
   cancel();
-  int own = 0;
-  for (const ActiveFrame* frame = ActiveFrame::top(); frame != nullptr; frame = frame->outer) {
-    if (frame->route == this) ++own;
-  }
+  const int own = Errand::count(*this);
   if (!others_active(own)) return;
   Parker parker;
   {

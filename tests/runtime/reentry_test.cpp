@@ -1,0 +1,118 @@
+// What the runtime's own callbacks may do to it: stop it, or use it when its owner has let it go.
+#include <wisp/runtime.hpp>
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <thread>
+
+#include <wisp/wisp.hpp>
+
+#include "catch.hpp"
+#include "engine/waiting.hpp"
+
+namespace {
+
+using namespace wisp::literals;
+using wisp::Context;
+using wisp::StatusCode;
+using wisp::test::AtEnd;
+using wisp::test::eventually;
+using wisp::test::Gate;
+
+}  // namespace
+
+TEST_CASE("shutdown: a stop from a continuation that a stop runs returns at once", "[shutdown]") {
+  std::atomic<bool> inside{false};
+  const auto blocks = wisp::function("blocks", [&inside](Context& context) {
+    inside = true;
+    return context.sleep(1h);
+  });
+  const auto waits = wisp::function("waits", [] {}, {.pool_only = true});
+  wisp::Runtime runtime{wisp::Catalogue().add(blocks).add(waits), {.workers = {.max = 1}}};
+  auto first = runtime.start(blocks);
+  REQUIRE(eventually([&] { return inside.load(); }));
+  auto second = runtime.start(waits);
+  std::atomic<bool> returned{false};
+  second.then([&] {
+    (void)runtime.stop(1h);
+    returned = true;
+  });
+  (void)runtime.stop(0s);
+  CHECK(returned);
+  CHECK(wisp::reason_of(second.wait()) == wisp::Reason::stopped);
+}
+
+TEST_CASE("shutdown: a stop from a continuation does not wait for the call that it ends",
+          "[shutdown]") {
+  Gate gate;
+  std::atomic<bool> returned{false};
+  const auto runs = wisp::function("runs", [&gate] { gate.pass(); }, {.pool_only = true});
+  wisp::Runtime runtime{wisp::Catalogue().add(runs)};
+  auto pending = runtime.start(runs);
+  pending.then([&] {
+    (void)runtime.stop(1h);
+    returned = true;
+  });
+  gate.open();
+  CHECK(eventually([&] { return returned.load(); }));
+  CHECK(runtime.emit("a", 1).status().code() == StatusCode::kUnavailable);
+  CHECK(runtime.stop(1h).status.ok());
+}
+
+TEST_CASE("shutdown: a stop from a stop callback returns at once", "[shutdown]") {
+  std::atomic<int> called{0};
+  std::atomic<bool> inside{false};
+  wisp::Runtime* address = nullptr;
+  const auto listens = wisp::function("listens", [&](Context& context) {
+    const std::stop_callback stop(context.stop_token(), [&] {
+      (void)address->stop(1h);
+      ++called;
+    });
+    inside = true;
+    return context.sleep(1h);
+  });
+  wisp::Runtime runtime{wisp::Catalogue().add(listens)};
+  address = &runtime;
+  auto pending = runtime.start(listens);
+  REQUIRE(eventually([&] { return inside.load(); }));
+  (void)runtime.stop(0s);
+  CHECK(called == 1);
+  CHECK(pending.wait().code() == StatusCode::kCancelled);
+}
+
+TEST_CASE("shutdown: a stop from the destructor of a queued payload returns at once",
+          "[shutdown]") {
+  int returned = 0;
+  wisp::Runtime runtime{{.threads = wisp::Threads::none}};
+  auto stop = [&] {
+    (void)runtime.stop(1h);
+    ++returned;
+  };
+  using Stops = std::shared_ptr<AtEnd<decltype(stop)>>;
+  auto subscription = runtime.on("a").to([](const Stops&) {});
+  REQUIRE(runtime.emit("a", std::make_shared<AtEnd<decltype(stop)>>(stop)).ok());
+  CHECK(runtime.stop(0s).abandoned.size() == 1);
+  CHECK(returned == 1);
+}
+
+TEST_CASE("shutdown: a stop from the destructor of a payload that was delivered does not wait",
+          "[shutdown]") {
+  Gate gate;
+  std::atomic<bool> returned{false};
+  wisp::Runtime runtime;
+  auto stop = [&] {
+    (void)runtime.stop(1h);
+    returned = true;
+  };
+  using Stops = std::shared_ptr<AtEnd<decltype(stop)>>;
+  auto subscription = runtime.on("a").to([&gate](const Stops&) { gate.pass(); });
+  auto payload = std::make_shared<AtEnd<decltype(stop)>>(stop);
+  REQUIRE(runtime.emit("a", payload).ok());
+  payload.reset();
+  gate.open();
+  CHECK(eventually([&] { return returned.load(); }));
+  CHECK(runtime.stop(1h).status.ok());
+  CHECK(runtime.stats().events.done == 1);
+}
