@@ -168,13 +168,13 @@ void Route::submit_tokens(int count) {
 }
 
 void Route::token_lost() {
-  bool dead = false;
+  std::deque<std::unique_ptr<Shipment>> dropped;
   {
     const MutexLock lock(mutex_);
-    dead = --tokens_ == 0 && !closed_ && !queue_.empty();
+    // Nobody would come for what is queued. A later delivery may find the executor well again.
+    if (--tokens_ == 0) dropped = take_queue();
   }
-  // The executor has closed under a runtime that runs: nobody would ever come for the rest.
-  if (dead) cancel();
+  for (const auto& each : dropped) invoker_.cancel_delivery(*this, *each);
 }
 
 std::unique_ptr<Shipment> Route::begin() {

@@ -20,6 +20,32 @@ using wisp::test::check_conserved;
 using wisp::test::eventually;
 using wisp::test::Gate;
 
+// A pool that, as the test says, destroys what it is given or refuses it, and then has no thread
+// for a timer either.
+class Fickle final : public wisp::Executor {
+ public:
+  enum class Mode { takes, drops, refuses };
+
+  Status submit(wisp::Task& task) override {
+    if (mode == Mode::refuses) return wisp::unavailable("no thread");
+    if (mode == Mode::takes) return pool_.submit(task);
+    const wisp::Task dropped = std::move(task);
+    return Status();
+  }
+  bool begin_blocking() override { return pool_.begin_blocking(); }
+  void end_blocking() override { pool_.end_blocking(); }
+  bool on_executor_thread() const override { return pool_.on_executor_thread(); }
+  Status start_thread(std::string_view name, wisp::Task body) override {
+    if (mode != Mode::takes) return wisp::unavailable("no thread for {}", name);
+    return Executor::start_thread(name, std::move(body));
+  }
+
+  std::atomic<Mode> mode{Mode::takes};
+
+ private:
+  wisp::Pool pool_{{.workers = {.max = 2}}};
+};
+
 // Travels in the events that it subscribes to.
 struct Session {
   explicit Session(std::atomic<int>& n) : ended(n) {}
@@ -82,6 +108,49 @@ TEST_CASE("route: deliveries whose payloads end each other's subscriptions do no
   gate.open();
   CHECK(eventually([&] { return ended == 2; }));
   CHECK(runtime.stop(20s).status.ok());
+}
+
+TEST_CASE("route: an executor that fails for a while cancels what is queued, and no more",
+          "[route]") {
+  const auto mode = GENERATE(Fickle::Mode::drops, Fickle::Mode::refuses);
+  Fickle executor;
+  std::atomic<int> ran{0};
+  const auto count = wisp::function("count", [&ran](int) { ++ran; });
+  wisp::Runtime runtime{wisp::Catalogue().add(count), {.executor = &executor}};
+  auto subscription = runtime.on("a").to(count);
+  executor.mode = mode;
+  CHECK(runtime.post(count, 1).ok());
+  CHECK(runtime.emit("a", 1).ok());
+  CHECK(runtime.stats().events.cancelled == 2);
+  executor.mode = Fickle::Mode::takes;
+  CHECK(runtime.post(count, 2).ok());
+  CHECK(runtime.emit("a", 2).ok());
+  CHECK(runtime.stop(20s).status.ok());
+  CHECK(ran == 2);
+  check_conserved(runtime.stats().events);
+}
+
+TEST_CASE("route: what waits for the function's limit is cancelled one by one, however many",
+          "[route]") {
+  constexpr int kWaiting = 50'000;
+  Fickle executor;
+  Gate gate;
+  const auto narrow =
+      wisp::function("narrow", [&gate](int) { gate.pass(); }, {.limits = {.concurrency = 1}});
+  wisp::Runtime runtime{wisp::Catalogue().add(narrow), {.executor = &executor}};
+  auto subscription = runtime.on("a").to(narrow);
+  for (int i = 0; i <= kWaiting; ++i) REQUIRE(runtime.emit("a", i).ok());
+  gate.await(1);
+  REQUIRE(eventually([&] { return subscription.queued() == 0; }));
+  executor.mode = Fickle::Mode::drops;
+  gate.open();
+  CHECK(eventually([&] { return runtime.stats().queued == 0; }));
+  const wisp::EventStats events = runtime.stats().events;
+  check_conserved(events);
+  CHECK(events.done + events.cancelled == kWaiting + 1);
+  executor.mode = Fickle::Mode::takes;
+  // The slot is free again.
+  CHECK(eventually([&] { return runtime.call(narrow, 1).ok(); }));
 }
 
 TEST_CASE("route: no retry outlives its subscription", "[route]") {

@@ -140,6 +140,8 @@ class Route : public std::enable_shared_from_this<Route> {
   void lost(std::unique_ptr<Shipment> delivery, bool slot_taken);
   void run(std::unique_ptr<Shipment> delivery, bool slot_taken);
   bool others_active(int own) const;
+  // Empties it.
+  std::deque<std::unique_ptr<Shipment>> take_queue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void wake_waiters() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool full(std::size_t bytes) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
