@@ -162,9 +162,13 @@ void Invoker::enter(ActiveFrame& frame, const Attempt& what) {
   frame.outer = ActiveFrame::top();
   frame.parent = what.parent;
   frame.cancellation = what.cancellation;
-  frame.route = what.route;
   frame.token = what.token;
   frame.on_executor = what.on_executor || (frame.outer != nullptr && frame.outer->on_executor);
+  for (const ActiveFrame* each = frame.outer; each != nullptr; each = each->outer) {
+    if (each->invoker != this) continue;
+    frame.running = each->running;
+    break;
+  }
   ActiveFrame::top() = &frame;
 }
 
@@ -187,10 +191,12 @@ Invoker::Ended Invoker::attempt(const Attempt& what) {
   Shard& shard = parts_.ledger.shard();
   const std::uint64_t waited_until = what.accepted_ticks == 0 ? 0 : ticks.now();
   Context context(*this, frame);
-  Running running{definition.name, what.event, what.node, nullptr};
+  // Whole before others can see it.
+  Running running{definition.name, what.event, what.node, frame.running};
   const bool marked = what.node != nullptr || what.route != nullptr;
   if (marked) {
-    running.before = shard.set_running(&running);
+    frame.running = &running;
+    shard.set_running(&running);
     // After the mark: either stop() sees this handler, or the handler is not entered.
     if (phase_.load() == Phase::stopped) {
       shard.set_running(running.before);

@@ -63,8 +63,8 @@ struct ActiveFrame : Frame {
   ActiveFrame* outer = nullptr;   // of this thread, perhaps of another Runtime
   ActiveFrame* parent = nullptr;  // whose cancellation counts too: the caller of a nested call
   Cancellation* cancellation = nullptr;
-  const Route* route = nullptr;  // of a delivery
-  Route* token = nullptr;        // that it runs under, unless lent; see Blocking
+  void* running = nullptr;  // the thread's mark in the ledger meanwhile
+  Route* token = nullptr;   // that it runs under, unless lent; see Blocking
   // Of a task of the executor, or of what such a handler calls or waits for.
   bool on_executor = false;
   // Set once the handler asked for a token. Each attempt has its own, or what stopped one by its
