@@ -60,7 +60,8 @@ struct RuntimeOptions {
   Workers workers{};  // of the pool
   Tariff tariff{};    // none: costs read unavailable
   Queue queue{};      // of posts, for each function; its count also bounds what the pool holds
-  // These outlive the Runtime and the handlers that stop() had to abandon.
+  // These outlive the Runtime, the handlers that stop() had to abandon, and the waits on its
+  // Pendings.
   Clock* clock{};        // null: the machine's
   Executor* executor{};  // null: a pool; `workers` is not used with a host's
   Random* random{};      // null: seeded by the kernel

@@ -183,15 +183,7 @@ void Invoker::run_claimed(CallNode& node, bool inline_retries) {
       void operator()() { invoker->submit_surely(Task(std::move(call))); }
     };
     Task task(Later{QueuedCall(node.shared_from_this()), shared_from_this()});
-    bool delayed = false;
-    {
-      const MutexLock lock(node.mutex_);
-      // Not if it was cancelled, or given up, a moment ago.
-      delayed = node.state_ == CallNode::State::running && !node.cancellation_.requested();
-      if (delayed) node.state_ = CallNode::State::delayed;
-      node.due_ = *due;
-    }
-    if (!delayed) return complete(node, ended.outcome);
+    if (!node.delay(*due)) return complete(node, ended.outcome);
     // A timer that refuses destroys the task, which ends the call with this attempt's error.
     (void)parts_.timer.schedule(*due, std::move(task));
     return;

@@ -19,6 +19,17 @@ std::shared_ptr<Invoker> CallNode::claim(Time* due) {
   return invoker_;
 }
 
+bool CallNode::delay(Time due) {
+  const MutexLock lock(mutex_);
+  // Not if it was cancelled, or given up, a moment ago.
+  if (state_ != State::running || cancellation_.requested()) return false;
+  state_ = State::delayed;
+  due_ = due;
+  // Perhaps the waiter has to run it.
+  if (waiter_ != nullptr) clock_->wake(*waiter_);
+  return true;
+}
+
 bool CallNode::finish(bool abandoned) {
   Continuation then;
   std::shared_ptr<Invoker> last;  // released outside of the lock
@@ -42,7 +53,8 @@ void CallNode::then(Continuation continuation) {
   {
     const MutexLock lock(mutex_);
     if (state_ != State::done) {
-      then_ = std::move(continuation);
+      // The one that it replaces goes once the lock is gone.
+      std::swap(then_, continuation);
       return;
     }
   }
@@ -76,49 +88,61 @@ bool CallNode::given_up_by_fork() {
 
 void CallNode::wait_until(Time until) {
   if (given_up_by_fork()) return;
-  const std::shared_ptr<Invoker> invoker = this->invoker();
-  if (invoker == nullptr) return park_until(until);  // it is ending right now
+  std::shared_ptr<Invoker> invoker = this->invoker();
+  if (invoker == nullptr) return park(until);  // it is ending right now
   const Blocking blocking(invoker->parts_.executor);
-  park_until(until);
+  // Or this thread, the last to hold the runtime's parts, would end them when their owner and its
+  // clock have gone.
+  invoker.reset();
+  park(until);
 }
 
-void CallNode::park_until(Time until) {
+void CallNode::park(Time until, bool claimable) {
   Parker parker;
+  const auto over = [&] { return ready() || (claimable && can_be_claimed()); };
   {
     const MutexLock lock(mutex_);
     if (state_ == State::done) return;
     waiter_ = &parker;
   }
-  while (!ready() && clock_->now() < until) clock_->park(parker, until);
+  while (!over() && clock_->now() < until) clock_->park(parker, until);
   const MutexLock lock(mutex_);
   waiter_ = nullptr;
 }
 
+bool CallNode::can_be_claimed() {
+  const MutexLock lock(mutex_);
+  return state_ == State::queued || state_ == State::delayed;
+}
+
+bool CallNode::run_here() {
+  Time due;
+  const std::shared_ptr<Invoker> invoker = claim(&due);
+  if (invoker == nullptr) return false;
+  if (due != Time() && invoker->parts_.manual) {
+    invoker->complete(*this, receipt_.outcome);
+    return true;
+  }
+  if (due != Time()) invoker->wait_for_retry(cancellation_, due);
+  invoker->run_claimed(*this, true);
+  return true;
+}
+
 void CallNode::wait() {
   if (ready() || given_up_by_fork()) return;
-  const std::shared_ptr<Invoker> invoker = this->invoker();
-  if (invoker == nullptr) return park_until(Time::never());  // it is ending right now
-  const auto run_here = [this, &invoker] {
-    Time due;
-    if (claim(&due) == nullptr) return false;
-    if (due != Time() && invoker->parts_.manual) {
-      invoker->complete(*this, receipt_.outcome);
-      return true;
-    }
-    if (due != Time()) invoker->wait_for_retry(cancellation_, due);
-    invoker->run_claimed(*this, true);
-    return true;
-  };
+  std::shared_ptr<Invoker> invoker = this->invoker();
+  if (invoker == nullptr) return park(Time::never());  // it is ending right now
   if (!function_->definition->options.pool_only && run_here()) return;
   Executor& executor = invoker->parts_.executor;
   const Blocking blocking(executor);
   const ActiveFrame* frame = ActiveFrame::top();
   // A host's executor may not know its threads; what runs on them does.
   const bool on_worker = executor.on_executor_thread() || (frame != nullptr && frame->on_executor);
-  // A worker that nobody can stand in for runs even what should stay on the pool: waiting might be
-  // for ever.
-  if (on_worker && !blocking.substituted() && run_here()) return;
-  park_until(Time::never());
+  invoker.reset();  // see wait_until()
+  if (!on_worker || blocking.substituted()) return park(Time::never());
+  // A worker that nobody can stand in for runs even what should stay on the pool, and what fails
+  // meanwhile and is to be tried again: waiting might be for ever.
+  while (!ready() && !run_here()) park(Time::never(), true);
 }
 
 }  // namespace wisp::inline v0::detail

@@ -116,3 +116,64 @@ TEST_CASE("shutdown: a stop from the destructor of a payload that was delivered 
   CHECK(runtime.stop(1h).status.ok());
   CHECK(runtime.stats().events.done == 1);
 }
+
+namespace {
+
+// Real time; holds whoever comes out of a wait on `held`, and counts who comes once it is gone.
+class Watched final : public wisp::Clock {
+ public:
+  wisp::Time now() const override {
+    look();
+    return system().now();
+  }
+  wisp::WallTime wall() const override {
+    look();
+    return system().wall();
+  }
+  bool park(wisp::Parker& parker, wisp::Time until) override {
+    look();
+    const bool mine = std::this_thread::get_id() == held.load();
+    if (mine) parked = true;
+    const bool woken = Clock::park(parker, until);
+    if (mine) leaving.pass();
+    return woken;
+  }
+  void wake(wisp::Parker& parker) override {
+    look();
+    Clock::wake(parker);
+  }
+
+  std::atomic<std::thread::id> held{};
+  std::atomic<bool> parked{false};
+  std::atomic<bool> gone{false};
+  mutable std::atomic<int> late{0};
+  Gate leaving;
+
+ private:
+  void look() const {
+    if (gone) ++late;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("shutdown: who has waited for a call does not end the runtime's parts", "[shutdown]") {
+  Watched clock;
+  Gate gate;
+  const auto runs = wisp::function("runs", [&gate] { gate.pass(); }, {.pool_only = true});
+  std::optional<wisp::Runtime> runtime;
+  runtime.emplace(wisp::Catalogue().add(runs), wisp::RuntimeOptions{.clock = &clock});
+  auto pending = runtime->start(runs);
+  std::thread waiter([&] {
+    clock.held = std::this_thread::get_id();
+    CHECK(pending.wait().ok());
+  });
+  REQUIRE(eventually([&] { return clock.parked.load(); }));
+  gate.open();
+  clock.leaving.await(1);
+  runtime.reset();
+  clock.gone = true;
+  clock.leaving.open();
+  waiter.join();
+  CHECK(clock.late == 0);
+}

@@ -63,11 +63,16 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   // Moves from queued or delayed to running; null if somebody else has. `due` is when a delayed one
   // wanted to run.
   std::shared_ptr<Invoker> claim(Time* due) ABSL_LOCKS_EXCLUDED(mutex_);
+  // From running to delayed; false if it shall not be tried again.
+  bool delay(Time due) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool can_be_claimed() ABSL_LOCKS_EXCLUDED(mutex_);
+  bool run_here();
   // To its end, once: true for the caller that ended it.
   bool finish(bool abandoned) ABSL_LOCKS_EXCLUDED(mutex_);
   std::shared_ptr<Invoker> invoker() ABSL_LOCKS_EXCLUDED(mutex_);
   bool given_up_by_fork();
-  void park_until(Time until) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Until the call is done or, if `claimable`, somebody may run it.
+  void park(Time until, bool claimable = false) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Constant once started.
   Clock* clock_ = nullptr;
