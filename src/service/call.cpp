@@ -88,14 +88,53 @@ struct Invoker::QueuedCall {
   QueuedCall& operator=(QueuedCall&&) = delete;
   ~QueuedCall() {
     if (node == nullptr) return;
-    if (const std::shared_ptr<Invoker> invoker = node->claim(nullptr)) invoker->drop(*node);
+    if (const std::shared_ptr<Invoker> invoker = claim()) invoker->drop(*node);
   }
   void operator()() {
-    const std::shared_ptr<CallNode> mine = std::exchange(node, nullptr);
-    if (const std::shared_ptr<Invoker> invoker = mine->claim(nullptr))
-      invoker->run_claimed(*mine, false);
+    if (const std::shared_ptr<Invoker> invoker = claim())
+      invoker->run_claimed(*std::exchange(node, nullptr), false);
+    node = nullptr;
+  }
+
+ private:
+  // Its call, or one that lodges here.
+  std::shared_ptr<Invoker> claim() {
+    for (bool lodger = false;; lodger = true) {
+      if (std::shared_ptr<Invoker> invoker = node->claim_by_task(lodger)) return invoker;
+      const std::shared_ptr<Invoker> invoker = node->spare_task();
+      if (invoker == nullptr) return nullptr;
+      std::shared_ptr<CallNode> gone;  // released outside of the lock
+      const MutexLock lock(invoker->mutex_);
+      invoker->spare_tasks_.fetch_sub(1);
+      if (invoker->lodgers_.empty()) return nullptr;
+      gone = std::exchange(node, std::move(invoker->lodgers_.front()));
+      invoker->lodgers_.pop_front();
+    }
   }
 };
+
+bool Invoker::lodge(const std::shared_ptr<CallNode>& node, Task& task) {
+  if (spare_tasks_.load() == 0) return false;
+  {
+    const MutexLock lock(node->mutex_);
+    node->lodges_ = true;
+  }
+  task.reset();  // leaves a call that lodges alone
+  const MutexLock lock(mutex_);
+  if (lodgers_.size() >= spare_tasks_.load()) return false;
+  lodgers_.push_back(node);
+  return true;
+}
+
+void Invoker::forget_lodger(const CallNode& node) {
+  std::shared_ptr<CallNode> found;  // released outside of the lock
+  const MutexLock lock(mutex_);
+  const auto place = std::find_if(lodgers_.begin(), lodgers_.end(),
+                                  [&node](const auto& each) { return each.get() == &node; });
+  if (place == lodgers_.end()) return;
+  found = std::move(*place);
+  lodgers_.erase(place);
+}
 
 void Invoker::start(const std::shared_ptr<CallNode>& node, const Definition& function,
                     const CallOptions& options) {
@@ -121,8 +160,9 @@ void Invoker::start(const std::shared_ptr<CallNode>& node, const Definition& fun
   Task task{QueuedCall(node)};
   const Status submitted = parts_.executor.submit(task);
   if (submitted.ok()) return;
-  if (node->claim(nullptr) == nullptr) return;
   const bool full = submitted.code() == StatusCode::kResourceExhausted;
+  if (full && lodge(node, task)) return;
+  if (node->claim_by_task(true) == nullptr) return;
   refuse(*node, Outcome::rejected,
          full ? refused(submitted.code(), Reason::full, message(submitted)) : submitted);
 }

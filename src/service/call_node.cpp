@@ -12,11 +12,36 @@ std::shared_ptr<Invoker> CallNode::invoker() {
 }
 
 std::shared_ptr<Invoker> CallNode::claim(Time* due) {
+  std::shared_ptr<Invoker> invoker;
+  bool lodges = false;
+  {
+    const MutexLock lock(mutex_);
+    if (state_ != State::queued && state_ != State::delayed) return nullptr;
+    if (due != nullptr) *due = state_ == State::delayed ? due_ : Time();
+    invoker = invoker_;
+    lodges = lodges_;
+    if (state_ == State::queued && !lodges_) {
+      // Its task stays in the executor's queue.
+      spare_of_ = invoker;
+      invoker->spare_tasks_.fetch_add(1);
+    }
+    state_ = State::running;
+  }
+  if (lodges) invoker->forget_lodger(*this);
+  return invoker;
+}
+
+std::shared_ptr<Invoker> CallNode::claim_by_task(bool lodger) {
   const MutexLock lock(mutex_);
-  if (state_ != State::queued && state_ != State::delayed) return nullptr;
-  if (due != nullptr) *due = state_ == State::delayed ? due_ : Time();
+  if (lodger) lodges_ = false;
+  if (lodges_ || (state_ != State::queued && state_ != State::delayed)) return nullptr;
   state_ = State::running;
   return invoker_;
+}
+
+std::shared_ptr<Invoker> CallNode::spare_task() {
+  const MutexLock lock(mutex_);
+  return std::exchange(spare_of_, {}).lock();
 }
 
 bool CallNode::delay(Time due) {

@@ -73,6 +73,63 @@ TEST_CASE("call: a waiter that nobody stands in for makes the retry itself", "[c
   CHECK(*outer.wait() == 8);
 }
 
+TEST_CASE("call: what a waiter ran takes no room in the queue", "[call]") {
+  Pumped p{{.queue = {.count = 10}}};
+  const auto same = wisp::function("same", [](int n) { return n; });
+  REQUIRE(p.runtime.registry().add(same).ok());
+  for (int i = 0; i < 100; ++i) REQUIRE(*p.runtime.start(same, i).wait() == i);
+  for (int i = 0; i < 100; ++i) {
+    auto pending = p.runtime.start(same, i);
+    pending.cancel();
+    REQUIRE(pending.wait().status().code() == StatusCode::kCancelled);
+  }
+  // What waits is bounded as before, and runs when the pump comes to it.
+  std::vector<wisp::Pending<int>> live;
+  for (int i = 0; i < 10; ++i) live.push_back(p.runtime.start(same, i));
+  CHECK(wisp::reason_of(p.runtime.start(same, 10).wait().status()) == wisp::Reason::full);
+  p.runtime.pump();
+  for (int i = 0; i < 10; ++i) {
+    REQUIRE(live[static_cast<std::size_t>(i)].ready());
+    CHECK(*live[static_cast<std::size_t>(i)].wait() == i);
+  }
+  CHECK(p.runtime.stats().queued == 0);
+  for (int i = 0; i < 10; ++i) live.push_back(p.runtime.start(same, i));
+  CHECK(p.runtime.stop(1s).status.ok());
+  for (auto& each : live) CHECK(each.wait().ok());
+}
+
+TEST_CASE("call: a handler on the only worker starts and waits as often as it likes", "[call]") {
+  const auto same = wisp::function("same", [](int n) { return n; });
+  const auto loops = wisp::function("loops", [&same](Context& context) -> Status {
+    for (int i = 0; i < 1'000; ++i) {
+      auto pending = context.runtime().start(same, i);
+      if (!pending.wait().ok()) return pending.wait().status();
+    }
+    return Status();
+  });
+  wisp::Runtime runtime{wisp::Catalogue().add(same).add(loops),
+                        {.workers = {.max = 1}, .queue = {.count = 10}}};
+  auto pending = runtime.start(loops);
+  CHECK(pending.wait().ok());
+  CHECK(runtime.stop(20s).status.ok());
+}
+
+TEST_CASE("call: what stands in for calls that are gone ends with the runtime", "[call]") {
+  const auto same = wisp::function("same", [](int n) { return n; });
+  wisp::ManualClock clock;
+  std::vector<wisp::Pending<int>> live;
+  {
+    wisp::Runtime runtime{
+        wisp::Catalogue().add(same),
+        {.threads = wisp::Threads::none, .queue = {.count = 10}, .clock = &clock}};
+    for (int i = 0; i < 10; ++i) REQUIRE(runtime.start(same, i).wait().ok());
+    for (int i = 0; i < 10; ++i) live.push_back(runtime.start(same, i));
+    CHECK(runtime.stop(0s).abandoned.size() == 10);
+    CHECK(runtime.stats().queued == 0);
+  }
+  for (auto& each : live) CHECK(wisp::reason_of(each.wait().status()) == wisp::Reason::stopped);
+}
+
 TEST_CASE("call: a continuation that another replaces may use its Pending while it goes",
           "[call]") {
   Pumped p;

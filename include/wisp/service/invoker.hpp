@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -212,7 +213,10 @@ class Invoker final : public ContextHost {
   Result<FunctionState*> admitted(const Definition& function);
   std::optional<Time> next_attempt(const FunctionState& function, int attempts, const Ended& ended,
                                    Deadline deadline);
-  void run_queued(CallNode& node);
+  // An executor's queue also holds tasks whose calls are gone: a waiter ran them, or they were
+  // cancelled. A call that finds the queue full lodges in one of those. False: there is none.
+  bool lodge(const std::shared_ptr<CallNode>& node, Task& task);
+  void forget_lodger(const CallNode& node);
   // With `inline_retries` on this thread to the end, else later attempts go through the timer and
   // the executor.
   void run_claimed(CallNode& node, bool inline_retries);
@@ -257,7 +261,12 @@ class Invoker final : public ContextHost {
   Counters counters_;
   DeadLetters dead_letters_;
 
+  // Tasks in the executor's queue without a call. Grows at any time, shrinks under the mutex.
+  std::atomic<std::size_t> spare_tasks_{0};
+
   Mutex mutex_;
+  // Oldest first; never more than spare tasks, each of which takes one when its turn comes.
+  std::deque<std::shared_ptr<CallNode>> lodgers_ ABSL_GUARDED_BY(mutex_);
   Parker* drainer_ ABSL_GUARDED_BY(mutex_) = nullptr;
   std::vector<std::weak_ptr<Route>> routes_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::pair<const void*, std::stop_source>> tokens_ ABSL_GUARDED_BY(mutex_);
