@@ -143,7 +143,12 @@ Outcome Invoker::judge(const ActiveFrame& frame, Attempted& attempted) const {
     case StatusCode::kDeadlineExceeded:
       return frame.deadline.passed(parts_.clock) ? Outcome::timed_out : Outcome::error;
     case StatusCode::kCancelled:
-      return frame.cancellation->requested() ? Outcome::cancelled : Outcome::error;
+      if (frame.cancellation->requested()) return Outcome::cancelled;
+      if (!frame.deadline.passed(parts_.clock)) return Outcome::error;
+      // It was asked to stop by its deadline alone.
+      attempted.status = deadline_exceeded("'{}' gave way at its deadline: {}", frame.function,
+                                           message(attempted.status));
+      return Outcome::timed_out;
     default:
       return Outcome::error;
   }

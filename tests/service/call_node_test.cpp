@@ -130,6 +130,31 @@ TEST_CASE("call: what stands in for calls that are gone ends with the runtime", 
   for (auto& each : live) CHECK(wisp::reason_of(each.wait().status()) == wisp::Reason::stopped);
 }
 
+TEST_CASE("call: a handler that gives way at its deadline has timed out, and is tried again",
+          "[call]") {
+  Pumped p;
+  int ran = 0;
+  const auto polls = wisp::function("polls",
+                                    [&](Context& context) -> Status {
+                                      ++ran;
+                                      while (!context.cancelled()) p.clock.advance(100ms);
+                                      return wisp::cancelled("stopped at {}", ran);
+                                    },
+                                    {.timeout = 1s, .retry = {.attempts = 3}});
+  REQUIRE(p.runtime.registry().add(polls).ok());
+  CHECK(p.runtime.call(polls).code() == StatusCode::kDeadlineExceeded);
+  CHECK(ran == 1);
+  auto pending = p.runtime.start(polls);
+  p.settled();
+  REQUIRE(pending.ready());
+  CHECK(ran == 4);
+  CHECK(pending.receipt().outcome == wisp::Outcome::timed_out);
+  CHECK(wisp::test::says(pending.wait(), "stopped at 4"));
+  REQUIRE(p.runtime.post(polls).ok());
+  CHECK(p.settled().dead == 1);
+  CHECK(ran == 7);
+}
+
 TEST_CASE("call: a continuation that another replaces may use its Pending while it goes",
           "[call]") {
   Pumped p;
