@@ -7,10 +7,10 @@
 //     wisp::Result<wisp::Money> price = runtime.call(price_parcel, {2.5, "PT"});
 //   }
 //
-// Nothing here throws, and nothing starts a thread before there is work for it. A Runtime that
-// cannot start, because two functions share a name or an option makes no sense, is born stopped:
-// status() says why, and every verb refuses. In a child after fork every verb refuses too, and the
-// destructor leaves the parent's things alone.
+// Nothing here throws but what the copy of an input or a payload throws, and nothing starts a
+// thread before there is work for it. A Runtime that cannot start, because two functions share a
+// name or an option makes no sense, is born stopped: status() says why, and every verb refuses. In
+// a child after fork every verb refuses too, and the destructor leaves the parent's things alone.
 //
 // A verb that is called inside a handler of the same Runtime inherits its deadline, lineage, tenant
 // and tag. Once stop() has begun, verbs are refused but for those of handlers that still run; once
@@ -188,7 +188,9 @@ class Runtime {
 
   // Publishes a value to a topic; see bus.hpp. No subscriber is not an error. kInvalidArgument for
   // a bad topic, kResourceExhausted if a matching subscription's queue is full, kFailedPrecondition
-  // beyond kHopsMax hops.
+  // beyond kHopsMax hops. If the copy of T throws, so does emit, and nobody gets the event; but a
+  // synchronous handler takes the value as it is, and when the copy for its dead letter throws, it
+  // and the queues have had the event, and synchronous handlers after it have not.
   template <class T>
   Result<EventId> emit(std::string_view topic, const T& value, const CallOptions& options = {}) {
     using Stored = detail::stored_t<T>;

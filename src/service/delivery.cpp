@@ -24,6 +24,8 @@ Status check_payload(const Definition& definition, const Event& event) {
 
 const void* input_of(const Definition& definition, const Event& event) {
   if (definition.in == nullptr) return nullptr;
+  // Posted rather than published: the function gets what it was given, an Event too.
+  if (event.topic.empty() && event.payload.holds(*definition.in)) return event.payload.data();
   return takes_event(definition) ? static_cast<const void*>(&event) : event.payload.data();
 }
 
