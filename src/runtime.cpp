@@ -271,7 +271,8 @@ ScheduleBuilder Runtime::every(Duration period) {
 }
 
 ScheduleBuilder Runtime::at(WallTime time) {
-  const Duration left = std::max<Duration>(time - core_->clock.wall(), Duration::zero());
+  const WallTime now = core_->clock.wall();
+  const Duration left = time > now ? Duration(time - now) : Duration::zero();
   return {Core::part(core_, &Core::schedules),
           detail::When{.first = core_->clock.now() + left, .wall = time, .name = "at"}};
 }

@@ -100,6 +100,9 @@ class Invoker final : public ContextHost {
   // Ok while verbs are accepted. While stop() drains, only from inside handlers.
   Status admit() const;
 
+  // Whether stop() has not begun.
+  bool open() const { return phase_.load(std::memory_order_acquire) == Phase::open; }
+
   // Whether the calling thread is inside a handler.
   bool inside() const;
 
