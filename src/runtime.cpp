@@ -63,7 +63,7 @@ class MeteredThreads final : public Executor {
 
 // Everything, in the order of its making.
 struct Runtime::Core {
-  Core(Runtime* runtime, RuntimeOptions&& given)
+  explicit Core(RuntimeOptions&& given)
       : options(std::move(given)),
         born(fork()),
         clock(options.clock != nullptr ? *options.clock : Clock::system()),
@@ -87,7 +87,7 @@ struct Runtime::Core {
                  .random = options.random != nullptr ? *options.random : seeded,
                  .ledger = ledger,
                  .registry = registry,
-                 .runtime = runtime,
+                 .runtime = &for_handlers,
                  .source = std::string(options.source),
                  .log = options.log,
                  .queue = options.queue,
@@ -95,7 +95,8 @@ struct Runtime::Core {
                  .tokens_max = pool != nullptr ? std::max(options.workers.max, 1) : 64}),
         registry([this](const detail::Registered& entry) { return invoker.attach(entry); }),
         bus(invoker),
-        schedules(invoker) {}
+        schedules(invoker),
+        for_handlers(*this) {}
 
   static std::uint64_t fork() { return detail::fork_generation(); }
 
@@ -147,6 +148,8 @@ struct Runtime::Core {
   Registry registry;
   detail::Bus bus;
   detail::Schedules schedules;
+  // What a Context refers to: a handler that stop() left behind may outlive the host's Runtime.
+  Runtime for_handlers;
 
   // One stop at a time. False: there is nothing to do, or, inside of what another stop may be
   // waiting for or is doing, nothing to wait for.
@@ -180,12 +183,12 @@ struct Runtime::Core {
   bool forked() const { return fork() != born; }
 
   // A part that keeps the whole. Null once the whole is being destroyed: what a handler captured
-  // may call the runtime even then, and a copy of the shared pointer would bring back the dead.
+  // may call the runtime even then.
   template <class Part>
-  static std::shared_ptr<Part> part(const std::shared_ptr<Core>& core, Part Core::* member) {
-    const std::shared_ptr<Core> alive = std::weak_ptr<Core>(core).lock();
+  std::shared_ptr<Part> part(Part Core::* member) {
+    const std::shared_ptr<detail::Invoker> alive = invoker.shared_from_this();
     if (alive == nullptr) return nullptr;
-    return std::shared_ptr<Part>(alive, &(alive.get()->*member));
+    return std::shared_ptr<Part>(alive, &(this->*member));
   }
 
   Mutex mutex;
@@ -196,13 +199,17 @@ struct Runtime::Core {
 };
 
 Runtime::Runtime(Catalogue functions, RuntimeOptions options)
-    : core_(std::make_shared<Core>(this, std::move(options))), invoker_(&core_->invoker) {
+    : core_(std::make_shared<Core>(std::move(options))), invoker_(&core_->invoker) {
   invoker_->owned_by(std::shared_ptr<detail::Invoker>(core_, invoker_));
   core_->status = core_->start(functions);
   if (!core_->status.ok()) invoker_->refuse_all(core_->status);
 }
 
+Runtime::Runtime(Core& core) : core_(std::shared_ptr<Core>(), &core), invoker_(&core.invoker) {}
+
 Runtime::~Runtime() {
+  // The one of its handlers goes with its Core.
+  if (core_.use_count() == 0) return;
   if (core_->forked()) {
     // A forked child has none of the threads, and perhaps locks that nobody will ever release:
     // touch nothing.
@@ -249,7 +256,7 @@ Result<EventId> Runtime::emit_value(std::string_view topic, const detail::Emitte
 }
 
 SubscriptionBuilder Runtime::on(std::string_view pattern) {
-  return {Core::part(core_, &Core::bus), pattern};
+  return {core_->part(&Core::bus), pattern};
 }
 
 ScheduleBuilder Runtime::after(Duration d) {
@@ -257,7 +264,7 @@ ScheduleBuilder Runtime::after(Duration d) {
                     .name = "after " + in_words(d)};
   if (d < Duration::zero())
     when.bad = invalid_argument("after({}): the duration is negative", in_words(d));
-  return {Core::part(core_, &Core::schedules), std::move(when)};
+  return {core_->part(&Core::schedules), std::move(when)};
 }
 
 ScheduleBuilder Runtime::every(Duration period) {
@@ -267,13 +274,13 @@ ScheduleBuilder Runtime::every(Duration period) {
     when.bad = invalid_argument("every({}): the period must be {} or more", in_words(period),
                                 in_words(kPeriodMin));
   }
-  return {Core::part(core_, &Core::schedules), std::move(when)};
+  return {core_->part(&Core::schedules), std::move(when)};
 }
 
 ScheduleBuilder Runtime::at(WallTime time) {
   const WallTime now = core_->clock.wall();
   const Duration left = time > now ? Duration(time - now) : Duration::zero();
-  return {Core::part(core_, &Core::schedules),
+  return {core_->part(&Core::schedules),
           detail::When{.first = core_->clock.now() + left, .wall = time, .name = "at"}};
 }
 

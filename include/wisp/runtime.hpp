@@ -263,6 +263,9 @@ class Runtime {
                                          const TypeInfo* out) const;
 
   struct Core;
+  // What handlers are given: it refers to the Core and ends with it.
+  explicit Runtime(Core& core);
+
   // Shared with whatever is still queued or running when a stop had to give up on it.
   std::shared_ptr<Core> core_;
   detail::Invoker* invoker_;  // core_'s

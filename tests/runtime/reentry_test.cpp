@@ -117,6 +117,35 @@ TEST_CASE("shutdown: a stop from the destructor of a payload that was delivered 
   CHECK(runtime.stats().events.done == 1);
 }
 
+TEST_CASE("shutdown: a handler that was left behind may still call its runtime, and is refused",
+          "[shutdown]") {
+  Gate gate;
+  std::atomic<bool> over{false};
+  wisp::Status emitted;
+  wisp::Status subscribed;
+  wisp::Status stopped;
+  const auto hangs = wisp::function("hangs", [&](Context& context) {
+    gate.pass();
+    wisp::Runtime& runtime = context.runtime();
+    emitted = runtime.emit("a", 1).status();
+    subscribed = runtime.on("a").to([](int) {}).status();
+    stopped = runtime.stop(1h).status;
+    (void)runtime.bill(1h);
+    CHECK(runtime.dead_letters().size() == 0);
+    over = true;
+  });
+  auto runtime = std::make_unique<wisp::Runtime>(wisp::Catalogue().add(hangs));
+  REQUIRE(runtime->post(hangs).ok());
+  gate.await(1);
+  CHECK(runtime->stop(0s).abandoned.size() == 1);
+  runtime.reset();
+  gate.open();
+  REQUIRE(eventually([&] { return over.load(); }));
+  CHECK(emitted.code() == StatusCode::kUnavailable);
+  CHECK(subscribed.code() == StatusCode::kUnavailable);
+  CHECK(stopped.ok());
+}
+
 namespace {
 
 // Real time; holds whoever comes out of a wait on `held`, and counts who comes once it is gone.
