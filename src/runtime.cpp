@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
@@ -62,7 +63,7 @@ class MeteredThreads final : public Executor {
 
 // Everything, in the order of its making.
 struct Runtime::Core {
-  Core(Runtime* runtime, RuntimeOptions&& given)
+  explicit Core(RuntimeOptions&& given)
       : options(std::move(given)),
         born(fork()),
         clock(options.clock != nullptr ? *options.clock : Clock::system()),
@@ -86,7 +87,7 @@ struct Runtime::Core {
                  .random = options.random != nullptr ? *options.random : seeded,
                  .ledger = ledger,
                  .registry = registry,
-                 .runtime = runtime,
+                 .runtime = &for_handlers,
                  .source = std::string(options.source),
                  .log = options.log,
                  .queue = options.queue,
@@ -94,7 +95,8 @@ struct Runtime::Core {
                  .tokens_max = pool != nullptr ? std::max(options.workers.max, 1) : 64}),
         registry([this](const detail::Registered& entry) { return invoker.attach(entry); }),
         bus(invoker),
-        schedules(invoker) {}
+        schedules(invoker),
+        for_handlers(*this) {}
 
   static std::uint64_t fork() { return detail::fork_generation(); }
 
@@ -146,9 +148,11 @@ struct Runtime::Core {
   Registry registry;
   detail::Bus bus;
   detail::Schedules schedules;
+  // What a Context refers to: a handler that stop() left behind may outlive the host's Runtime.
+  Runtime for_handlers;
 
-  // One stop at a time. False: there is nothing to do, or, inside a handler that another stop may
-  // be waiting for, nothing to wait for.
+  // One stop at a time. False: there is nothing to do, or, inside of what another stop may be
+  // waiting for or is doing, nothing to wait for.
   bool begin_stop(bool inside) {
     Parker parker;
     while (true) {
@@ -156,8 +160,11 @@ struct Runtime::Core {
         const MutexLock lock(mutex);
         std::erase(stop_waiters, &parker);
         if (stopped) return false;
-        if (!std::exchange(stopping, true)) return true;
-        if (inside) return false;
+        if (!std::exchange(stopping, true)) {
+          stopper = std::this_thread::get_id();
+          return true;
+        }
+        if (inside || stopper == std::this_thread::get_id()) return false;
         stop_waiters.push_back(&parker);
       }
       clock.park(parker, Time::never());
@@ -168,6 +175,7 @@ struct Runtime::Core {
   void end_stop(bool over) {
     const MutexLock lock(mutex);
     stopping = false;
+    stopper = std::thread::id();
     stopped = over;
     for (Parker* each : stop_waiters) clock.wake(*each);
   }
@@ -175,28 +183,33 @@ struct Runtime::Core {
   bool forked() const { return fork() != born; }
 
   // A part that keeps the whole. Null once the whole is being destroyed: what a handler captured
-  // may call the runtime even then, and a copy of the shared pointer would bring back the dead.
+  // may call the runtime even then.
   template <class Part>
-  static std::shared_ptr<Part> part(const std::shared_ptr<Core>& core, Part Core::* member) {
-    const std::shared_ptr<Core> alive = std::weak_ptr<Core>(core).lock();
+  std::shared_ptr<Part> part(Part Core::* member) {
+    const std::shared_ptr<detail::Invoker> alive = invoker.shared_from_this();
     if (alive == nullptr) return nullptr;
-    return std::shared_ptr<Part>(alive, &(alive.get()->*member));
+    return std::shared_ptr<Part>(alive, &(this->*member));
   }
 
   Mutex mutex;
   bool stopping ABSL_GUARDED_BY(mutex) = false;
+  std::thread::id stopper ABSL_GUARDED_BY(mutex);  // whose callbacks may stop again
   bool stopped ABSL_GUARDED_BY(mutex) = false;
   std::vector<Parker*> stop_waiters ABSL_GUARDED_BY(mutex);
 };
 
 Runtime::Runtime(Catalogue functions, RuntimeOptions options)
-    : core_(std::make_shared<Core>(this, std::move(options))), invoker_(&core_->invoker) {
+    : core_(std::make_shared<Core>(std::move(options))), invoker_(&core_->invoker) {
   invoker_->owned_by(std::shared_ptr<detail::Invoker>(core_, invoker_));
   core_->status = core_->start(functions);
   if (!core_->status.ok()) invoker_->refuse_all(core_->status);
 }
 
+Runtime::Runtime(Core& core) : core_(std::shared_ptr<Core>(), &core), invoker_(&core.invoker) {}
+
 Runtime::~Runtime() {
+  // The one of its handlers goes with its Core.
+  if (core_.use_count() == 0) return;
   if (core_->forked()) {
     // A forked child has none of the threads, and perhaps locks that nobody will ever release:
     // touch nothing.
@@ -243,7 +256,7 @@ Result<EventId> Runtime::emit_value(std::string_view topic, const detail::Emitte
 }
 
 SubscriptionBuilder Runtime::on(std::string_view pattern) {
-  return {Core::part(core_, &Core::bus), pattern};
+  return {core_->part(&Core::bus), pattern};
 }
 
 ScheduleBuilder Runtime::after(Duration d) {
@@ -251,7 +264,7 @@ ScheduleBuilder Runtime::after(Duration d) {
                     .name = "after " + in_words(d)};
   if (d < Duration::zero())
     when.bad = invalid_argument("after({}): the duration is negative", in_words(d));
-  return {Core::part(core_, &Core::schedules), std::move(when)};
+  return {core_->part(&Core::schedules), std::move(when)};
 }
 
 ScheduleBuilder Runtime::every(Duration period) {
@@ -261,12 +274,13 @@ ScheduleBuilder Runtime::every(Duration period) {
     when.bad = invalid_argument("every({}): the period must be {} or more", in_words(period),
                                 in_words(kPeriodMin));
   }
-  return {Core::part(core_, &Core::schedules), std::move(when)};
+  return {core_->part(&Core::schedules), std::move(when)};
 }
 
 ScheduleBuilder Runtime::at(WallTime time) {
-  const Duration left = std::max<Duration>(time - core_->clock.wall(), Duration::zero());
-  return {Core::part(core_, &Core::schedules),
+  const WallTime now = core_->clock.wall();
+  const Duration left = time > now ? Duration(time - now) : Duration::zero();
+  return {core_->part(&Core::schedules),
           detail::When{.first = core_->clock.now() + left, .wall = time, .name = "at"}};
 }
 
@@ -306,11 +320,7 @@ Stopped Runtime::stop(Duration deadline) {
                     "this process was forked from the runtime's"),
             {}};
   }
-  bool inside = false;
-  for (const detail::ActiveFrame* frame = detail::ActiveFrame::top(); frame != nullptr;
-       frame = frame->outer) {
-    inside = inside || frame->invoker == &core.invoker;
-  }
+  const bool inside = core.invoker.inside() || detail::Errand::count(core.invoker) > 0;
   if (!core.begin_stop(inside)) return {};
   const Time now = core.clock.now();
   // Until when nothing will happen, or nothing if this pass did something.

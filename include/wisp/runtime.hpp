@@ -7,10 +7,10 @@
 //     wisp::Result<wisp::Money> price = runtime.call(price_parcel, {2.5, "PT"});
 //   }
 //
-// Nothing here throws, and nothing starts a thread before there is work for it. A Runtime that
-// cannot start, because two functions share a name or an option makes no sense, is born stopped:
-// status() says why, and every verb refuses. In a child after fork every verb refuses too, and the
-// destructor leaves the parent's things alone.
+// Nothing here throws but what the copy of an input or a payload throws, and nothing starts a
+// thread before there is work for it. A Runtime that cannot start, because two functions share a
+// name or an option makes no sense, is born stopped: status() says why, and every verb refuses. In
+// a child after fork every verb refuses too, and the destructor leaves the parent's things alone.
 //
 // A verb that is called inside a handler of the same Runtime inherits its deadline, lineage, tenant
 // and tag. Once stop() has begun, verbs are refused but for those of handlers that still run; once
@@ -60,7 +60,8 @@ struct RuntimeOptions {
   Workers workers{};  // of the pool
   Tariff tariff{};    // none: costs read unavailable
   Queue queue{};      // of posts, for each function; its count also bounds what the pool holds
-  // These outlive the Runtime and the handlers that stop() had to abandon.
+  // These outlive the Runtime, the handlers that stop() had to abandon, and the waits on its
+  // Pendings.
   Clock* clock{};        // null: the machine's
   Executor* executor{};  // null: a pool; `workers` is not used with a host's
   Random* random{};      // null: seeded by the kernel
@@ -187,7 +188,9 @@ class Runtime {
 
   // Publishes a value to a topic; see bus.hpp. No subscriber is not an error. kInvalidArgument for
   // a bad topic, kResourceExhausted if a matching subscription's queue is full, kFailedPrecondition
-  // beyond kHopsMax hops.
+  // beyond kHopsMax hops. If the copy of T throws, so does emit, and nobody gets the event; but a
+  // synchronous handler takes the value as it is, and when the copy for its dead letter throws, it
+  // and the queues have had the event, and synchronous handlers after it have not.
   template <class T>
   Result<EventId> emit(std::string_view topic, const T& value, const CallOptions& options = {}) {
     using Stored = detail::stored_t<T>;
@@ -226,8 +229,9 @@ class Runtime {
   // Stops accepting, lets what was accepted run until `deadline` from now, then cancels what is
   // queued, asks what runs to stop and gives it one more second. Under Threads::none it pumps
   // meanwhile. A call beside another waits for that one; later calls return at once. A call from
-  // inside a handler of this Runtime stops accepting and cancels, and waits for nobody: a later
-  // one, or the destructor, does.
+  // inside a handler or a continuation of this Runtime, or of what it destroys after either, stops
+  // accepting and cancels, and waits for nobody: a later one, or the destructor, does. One from
+  // inside of what stop() itself runs or destroys changes nothing.
   Stopped stop(Duration deadline);
 
  private:
@@ -259,6 +263,9 @@ class Runtime {
                                          const TypeInfo* out) const;
 
   struct Core;
+  // What handlers are given: it refers to the Core and ends with it.
+  explicit Runtime(Core& core);
+
   // Shared with whatever is still queued or running when a stop had to give up on it.
   std::shared_ptr<Core> core_;
   detail::Invoker* invoker_;  // core_'s

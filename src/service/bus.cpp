@@ -9,8 +9,10 @@ namespace wisp::inline v0 {
 namespace detail {
 namespace {
 
+bool is_event(const TypeInfo& type) { return same_type(type, type_info<Event>()); }
+
 bool any_event(const Definition& definition) {
-  return definition.in == nullptr || same_type(*definition.in, type_info<Event>());
+  return definition.in == nullptr || is_event(*definition.in);
 }
 
 Status check_predicates(const Wish& wish, const Definition& definition) {
@@ -30,6 +32,7 @@ struct Bus::Publication {
   struct Target {
     std::shared_ptr<Subscribed> subscribed;
     enum class Fate { mismatch, synchronous, queued, dropped } fate;
+    bool reserved = false;
   };
   Event head;  // without its payload
   const Emitted& value;
@@ -107,37 +110,42 @@ Bus::Matches Bus::matches(std::string_view topic) const {
   return found;
 }
 
-bool Bus::passes(const Subscribed& subscribed, const TypeInfo* type, const void* data) {
+bool Bus::passes(const Subscribed& subscribed, Publication& publication) {
+  const TypeInfo& type = *publication.value.type;
+  const void* const data = publication.value.data;
   if (subscribed.bound && !subscribed.bound->matches(data)) return false;
-  if (subscribed.filter && !subscribed.filter->matches(*type, data)) return false;
-  return std::all_of(
-      subscribed.predicates.begin(), subscribed.predicates.end(),
-      [&](const Predicate& each) { return same_type(*each.type, *type) && each.holds(data); });
+  if (subscribed.filter && !subscribed.filter->matches(type, data)) return false;
+  return std::all_of(subscribed.predicates.begin(), subscribed.predicates.end(),
+                     [&](const Predicate& each) {
+                       if (is_event(*each.type)) return each.holds(publication.event().get());
+                       return same_type(*each.type, type) && each.holds(data);
+                     });
 }
 
 // All or nothing: when one queue refuses, nobody gets the event and the publisher may try again.
+// Queues that make room by dropping come last, so that a refusal costs nobody a delivery.
 Status Bus::reserve(Publication& publication) {
-  using Fate = Publication::Target::Fate;
-  for (std::size_t i = 0; i < publication.targets.size(); ++i) {
-    Publication::Target& target = publication.targets[i];
-    if (target.fate != Fate::queued) continue;
-    const Result<Route::Room> room =
-        target.subscribed->route->reserve(publication.bytes, publication.deadline);
-    if (room.ok()) {
-      if (*room == Route::Room::dropped) target.fate = Fate::dropped;
-      continue;
+  using Target = Publication::Target;
+  for (const bool drops : {false, true}) {
+    for (Target& target : publication.targets) {
+      if (target.fate != Target::Fate::queued || target.subscribed == nullptr) continue;
+      Route& route = *target.subscribed->route;
+      if ((route.rules().queue.act == Overflow::drop_oldest) != drops) continue;
+      const Result<Route::Room> room = route.reserve(publication.bytes, publication.deadline);
+      if (room.ok()) {
+        target.reserved = *room == Route::Room::taken;
+        if (!target.reserved) target.fate = Target::Fate::dropped;
+        continue;
+      }
+      // Ended between the match and here: as if it had never matched.
+      if (reason_of(room.status()) == Reason::stopped) {
+        target.subscribed = nullptr;
+        continue;
+      }
+      for (const Target& taken : publication.targets)
+        if (taken.reserved) taken.subscribed->route->unreserve(publication.bytes);
+      return room.status();
     }
-    // Ended between the match and here: as if it had never matched.
-    if (reason_of(room.status()) == Reason::stopped) {
-      target.subscribed = nullptr;
-      continue;
-    }
-    for (std::size_t k = 0; k < i; ++k) {
-      const Publication::Target& taken = publication.targets[k];
-      if (taken.fate == Fate::queued && taken.subscribed != nullptr)
-        taken.subscribed->route->unreserve(publication.bytes);
-    }
-    return room.status();
   }
   std::erase_if(publication.targets,
                 [](const auto& target) { return target.subscribed == nullptr; });
@@ -150,12 +158,15 @@ bool Bus::publish(Publication& publication, Status* refusal) {
   const Emitted& value = publication.value;
   for (std::shared_ptr<Subscribed>& each : matches(publication.head.topic)) {
     const bool mismatch = each->wants != nullptr && !same_type(*each->wants, *value.type);
-    if (!mismatch && !passes(*each, value.type, value.data)) continue;
+    if (!mismatch && !passes(*each, publication)) continue;
     const Fate fate = mismatch            ? Fate::mismatch
                       : each->synchronous ? Fate::synchronous
                                           : Fate::queued;
     if (fate == Fate::queued && publication.bytes == 0)
       publication.bytes = value.type->bytes(value.data);
+    // The payload's copy may throw: now, before anything is reserved. A synchronous handler of the
+    // value itself needs none.
+    if (fate != Fate::synchronous || each->wants == nullptr) publication.event();
     publication.targets.push_back({std::move(each), fate});
   }
   *refusal = reserve(publication);
@@ -163,8 +174,10 @@ bool Bus::publish(Publication& publication, Status* refusal) {
     count(invoker_.counters().refused);
     return false;
   }
+  bool taken = false;
   for (const auto& target : publication.targets) {
     Route& route = *target.subscribed->route;
+    taken = taken || target.fate != Fate::synchronous;
     if (target.fate == Fate::queued) {
       invoker_.deliver(route, publication.event(), publication.bytes);
     } else if (target.fate == Fate::dropped) {
@@ -181,13 +194,13 @@ bool Bus::publish(Publication& publication, Status* refusal) {
   // Last, so that a slow handler on this thread does not hold the others up.
   for (const auto& target : publication.targets) {
     if (target.fate != Fate::synchronous) continue;
+    // A handler of Event sees the payload: then the event is whole.
     const Event& event = publication.whole == nullptr ? publication.head : *publication.whole;
-    // A handler of Event sees the payload, so then the event has to be whole.
-    const Event& seen = target.subscribed->wants == nullptr ? *publication.event() : event;
-    invoker_.deliver_now(*target.subscribed->route, value.data, seen,
-                         [&publication] { return publication.event(); });
+    const bool entered = invoker_.deliver_now(*target.subscribed->route, value.data, event,
+                                              [&publication] { return publication.event(); });
+    taken = taken || entered;
   }
-  return !publication.targets.empty();
+  return taken;
 }
 
 Result<EventId> Bus::emit(std::string_view topic, const Emitted& value,

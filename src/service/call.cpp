@@ -88,14 +88,53 @@ struct Invoker::QueuedCall {
   QueuedCall& operator=(QueuedCall&&) = delete;
   ~QueuedCall() {
     if (node == nullptr) return;
-    if (const std::shared_ptr<Invoker> invoker = node->claim(nullptr)) invoker->drop(*node);
+    if (const std::shared_ptr<Invoker> invoker = claim()) invoker->drop(*node);
   }
   void operator()() {
-    const std::shared_ptr<CallNode> mine = std::exchange(node, nullptr);
-    if (const std::shared_ptr<Invoker> invoker = mine->claim(nullptr))
-      invoker->run_claimed(*mine, false);
+    if (const std::shared_ptr<Invoker> invoker = claim())
+      invoker->run_claimed(*std::exchange(node, nullptr), false);
+    node = nullptr;
+  }
+
+ private:
+  // Its call, or one that lodges here.
+  std::shared_ptr<Invoker> claim() {
+    for (bool lodger = false;; lodger = true) {
+      if (std::shared_ptr<Invoker> invoker = node->claim_by_task(lodger)) return invoker;
+      const std::shared_ptr<Invoker> invoker = node->spare_task();
+      if (invoker == nullptr) return nullptr;
+      std::shared_ptr<CallNode> gone;  // released outside of the lock
+      const MutexLock lock(invoker->mutex_);
+      invoker->spare_tasks_.fetch_sub(1);
+      if (invoker->lodgers_.empty()) return nullptr;
+      gone = std::exchange(node, std::move(invoker->lodgers_.front()));
+      invoker->lodgers_.pop_front();
+    }
   }
 };
+
+bool Invoker::lodge(const std::shared_ptr<CallNode>& node, Task& task) {
+  if (spare_tasks_.load() == 0) return false;
+  {
+    const MutexLock lock(node->mutex_);
+    node->lodges_ = true;
+  }
+  task.reset();  // leaves a call that lodges alone
+  const MutexLock lock(mutex_);
+  if (lodgers_.size() >= spare_tasks_.load()) return false;
+  lodgers_.push_back(node);
+  return true;
+}
+
+void Invoker::forget_lodger(const CallNode& node) {
+  std::shared_ptr<CallNode> found;  // released outside of the lock
+  const MutexLock lock(mutex_);
+  const auto place = std::find_if(lodgers_.begin(), lodgers_.end(),
+                                  [&node](const auto& each) { return each.get() == &node; });
+  if (place == lodgers_.end()) return;
+  found = std::move(*place);
+  lodgers_.erase(place);
+}
 
 void Invoker::start(const std::shared_ptr<CallNode>& node, const Definition& function,
                     const CallOptions& options) {
@@ -121,8 +160,9 @@ void Invoker::start(const std::shared_ptr<CallNode>& node, const Definition& fun
   Task task{QueuedCall(node)};
   const Status submitted = parts_.executor.submit(task);
   if (submitted.ok()) return;
-  if (node->claim(nullptr) == nullptr) return;
   const bool full = submitted.code() == StatusCode::kResourceExhausted;
+  if (full && lodge(node, task)) return;
+  if (node->claim_by_task(true) == nullptr) return;
   refuse(*node, Outcome::rejected,
          full ? refused(submitted.code(), Reason::full, message(submitted)) : submitted);
 }
@@ -183,15 +223,7 @@ void Invoker::run_claimed(CallNode& node, bool inline_retries) {
       void operator()() { invoker->submit_surely(Task(std::move(call))); }
     };
     Task task(Later{QueuedCall(node.shared_from_this()), shared_from_this()});
-    bool delayed = false;
-    {
-      const MutexLock lock(node.mutex_);
-      // Not if it was cancelled, or given up, a moment ago.
-      delayed = node.state_ == CallNode::State::running && !node.cancellation_.requested();
-      if (delayed) node.state_ = CallNode::State::delayed;
-      node.due_ = *due;
-    }
-    if (!delayed) return complete(node, ended.outcome);
+    if (!node.delay(*due)) return complete(node, ended.outcome);
     // A timer that refuses destroys the task, which ends the call with this attempt's error.
     (void)parts_.timer.schedule(*due, std::move(task));
     return;
@@ -247,6 +279,7 @@ void Invoker::complete(CallNode& node, Outcome outcome) {
   node.receipt_.outcome = outcome;
   FunctionState& function = *node.function_;
   const std::shared_ptr<Invoker> self = shared_from_this();
+  const Errand errand(*this, nullptr);
   // First, so that who waited for this call may at once make the next.
   if (function.limited()) function.leave(*this);
   node.finish(false);
@@ -256,121 +289,6 @@ void Invoker::complete(CallNode& node, Outcome outcome) {
 void Invoker::refuse(CallNode& node, Outcome outcome, Status why) {
   node.fail(std::move(why));
   complete(node, outcome);
-}
-
-std::shared_ptr<Invoker> CallNode::invoker() {
-  const MutexLock lock(mutex_);
-  return invoker_;
-}
-
-std::shared_ptr<Invoker> CallNode::claim(Time* due) {
-  const MutexLock lock(mutex_);
-  if (state_ != State::queued && state_ != State::delayed) return nullptr;
-  if (due != nullptr) *due = state_ == State::delayed ? due_ : Time();
-  state_ = State::running;
-  return invoker_;
-}
-
-bool CallNode::finish(bool abandoned) {
-  Continuation then;
-  std::shared_ptr<Invoker> last;  // released outside of the lock
-  {
-    const MutexLock lock(mutex_);
-    if (state_ == State::done) return false;
-    state_ = State::done;
-    abandoned_.store(abandoned, std::memory_order_release);
-    ready_.store(true, std::memory_order_release);
-    // Under the lock: the waiter cannot leave, and take its Parker along, before this has returned.
-    if (waiter_ != nullptr) clock_->wake(*waiter_);
-    then = std::move(then_);
-    last = std::move(invoker_);
-  }
-  if (then) then();
-  return true;
-}
-
-void CallNode::then(Continuation continuation) {
-  if (given_up_by_fork()) return;
-  {
-    const MutexLock lock(mutex_);
-    if (state_ != State::done) {
-      then_ = std::move(continuation);
-      return;
-    }
-  }
-  continuation();
-}
-
-void CallNode::cancel() {
-  if (given_up_by_fork()) return;
-  std::shared_ptr<Invoker> invoker = claim(nullptr);
-  if (invoker == nullptr) {
-    cancellation_.request();
-    // An attempt may have ended meanwhile, and the next one wait for its time.
-    invoker = claim(nullptr);
-  }
-  if (invoker == nullptr) return;
-  invoker->refuse(*this, Outcome::cancelled,
-                  Status(StatusCode::kCancelled,
-                         attempts_ == 0 ? "cancelled before it began"
-                                        : "cancelled while it waited for its next attempt"));
-}
-
-// In a child after fork nobody runs the call, and whoever held the lock is gone.
-bool CallNode::given_up_by_fork() {
-  if (forks_ == fork_generation()) return false;
-  if (!ready()) {
-    abandoned_.store(true, std::memory_order_release);
-    ready_.store(true, std::memory_order_release);
-  }
-  return true;
-}
-
-void CallNode::wait_until(Time until) {
-  if (given_up_by_fork()) return;
-  const std::shared_ptr<Invoker> invoker = this->invoker();
-  if (invoker == nullptr) return park_until(until);  // it is ending right now
-  const Blocking blocking(invoker->parts_.executor);
-  park_until(until);
-}
-
-void CallNode::park_until(Time until) {
-  Parker parker;
-  {
-    const MutexLock lock(mutex_);
-    if (state_ == State::done) return;
-    waiter_ = &parker;
-  }
-  while (!ready() && clock_->now() < until) clock_->park(parker, until);
-  const MutexLock lock(mutex_);
-  waiter_ = nullptr;
-}
-
-void CallNode::wait() {
-  if (ready() || given_up_by_fork()) return;
-  const std::shared_ptr<Invoker> invoker = this->invoker();
-  if (invoker == nullptr) return park_until(Time::never());  // it is ending right now
-  const auto run_here = [this, &invoker] {
-    Time due;
-    if (claim(&due) == nullptr) return false;
-    if (due != Time() && invoker->parts_.manual) {
-      invoker->complete(*this, receipt_.outcome);
-      return true;
-    }
-    if (due != Time()) invoker->wait_for_retry(cancellation_, due);
-    invoker->run_claimed(*this, true);
-    return true;
-  };
-  if (!function_->definition->options.pool_only && run_here()) return;
-  Executor& executor = invoker->parts_.executor;
-  const Blocking blocking(executor);
-  const ActiveFrame* frame = ActiveFrame::top();
-  // A host's executor may not know its threads; what runs on them does.
-  const bool on_worker = executor.on_executor_thread() || (frame != nullptr && frame->on_executor);
-  // A worker that nobody can stand in for runs even what should stay on the pool: waiting might be
-  // for ever.
-  if (on_worker && !blocking.substituted() && run_here()) return;
-  park_until(Time::never());
 }
 
 }  // namespace wisp::inline v0::detail

@@ -24,6 +24,8 @@ Status check_payload(const Definition& definition, const Event& event) {
 
 const void* input_of(const Definition& definition, const Event& event) {
   if (definition.in == nullptr) return nullptr;
+  // Posted rather than published: the function gets what it was given, an Event too.
+  if (event.topic.empty() && event.payload.holds(*definition.in)) return event.payload.data();
   return takes_event(definition) ? static_cast<const void*>(&event) : event.payload.data();
 }
 
@@ -91,26 +93,28 @@ Invoker::Ended Invoker::attempt_event(Route& route, const void* in, const Event&
                         .token = shipment != nullptr && shipment->token ? &route : nullptr});
 }
 
-void Invoker::attempt_delivery(Route& route, std::unique_ptr<Shipment>& delivery) {
-  if (parts_.clock.now() - delivery->accepted > kAgeMax)
-    return give_up(route, std::move(delivery), true);
-  const Event& event = *delivery->event;
-  ++delivery->attempts;
-  const Ended ended =
-      attempt_event(route, input_of(*route.function().definition, event), event, delivery.get());
-  if (ended.outcome == Outcome::ok) {
-    delivery.reset();
-    return end_delivery(counters_.done);
+bool Invoker::attempt_delivery(Route& route, Shipment& delivery) {
+  if (parts_.clock.now() - delivery.accepted > kAgeMax) {
+    give_up(route, delivery, true);
+    return true;
   }
-  delivery->error = ended.status;
+  const Event& event = *delivery.event;
+  ++delivery.attempts;
+  const Ended ended =
+      attempt_event(route, input_of(*route.function().definition, event), event, &delivery);
+  if (ended.outcome == Outcome::ok) {
+    count(counters_.done);
+    return true;
+  }
+  delivery.error = ended.status;
   if (ended.outcome == Outcome::cancelled ||
       phase_.load(std::memory_order_acquire) == Phase::stopped) {
-    cancel_delivery(route, *delivery);
-    delivery.reset();
-  } else if (!retries(route, *delivery, ended)) {
-    const bool expired = delivery->due != Time();
-    give_up(route, std::move(delivery), expired);
+    note_cancelled(route, delivery);
+    return true;
   }
+  if (retries(route, delivery, ended)) return false;
+  give_up(route, delivery, delivery.due != Time());
+  return true;
 }
 
 // Whether another attempt follows, and when. No, with a time: it would come after the delivery's
@@ -125,11 +129,23 @@ bool Invoker::retries(const Route& route, Shipment& delivery, const Ended& ended
   return delivery.due - delivery.accepted <= kAgeMax;
 }
 
-void Invoker::deliver_now(Route& route, const void* in, const Event& event, const Keep& keep) {
+bool Invoker::deliver_now(Route& route, const void* in, const Event& event, const Keep& keep) {
+  // Its end, also when `keep` throws: then there is no letter.
+  struct Delivery {
+    Invoker& invoker;
+    Route& route;
+    std::atomic<std::uint64_t>* end;
+    const Errand errand{invoker, &route};
+    ~Delivery() {
+      invoker.end_delivery(*end);
+      route.leave();
+    }
+  };
   FunctionState& function = route.function();
-  if (!route.enter()) return;
+  if (!route.enter()) return false;
   count(counters_.accepted);
   outstanding_.fetch_add(1);
+  Delivery delivery{*this, route, &counters_.dead};
   if (function.limited() && !function.try_enter()) {
     const Status full = refused(
         StatusCode::kResourceExhausted, Reason::limit,
@@ -138,21 +154,20 @@ void Invoker::deliver_now(Route& route, const void* in, const Event& event, cons
     keep_letter(
         route,
         {.event = keep(), .function = function.definition->name, .error = full, .attempts = 0});
-    end_delivery(counters_.dead);
   } else {
     const Definition& definition = *function.definition;
     const void* input = definition.in == nullptr ? nullptr : takes_event(definition) ? &event : in;
     const Ended ended = attempt_event(route, input, event, nullptr);
     if (function.limited()) function.leave(*this);
-    const bool dead = ended.began && ended.outcome != Outcome::ok;
-    if (dead) {
+    if (ended.began && ended.outcome != Outcome::ok) {
       keep_letter(
           route,
           {.event = keep(), .function = definition.name, .error = ended.status, .attempts = 1});
+    } else {
+      delivery.end = ended.began ? &counters_.done : &counters_.cancelled;
     }
-    end_delivery(!ended.began ? counters_.cancelled : dead ? counters_.dead : counters_.done);
   }
-  route.leave();
+  return true;
 }
 
 void Invoker::bury(Route& route, std::shared_ptr<const Event> event, Status error) {
@@ -164,19 +179,19 @@ void Invoker::bury(Route& route, std::shared_ptr<const Event> event, Status erro
   end_delivery(counters_.dead);
 }
 
-void Invoker::give_up(Route& route, std::unique_ptr<Shipment> delivery, bool expired) {
+void Invoker::give_up(Route& route, Shipment& delivery, bool expired) {
   const std::string& function = route.function().definition->name;
-  if (expired && delivery->error.ok()) {
-    delivery->error =
+  if (expired && delivery.error.ok()) {
+    delivery.error =
         deadline_exceeded("a delivery to '{}' is older than {} h", function,
                           std::chrono::duration_cast<std::chrono::hours>(kAgeMax).count());
   }
-  keep_letter(route, {.event = delivery->event,
+  keep_letter(route, {.event = delivery.event,
                       .function = function,
-                      .error = delivery->error,
-                      .attempts = delivery->attempts,
+                      .error = delivery.error,
+                      .attempts = delivery.attempts,
                       .expired = expired});
-  end_delivery(expired ? counters_.expired : counters_.dead);
+  count(expired ? counters_.expired : counters_.dead);
 }
 
 // To the route's dead-letter topic, if somebody listens there; else to the runtime's dead letters.
@@ -212,9 +227,14 @@ void Invoker::keep_letter(Route& route, DeadLetter letter) {
                     });
 }
 
-void Invoker::cancel_delivery(Route& route, const Shipment& delivery) {
+void Invoker::note_cancelled(const Route& route, const Shipment& delivery) {
   abandoned({route.function().definition->name, delivery.event->id, "queued"});
-  end_delivery(counters_.cancelled);
+  count(counters_.cancelled);
+}
+
+void Invoker::cancel_delivery(const Route& route, const Shipment& delivery) {
+  note_cancelled(route, delivery);
+  one_less();
 }
 
 void Invoker::end_delivery(std::atomic<std::uint64_t>& counter) {

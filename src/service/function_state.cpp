@@ -5,6 +5,19 @@
 #include <wisp/service/invoker.hpp>
 
 namespace wisp::inline v0::detail {
+namespace {
+
+// A leave() that the thread is inside of. A task that no executor takes leaves in its destructor,
+// which hands its slot to this one: or what waits would be dropped each inside of the one before.
+struct Leaving {
+  FunctionState* function;
+  int slots;  // to hand on or free
+  Leaving* outer;
+};
+
+thread_local Leaving* leaving = nullptr;
+
+}  // namespace
 
 bool FunctionState::try_enter() {
   const MutexLock lock(mutex);
@@ -35,17 +48,27 @@ void FunctionState::close() {
 }
 
 void FunctionState::leave(Invoker& invoker) {
-  Task next;
-  {
-    const MutexLock lock(mutex);
-    if (waiting.empty()) {
-      --inside;
-      return;
-    }
-    next = std::move(waiting.front());
-    waiting.pop_front();
+  for (Leaving* each = leaving; each != nullptr; each = each->outer) {
+    if (each->function != this) continue;
+    ++each->slots;
+    return;
   }
-  invoker.submit_surely(std::move(next));
+  Leaving mine{.function = this, .slots = 1, .outer = leaving};
+  leaving = &mine;
+  for (; mine.slots > 0; --mine.slots) {
+    Task next;
+    {
+      const MutexLock lock(mutex);
+      if (waiting.empty()) {
+        --inside;
+        continue;
+      }
+      next = std::move(waiting.front());
+      waiting.pop_front();
+    }
+    invoker.submit_surely(std::move(next));
+  }
+  leaving = mine.outer;
 }
 
 }  // namespace wisp::inline v0::detail

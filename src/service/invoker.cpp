@@ -41,34 +41,15 @@ std::uint64_t fork_generation() {
   return forks.load(std::memory_order_relaxed);
 }
 
-ActiveFrame*& ActiveFrame::top() {
-  thread_local ActiveFrame* frame = nullptr;
-  return frame;
-}
-
-Blocking::Blocking(Executor& executor) {
-  if (executor.begin_blocking()) executor_ = &executor;
-  for (ActiveFrame* frame = ActiveFrame::top(); frame != nullptr; frame = frame->outer) {
-    Executor& holder = frame->invoker->parts().executor;
-    if (executor_ == nullptr && &holder != &executor && holder.begin_blocking())
-      executor_ = &holder;
-    if (frame->token != nullptr) lender_ = frame;
-  }
-  if (executor_ == nullptr || lender_ == nullptr) return;
-  lent_ = std::exchange(lender_->token, nullptr);
-  lent_->lend_token();
-}
-
-Blocking::~Blocking() {
-  if (lent_ != nullptr) {
-    lent_->take_token_back();
-    lender_->token = lent_;
-  }
-  if (executor_ != nullptr) executor_->end_blocking();
-}
-
 Invoker::Invoker(Parts parts)
     : parts_(std::move(parts)), origin_(parts_.random.next()), forks_(fork_generation()) {}
+
+bool Invoker::inside() const {
+  for (const ActiveFrame* frame = ActiveFrame::top(); frame != nullptr; frame = frame->outer) {
+    if (frame->invoker == this) return true;
+  }
+  return false;
+}
 
 Status Invoker::admit() const {
   if (forks.load(std::memory_order_relaxed) != forks_) {
@@ -76,11 +57,7 @@ Status Invoker::admit() const {
   }
   const Phase phase = phase_.load(std::memory_order_acquire);
   if (phase == Phase::open) return Status();
-  if (phase == Phase::draining) {
-    for (const ActiveFrame* frame = ActiveFrame::top(); frame != nullptr; frame = frame->outer) {
-      if (frame->invoker == this) return Status();
-    }
-  }
+  if (phase == Phase::draining && inside()) return Status();
   return born_stopped_.ok() ? refuse_stopped("the runtime has stopped") : born_stopped_;
 }
 
@@ -166,7 +143,12 @@ Outcome Invoker::judge(const ActiveFrame& frame, Attempted& attempted) const {
     case StatusCode::kDeadlineExceeded:
       return frame.deadline.passed(parts_.clock) ? Outcome::timed_out : Outcome::error;
     case StatusCode::kCancelled:
-      return frame.cancellation->requested() ? Outcome::cancelled : Outcome::error;
+      if (frame.cancellation->requested()) return Outcome::cancelled;
+      if (!frame.deadline.passed(parts_.clock)) return Outcome::error;
+      // It was asked to stop by its deadline alone.
+      attempted.status = deadline_exceeded("'{}' gave way at its deadline: {}", frame.function,
+                                           message(attempted.status));
+      return Outcome::timed_out;
     default:
       return Outcome::error;
   }
@@ -185,9 +167,13 @@ void Invoker::enter(ActiveFrame& frame, const Attempt& what) {
   frame.outer = ActiveFrame::top();
   frame.parent = what.parent;
   frame.cancellation = what.cancellation;
-  frame.route = what.route;
   frame.token = what.token;
   frame.on_executor = what.on_executor || (frame.outer != nullptr && frame.outer->on_executor);
+  for (const ActiveFrame* each = frame.outer; each != nullptr; each = each->outer) {
+    if (each->invoker != this) continue;
+    frame.running = each->running;
+    break;
+  }
   ActiveFrame::top() = &frame;
 }
 
@@ -210,10 +196,12 @@ Invoker::Ended Invoker::attempt(const Attempt& what) {
   Shard& shard = parts_.ledger.shard();
   const std::uint64_t waited_until = what.accepted_ticks == 0 ? 0 : ticks.now();
   Context context(*this, frame);
-  Running running{definition.name, what.event, what.node, nullptr};
+  // Whole before others can see it.
+  Running running{definition.name, what.event, what.node, frame.running};
   const bool marked = what.node != nullptr || what.route != nullptr;
   if (marked) {
-    running.before = shard.set_running(&running);
+    frame.running = &running;
+    shard.set_running(&running);
     // After the mark: either stop() sees this handler, or the handler is not entered.
     if (phase_.load() == Phase::stopped) {
       shard.set_running(running.before);

@@ -168,13 +168,13 @@ void Route::submit_tokens(int count) {
 }
 
 void Route::token_lost() {
-  bool dead = false;
+  std::deque<std::unique_ptr<Shipment>> dropped;
   {
     const MutexLock lock(mutex_);
-    dead = --tokens_ == 0 && !closed_ && !queue_.empty();
+    // Nobody would come for what is queued. A later delivery may find the executor well again.
+    if (--tokens_ == 0) dropped = take_queue();
   }
-  // The executor has closed under a runtime that runs: nobody would ever come for the rest.
-  if (dead) cancel();
+  for (const auto& each : dropped) invoker_.cancel_delivery(*this, *each);
 }
 
 std::unique_ptr<Shipment> Route::begin() {
@@ -233,55 +233,80 @@ void Route::run_token() {
 
 // Requires: counted in active_.
 void Route::run(std::unique_ptr<Shipment> delivery, bool slot_taken) {
-  if (function_->limited() && !slot_taken && !function_->try_enter()) {
-    await_slot(std::move(delivery));
-  } else {
-    invoker_.attempt_delivery(*this, delivery);
-    if (function_->limited()) function_->leave(invoker_);
-    if (delivery != nullptr) {
-      const Time due = delivery->due;
-      delay(std::move(delivery), due);
+  {
+    const Errand errand(invoker_, this);
+    if (function_->limited() && !slot_taken && !function_->try_enter()) {
+      delivery = await_slot(std::move(delivery));
+    } else {
+      const bool over = invoker_.attempt_delivery(*this, *delivery);
+      if (function_->limited()) function_->leave(invoker_);
+      if (!over) delivery = delay(std::move(delivery));
     }
+    const MutexLock lock(mutex_);
+    end();
   }
-  const MutexLock lock(mutex_);
-  end();
+  if (delivery == nullptr) return;
+  // Its payload goes now that it is not active: it may hold the last reference to a subscription,
+  // whose end waits for those that are.
+  const Errand errand(invoker_, nullptr);
+  delivery.reset();
+  invoker_.one_less();
 }
 
-void Route::delay(std::unique_ptr<Shipment> delivery, Time due) {
+std::unique_ptr<Shipment> Route::delay(std::unique_ptr<Shipment> delivery) {
   delivery->token = false;
+  const Time due = delivery->due;
   std::uint64_t number = 0;
   {
     const MutexLock lock(mutex_);
-    go_away(*delivery);
-    number = delivery->delay = ++delays_;
-    delayed_.emplace_back(number, TimerId());
+    if (!closed_) {
+      go_away(*delivery);
+      number = delivery->delay = ++delays_;
+      delayed_.emplace_back(number, TimerId());
+    }
+  }
+  if (number == 0) {
+    invoker_.note_cancelled(*this, *delivery);
+    return delivery;
   }
   Task task(
       Away(shared_from_this(), invoker_.shared_from_this(), std::move(delivery), true, false));
   // A timer that refuses destroys the task, and lost() sees to the delivery.
   const Result<TimerId> id = invoker_.parts().timer.schedule(due, std::move(task));
-  if (!id.ok()) return;
+  if (!id.ok()) return nullptr;
   {
     const MutexLock lock(mutex_);
     for (auto& [each, timer] : delayed_) {
       if (each != number) continue;
       timer = *id;
-      return;
+      return nullptr;
     }
   }
   // Back already, or the route was closed before it could know the timer.
   invoker_.parts().timer.cancel(*id);
+  return nullptr;
 }
 
-void Route::await_slot(std::unique_ptr<Shipment> delivery) {
-  delivery->token = false;
+std::unique_ptr<Shipment> Route::await_slot(std::unique_ptr<Shipment> delivery) {
+  bool ended = false;
   {
     const MutexLock lock(mutex_);
-    go_away(*delivery);
+    ended = closed_;
+    if (!ended) go_away(*delivery);
   }
+  if (ended) {
+    invoker_.note_cancelled(*this, *delivery);
+    return delivery;
+  }
+  Shipment& mine = *delivery;
+  const bool token = std::exchange(mine.token, false);
   Task task(
       Away(shared_from_this(), invoker_.shared_from_this(), std::move(delivery), false, true));
-  if (function_->enter_or_wait(task)) task();
+  if (!function_->enter_or_wait(task)) return nullptr;
+  // A slot came free a moment ago: it goes on here, under the token that it has.
+  mine.token = token;
+  task();
+  return nullptr;
 }
 
 void Route::resume(std::unique_ptr<Shipment> delivery, bool slot_taken) {
@@ -315,7 +340,8 @@ void Route::lost(std::unique_ptr<Shipment> delivery, bool slot_taken) {
     invoker_.cancel_delivery(*this, *delivery);
   } else {
     // No timer has room for the retry: the last error stands.
-    invoker_.give_up(*this, std::move(delivery), false);
+    invoker_.give_up(*this, *delivery, false);
+    invoker_.one_less();
   }
   top_up();
 }

@@ -17,17 +17,23 @@ bool Route::others_active(int own) const {
   return active_ > own && !abandoned_;
 }
 
+std::deque<std::unique_ptr<Shipment>> Route::take_queue() {
+  std::deque<std::unique_ptr<Shipment>> queued;
+  queued.swap(queue_);
+  for (const auto& each : queued) bytes_ -= each->bytes;
+  count_ -= static_cast<int>(queued.size());
+  wake_waiters();
+  return queued;
+}
+
 void Route::cancel() {
   std::deque<std::unique_ptr<Shipment>> queued;
   std::vector<std::pair<std::uint64_t, TimerId>> delayed;
   {
     const MutexLock lock(mutex_);
     closed_ = true;
-    queued.swap(queue_);
-    for (const auto& each : queued) bytes_ -= each->bytes;
-    count_ -= static_cast<int>(queued.size());
+    queued = take_queue();
     delayed.swap(delayed_);
-    wake_waiters();
   }
   for (const auto& each : queued) invoker_.cancel_delivery(*this, *each);
   for (const auto& [number, timer] : delayed) invoker_.parts().timer.cancel(timer);
@@ -44,10 +50,7 @@ void Route::close() {
   if (keep == nullptr)
     return;  // the runtime has ended, and with it every delivery that it did not give up
   cancel();
-  int own = 0;
-  for (const ActiveFrame* frame = ActiveFrame::top(); frame != nullptr; frame = frame->outer) {
-    if (frame->route == this) ++own;
-  }
+  const int own = Errand::count(*this);
   if (!others_active(own)) return;
   Parker parker;
   {

@@ -1,6 +1,7 @@
 #include <wisp/service/schedule.hpp>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace wisp::inline v0 {
@@ -26,6 +27,8 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
   }
 
   std::optional<Time> next() const {
+    const std::shared_ptr<Invoker> keep = route_keep_.lock();
+    if (keep == nullptr || !keep->open()) return std::nullopt;
     const MutexLock lock(mutex_);
     return next_;
   }
@@ -128,9 +131,14 @@ Result<std::shared_ptr<Scheduled>> Schedules::add(When when,
 
 Status Schedules::detach(std::shared_ptr<Scheduled> scheduled) {
   std::shared_ptr<Scheduled> refused;
+  // Destroyed outside of the lock: what their handlers captured may come back here.
+  std::vector<std::shared_ptr<Scheduled>> over;
   {
     const MutexLock lock(mutex_);
-    std::erase_if(detached_, [](const auto& each) { return each->over(); });
+    const auto first = std::partition(detached_.begin(), detached_.end(),
+                                      [](const auto& each) { return !each->over(); });
+    std::move(first, detached_.end(), std::back_inserter(over));
+    detached_.erase(first, detached_.end());
     if (detached_.size() < kDetachedMax) {
       detached_.push_back(std::move(scheduled));
     } else {

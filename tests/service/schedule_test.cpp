@@ -1,5 +1,6 @@
 #include <wisp/service/schedule.hpp>
 
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -167,4 +168,40 @@ TEST_CASE("schedule: it may outlive its runtime", "[schedule]") {
   }
   tick->cancel();
   CHECK_FALSE(tick->next());
+}
+
+TEST_CASE("schedule: a handler's destructor may let another schedule go", "[schedule]") {
+  Pumped p;
+  int ended = 0;
+  auto again = [&] {
+    REQUIRE(p.runtime.after(1h).run([] {}).detach().ok());
+    ++ended;
+  };
+  auto held = std::make_shared<wisp::test::AtEnd<decltype(again)>>(again);
+  REQUIRE(p.runtime.after(1ms).run([held] {}).detach().ok());
+  held.reset();
+  p.pass(1ms, 1ms);
+  CHECK(ended == 0);
+  // The next to be let go finds the first one over.
+  REQUIRE(p.runtime.after(1h).run([] {}).detach().ok());
+  CHECK(ended == 1);
+}
+
+TEST_CASE("schedule: a moment long gone is now", "[schedule]") {
+  Pumped p;
+  int ran = 0;
+  auto gone = p.runtime.at(wisp::WallTime::min()).run([&ran] { ++ran; });
+  auto far = p.runtime.at(wisp::WallTime::max()).run([&ran] { ran += 10; });
+  CHECK(gone.next() == p.clock.now());
+  p.pass(1ms, 1ms);
+  CHECK(ran == 1);
+}
+
+TEST_CASE("schedule: nothing comes next once the runtime stops", "[schedule]") {
+  std::optional<wisp::Schedule> tick;
+  Pumped p;
+  tick.emplace(p.runtime.every(1s).run([] {}));
+  CHECK(tick->next().has_value());
+  CHECK(p.runtime.stop(0s).status.ok());
+  CHECK_FALSE(tick->next().has_value());
 }

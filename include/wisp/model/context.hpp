@@ -73,7 +73,8 @@ class Context {
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
-  // The Runtime that runs this handler: emit, start and the rest.
+  // The Runtime that runs this handler: emit, start and the rest. Not the host's object, but one of
+  // the same runtime that lasts as long as the handler, even if stop() leaves that behind.
   Runtime& runtime() const { return *frame_.runtime; }
 
   std::string_view function() const { return frame_.function; }

@@ -83,7 +83,7 @@ class Bus {
   struct Publication;
 
   Matches matches(std::string_view topic) const;
-  static bool passes(const Subscribed& subscribed, const TypeInfo* type, const void* data);
+  static bool passes(const Subscribed& subscribed, Publication& publication);
   Status reserve(Publication& publication);
   bool publish(Publication& publication, Status* refusal);
   bool emit_dead_letter(const Event& event);
@@ -149,7 +149,8 @@ class SubscriptionBuilder {
     return std::move(*this);
   }
   // A predicate over the payload: a callable that takes const T& and returns bool, runs on
-  // publishers' threads.
+  // publishers' threads. Before a handler that takes any type it may also take const Event&, which
+  // costs a copy of the payload for each event that comes so far.
   template <class F, bool = WISP_EXCEPTIONS>
     requires(!std::convertible_to<F, const Filter&>)
   SubscriptionBuilder&& where(F&& predicate) && {

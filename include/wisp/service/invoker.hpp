@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -99,6 +100,12 @@ class Invoker final : public ContextHost {
   // Ok while verbs are accepted. While stop() drains, only from inside handlers.
   Status admit() const;
 
+  // Whether stop() has not begun.
+  bool open() const { return phase_.load(std::memory_order_acquire) == Phase::open; }
+
+  // Whether the calling thread is inside a handler.
+  bool inside() const;
+
   // Whether this process is a child of the one that made the runtime: then no lock of it may be
   // taken.
   bool forked() const { return fork_generation() != forks_; }
@@ -118,10 +125,11 @@ class Invoker final : public ContextHost {
 
   // Delivers `event` on `route`, whose place is reserved already.
   void deliver(Route& route, std::shared_ptr<const Event> event, std::size_t bytes);
-  // The same on this thread, one attempt. `event` may lack its payload, which `in` points into;
-  // `keep` makes it whole for the dead letters.
+  // The same on this thread, one attempt; false if the route has closed. `event` may lack its
+  // payload, which `in` points into; `keep` makes it whole for the dead letters, and may throw what
+  // the payload's copy does.
   using Keep = std::function<std::shared_ptr<const Event>()>;
-  void deliver_now(Route& route, const void* in, const Event& event, const Keep& keep);
+  bool deliver_now(Route& route, const void* in, const Event& event, const Keep& keep);
   // Accepted and dead at once: `event` never came near the route's handler.
   void bury(Route& route, std::shared_ptr<const Event> event, Status error);
 
@@ -208,7 +216,10 @@ class Invoker final : public ContextHost {
   Result<FunctionState*> admitted(const Definition& function);
   std::optional<Time> next_attempt(const FunctionState& function, int attempts, const Ended& ended,
                                    Deadline deadline);
-  void run_queued(CallNode& node);
+  // An executor's queue also holds tasks whose calls are gone: a waiter ran them, or they were
+  // cancelled. A call that finds the queue full lodges in one of those. False: there is none.
+  bool lodge(const std::shared_ptr<CallNode>& node, Task& task);
+  void forget_lodger(const CallNode& node);
   // With `inline_retries` on this thread to the end, else later attempts go through the timer and
   // the executor.
   void run_claimed(CallNode& node, bool inline_retries);
@@ -220,13 +231,17 @@ class Invoker final : public ContextHost {
   // On this thread, until `due`, a cancellation or the runtime's end.
   void wait_for_retry(Cancellation& cancellation, Time due);
 
-  // One attempt. Takes the delivery if it came to its end; else its `due` says when to try again.
-  void attempt_delivery(Route& route, std::unique_ptr<Shipment>& delivery);
+  // One attempt. True: the delivery came to its end and is counted, and the caller lets it go; else
+  // its `due` says when to try again.
+  bool attempt_delivery(Route& route, Shipment& delivery);
   // Without a shipment: on the publisher's thread.
   Ended attempt_event(Route& route, const void* in, const Event& event, const Shipment* shipment);
   bool retries(const Route& route, Shipment& delivery, const Ended& ended);
-  void give_up(Route& route, std::unique_ptr<Shipment> delivery, bool expired);
-  void cancel_delivery(Route& route, const Shipment& delivery);
+  // These count it: the caller lets it go.
+  void give_up(Route& route, Shipment& delivery, bool expired);
+  void note_cancelled(const Route& route, const Shipment& delivery);
+  // These are its end.
+  void cancel_delivery(const Route& route, const Shipment& delivery);
   void end_delivery(std::atomic<std::uint64_t>& counter);
   void keep_letter(Route& route, DeadLetter letter);
   void one_less();
@@ -249,7 +264,12 @@ class Invoker final : public ContextHost {
   Counters counters_;
   DeadLetters dead_letters_;
 
+  // Tasks in the executor's queue without a call. Grows at any time, shrinks under the mutex.
+  std::atomic<std::size_t> spare_tasks_{0};
+
   Mutex mutex_;
+  // Oldest first; never more than spare tasks, each of which takes one when its turn comes.
+  std::deque<std::shared_ptr<CallNode>> lodgers_ ABSL_GUARDED_BY(mutex_);
   Parker* drainer_ ABSL_GUARDED_BY(mutex_) = nullptr;
   std::vector<std::weak_ptr<Route>> routes_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::pair<const void*, std::stop_source>> tokens_ ABSL_GUARDED_BY(mutex_);

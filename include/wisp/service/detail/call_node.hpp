@@ -61,13 +61,22 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   friend class Invoker;
 
   // Moves from queued or delayed to running; null if somebody else has. `due` is when a delayed one
-  // wanted to run.
+  // wanted to run. For all but a task of the executor: that of a queued one is spare from now on.
   std::shared_ptr<Invoker> claim(Time* due) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The same for its task, or for the spare one that it lodges in.
+  std::shared_ptr<Invoker> claim_by_task(bool lodger) ABSL_LOCKS_EXCLUDED(mutex_);
+  // If the call's task is spare: whose, once.
+  std::shared_ptr<Invoker> spare_task() ABSL_LOCKS_EXCLUDED(mutex_);
+  // From running to delayed; false if it shall not be tried again.
+  bool delay(Time due) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool can_be_claimed() ABSL_LOCKS_EXCLUDED(mutex_);
+  bool run_here();
   // To its end, once: true for the caller that ended it.
   bool finish(bool abandoned) ABSL_LOCKS_EXCLUDED(mutex_);
   std::shared_ptr<Invoker> invoker() ABSL_LOCKS_EXCLUDED(mutex_);
   bool given_up_by_fork();
-  void park_until(Time until) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Until the call is done or, if `claimable`, somebody may run it.
+  void park(Time until, bool claimable = false) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Constant once started.
   Clock* clock_ = nullptr;
@@ -94,6 +103,8 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   Time due_ ABSL_GUARDED_BY(mutex_);  // of a delayed retry
   Parker* waiter_ ABSL_GUARDED_BY(mutex_) = nullptr;
   Continuation then_ ABSL_GUARDED_BY(mutex_);
+  bool lodges_ ABSL_GUARDED_BY(mutex_) = false;  // see Invoker::lodge
+  std::weak_ptr<Invoker> spare_of_ ABSL_GUARDED_BY(mutex_);
 };
 
 // With its types: the input by value and the result.

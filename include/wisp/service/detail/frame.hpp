@@ -1,9 +1,9 @@
 // What is running on a thread: a stack of frames, one for each handler entered and not yet left.
 //
 // The innermost frame is how a verb called inside a handler inherits deadline, lineage and tenant,
-// how a waiter knows that it holds a worker, and how a Subscription's destructor knows that it runs
-// inside its own delivery. A thread-local pointer holds it; a simulator that moves handlers between
-// threads has to carry it along.
+// and how a waiter knows that it holds a worker. An Errand is how stop() and a Subscription's
+// destructor know that they run inside of what they would wait for. Thread-local pointers hold
+// both; a simulator that moves handlers between threads has to carry them along.
 //
 // Threads: one-at-a-time, except Cancellation: any.
 #pragma once
@@ -63,8 +63,8 @@ struct ActiveFrame : Frame {
   ActiveFrame* outer = nullptr;   // of this thread, perhaps of another Runtime
   ActiveFrame* parent = nullptr;  // whose cancellation counts too: the caller of a nested call
   Cancellation* cancellation = nullptr;
-  const Route* route = nullptr;  // of a delivery
-  Route* token = nullptr;        // that it runs under, unless lent; see Blocking
+  void* running = nullptr;  // the thread's mark in the ledger meanwhile
+  Route* token = nullptr;   // that it runs under, unless lent; see Blocking
   // Of a task of the executor, or of what such a handler calls or waits for.
   bool on_executor = false;
   // Set once the handler asked for a token. Each attempt has its own, or what stopped one by its
@@ -77,6 +77,28 @@ struct ActiveFrame : Frame {
 
   // The innermost one of the calling thread, or null.
   static ActiveFrame*& top();
+};
+
+// Around what a thread does for an invoker on both sides of a handler: it sees a delivery through,
+// or ends a call and runs its continuation. What it calls meanwhile (a continuation, the destructor
+// of a payload, a log sink) may stop the runtime or end the route, and must not wait for its own
+// thread.
+class Errand {
+ public:
+  // `route`: that counts it among its active ones; null for a call.
+  Errand(const Invoker& invoker, const Route* route);
+  ~Errand();
+  Errand(const Errand&) = delete;
+  Errand& operator=(const Errand&) = delete;
+
+  // How many of the calling thread's are of this invoker, or of this route.
+  static int count(const Invoker& invoker);
+  static int count(const Route& route);
+
+ private:
+  const Invoker& invoker_;
+  const Route* const route_;
+  Errand* const outer_;
 };
 
 // Around a wait: whoever's worker the calling thread is, of this Runtime or of one whose handler

@@ -132,14 +132,16 @@ class Route : public std::enable_shared_from_this<Route> {
   void submit_tokens(int count);
   void token_lost();
   void top_up();
-  // The delivery leaves this thread: for the timer until `due`, or for the function until it has a
-  // slot.
-  void delay(std::unique_ptr<Shipment> delivery, Time due);
-  void await_slot(std::unique_ptr<Shipment> delivery);
+  // The delivery leaves this thread: for the timer until it is due, or for the function until it
+  // has a slot. Given back, counted as cancelled, if the route has closed.
+  std::unique_ptr<Shipment> delay(std::unique_ptr<Shipment> delivery);
+  std::unique_ptr<Shipment> await_slot(std::unique_ptr<Shipment> delivery);
   void resume(std::unique_ptr<Shipment> delivery, bool slot_taken);
   void lost(std::unique_ptr<Shipment> delivery, bool slot_taken);
   void run(std::unique_ptr<Shipment> delivery, bool slot_taken);
   bool others_active(int own) const;
+  // Empties it.
+  std::deque<std::unique_ptr<Shipment>> take_queue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void wake_waiters() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool full(std::size_t bytes) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

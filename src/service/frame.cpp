@@ -1,0 +1,59 @@
+#include <wisp/service/detail/frame.hpp>
+
+#include <utility>
+
+#include <wisp/service/invoker.hpp>
+
+namespace wisp::inline v0::detail {
+namespace {
+
+thread_local Errand* errand = nullptr;  // the innermost one
+
+}  // namespace
+
+ActiveFrame*& ActiveFrame::top() {
+  thread_local ActiveFrame* frame = nullptr;
+  return frame;
+}
+
+Errand::Errand(const Invoker& invoker, const Route* route)
+    : invoker_(invoker), route_(route), outer_(std::exchange(errand, this)) {}
+
+Errand::~Errand() { errand = outer_; }
+
+int Errand::count(const Invoker& invoker) {
+  int count = 0;
+  for (const Errand* each = errand; each != nullptr; each = each->outer_)
+    count += &each->invoker_ == &invoker ? 1 : 0;
+  return count;
+}
+
+int Errand::count(const Route& route) {
+  int count = 0;
+  for (const Errand* each = errand; each != nullptr; each = each->outer_)
+    count += each->route_ == &route ? 1 : 0;
+  return count;
+}
+
+Blocking::Blocking(Executor& executor) {
+  if (executor.begin_blocking()) executor_ = &executor;
+  for (ActiveFrame* frame = ActiveFrame::top(); frame != nullptr; frame = frame->outer) {
+    Executor& holder = frame->invoker->parts().executor;
+    if (executor_ == nullptr && &holder != &executor && holder.begin_blocking())
+      executor_ = &holder;
+    if (frame->token != nullptr) lender_ = frame;
+  }
+  if (executor_ == nullptr || lender_ == nullptr) return;
+  lent_ = std::exchange(lender_->token, nullptr);
+  lent_->lend_token();
+}
+
+Blocking::~Blocking() {
+  if (lent_ != nullptr) {
+    lent_->take_token_back();
+    lender_->token = lent_;
+  }
+  if (executor_ != nullptr) executor_->end_blocking();
+}
+
+}  // namespace wisp::inline v0::detail
