@@ -221,14 +221,15 @@ Invoker::Ended Invoker::attempt(const Attempt& what) {
 
   const bool waited = what.accepted_ticks != 0 && waited_until >= what.accepted_ticks;
   ended.waited_ns = waited ? ticks.to_ns(waited_until - what.accepted_ticks) : 0;
+  leave(frame);
+  if (marked) shard.set_running(running.before);
+  // Last: a thread on its way out gives the shard back.
   parts_.ledger.record(shard, what.line,
                        {.taken = ended.taken,
                         .first = what.attempt == 1,
                         .failed = outcome != Outcome::ok,
                         .waited = waited,
                         .wait_ns = ended.waited_ns});
-  leave(frame);
-  if (marked) shard.set_running(running.before);
   return ended;
 }
 
