@@ -149,7 +149,8 @@ int Route::tokens_wanted() {
   // A pump runs what was queued when it began, so there each delivery has a token of its own from
   // the start.
   if (manual) most = INT_MAX;
-  return std::min(static_cast<int>(queue_.size()), most) - tokens_;
+  // One that runs a delivery may be held up in it for long: it does not stand for what is queued.
+  return std::min(static_cast<int>(queue_.size()) + busy_, most) - tokens_;
 }
 
 void Route::top_up() {
@@ -218,10 +219,15 @@ void Route::run_token() {
         --tokens_;
         return;
       }
+      ++busy_;
     }
     delivery->token = true;
     if (i == 0) stop = clock.now() + kTimePerToken;
     run(std::move(delivery), false);
+    {
+      const MutexLock lock(mutex_);
+      --busy_;
+    }
     if (clock.now() >= stop) break;
   }
   {
@@ -350,6 +356,7 @@ void Route::lend_token() {
   {
     const MutexLock lock(mutex_);
     --tokens_;
+    --busy_;
   }
   top_up();
 }
@@ -357,6 +364,7 @@ void Route::lend_token() {
 void Route::take_token_back() {
   const MutexLock lock(mutex_);
   ++tokens_;
+  ++busy_;
 }
 
 bool Route::enter() {

@@ -51,6 +51,26 @@ class Fickle final : public wisp::Executor {
 
 }  // namespace
 
+TEST_CASE("route: a delivery that blocks does not hold up the next one", "[route]") {
+  Gate gate;
+  std::atomic<int> passed{0};
+  const auto work = wisp::function("work", [&](bool blocks) {
+    if (blocks) gate.pass();
+    else ++passed;
+  });
+  wisp::Runtime runtime{wisp::Catalogue().add(work), {.workers = {.max = 4}}};
+  const bool posted = GENERATE(true, false);
+  const auto subscription = runtime.on("work").to(work);
+  const auto send = [&](bool blocks) {
+    return posted ? runtime.post(work, blocks) : runtime.emit("work", blocks);
+  };
+  REQUIRE(send(true).ok());
+  gate.await(1);
+  REQUIRE(send(false).ok());
+  CHECK(eventually([&] { return passed == 1; }));
+  gate.open();
+}
+
 TEST_CASE("route: each overflow act of the posts of a function does what it says", "[route]") {
   for (const Overflow act :
        {Overflow::reject, Overflow::block, Overflow::drop_oldest, Overflow::drop_newest}) {

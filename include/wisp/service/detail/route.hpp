@@ -161,6 +161,7 @@ class Route : public std::enable_shared_from_this<Route> {
   // Of those, and of what is away: both take room, or retries would pile up without a bound.
   std::size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   int tokens_ ABSL_GUARDED_BY(mutex_) = 0;  // in the executor or running
+  int busy_ ABSL_GUARDED_BY(mutex_) = 0;    // of those, running a delivery
   // Deliveries inside the handler or on their way in or out.
   int active_ ABSL_GUARDED_BY(mutex_) = 0;
   int away_ ABSL_GUARDED_BY(mutex_) = 0;  // delayed, or waiting for the function
