@@ -25,7 +25,11 @@ Outcome on_threads(int threads, int count, Body body) {
       std::int64_t sum = 0;
       for (int i = 0; i < 1'000; ++i) keep(body(i));
       barrier.arrive_and_wait();
-      for (int i = 0; i < count; ++i) sum += body(i);
+      for (int i = 0; i < count; ++i) {
+        const std::int64_t result = body(i);
+        keep(result);
+        sum += result;
+      }
       sums[t * 16] = sum;
       barrier.arrive_and_wait();
     });
@@ -46,7 +50,10 @@ struct Event {
 static_assert(sizeof(Event) == 64);
 
 inline thread_local std::int64_t delivered = 0;
-inline void deliver(const Event& event) { delivered += event.values[0]; }
+inline void deliver(const Event& event) {
+  escape(&event);
+  delivered += event.values[0];
+}
 
 // Every event's first value is 1, so that what a thread delivered counts its deliveries.
 template <class Publish>

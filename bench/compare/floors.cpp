@@ -86,7 +86,7 @@ int metered(const Function& function, int n) {
 
 Outcome calls(const Options& options, bool meter) {
   Function function = [](int n) { return n + 1; };
-  compare::keep(function);
+  compare::escape(&function);
   const int count = options.pick(2'000'000, 200'000);
   if (!meter) return compare::on_threads(1, count, [&](int n) { return function(n); });
   return compare::on_threads(1, count, [&](int n) { return metered(function, n); });
@@ -97,6 +97,7 @@ Outcome calls_by_name(const Options& options) {
   std::unordered_map<std::string, Function> functions;
   const auto names = compare::names("function", 1'000);
   for (const auto& name : names) functions[name] = [](int n) { return n + 1; };
+  compare::escape(&functions);
   return compare::on_threads(1, options.pick(1'000'000, 100'000), [&](int n) {
     const auto begin = std::chrono::steady_clock::now();
     const std::shared_lock lock(mutex);
@@ -109,6 +110,7 @@ Outcome calls_by_name(const Options& options) {
 Outcome publish(const Options& options, int subscribers) {
   std::vector<std::function<void(const compare::Event&)>> callbacks(
       subscribers, [](const compare::Event& event) { compare::deliver(event); });
+  compare::escape(callbacks.data());
   return compare::publish(options, subscribers, 1, [&](const compare::Event& event) {
     for (const auto& each : callbacks) each(event);
   });
@@ -118,6 +120,7 @@ Outcome hash_lookup(const Options& options) {
   const auto topics = compare::names("orders.exact", 10'000);
   std::unordered_map<std::string, int> index;
   for (const auto& each : topics) index[each] = 1;
+  compare::escape(&index);
   return compare::on_threads(1, options.pick(2'000'000, 200'000),
                              [&](int n) { return n + index.find(topics[n % 10'000])->second; });
 }
