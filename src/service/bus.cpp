@@ -30,7 +30,7 @@ Status check_predicates(const Wish& wish, const Definition& definition) {
 // One emit, from the match to the last delivery.
 struct Bus::Publication {
   struct Target {
-    std::shared_ptr<Subscribed> subscribed;
+    Subscribed* subscribed;  // kept by the match
     enum class Fate { mismatch, synchronous, queued, dropped } fate;
     bool reserved = false;
   };
@@ -92,22 +92,12 @@ Result<std::shared_ptr<Subscribed>> Bus::subscribe(Wish wish,
                      .queue = wish.delivery.queue};
   subscribed->route = std::make_shared<Route>(invoker_, std::move(rules), function, std::move(own));
   invoker_.add_route(subscribed->route);
-  const MutexLock lock(mutex_);
   index_.add(pattern, subscribed);
   return subscribed;
 }
 
 void Bus::unsubscribe(const std::shared_ptr<Subscribed>& subscribed) {
-  const MutexLock lock(mutex_);
   index_.remove(subscribed->pattern, subscribed);
-}
-
-Bus::Matches Bus::matches(std::string_view topic) const {
-  Matches found;
-  const MutexLock lock(mutex_);
-  index_.for_each_match(
-      topic, [&found](const std::shared_ptr<Subscribed>& each) { found.push_back(each); });
-  return found;
 }
 
 bool Bus::passes(const Subscribed& subscribed, Publication& publication) {
@@ -156,7 +146,8 @@ Status Bus::reserve(Publication& publication) {
 bool Bus::publish(Publication& publication, Status* refusal) {
   using Fate = Publication::Target::Fate;
   const Emitted& value = publication.value;
-  for (std::shared_ptr<Subscribed>& each : matches(publication.head.topic)) {
+  const TopicIndex<std::shared_ptr<Subscribed>>::Match match(index_, publication.head.topic);
+  for (const std::shared_ptr<Subscribed>& each : match) {
     const bool mismatch = each->wants != nullptr && !same_type(*each->wants, *value.type);
     if (!mismatch && !passes(*each, publication)) continue;
     const Fate fate = mismatch            ? Fate::mismatch
@@ -167,7 +158,7 @@ bool Bus::publish(Publication& publication, Status* refusal) {
     // The payload's copy may throw: now, before anything is reserved. A synchronous handler of the
     // value itself needs none.
     if (fate != Fate::synchronous || each->wants == nullptr) publication.event();
-    publication.targets.push_back({std::move(each), fate});
+    publication.targets.push_back({each.get(), fate});
   }
   *refusal = reserve(publication);
   if (!refusal->ok()) {

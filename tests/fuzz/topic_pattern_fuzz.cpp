@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include <wisp/model/pattern.hpp>
+#include <wisp/model/topic_index.hpp>
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include <wisp/model/pattern.hpp>
+#include <wisp/model/topic_index.hpp>
 
 #include <algorithm>
 #include <string>
@@ -96,7 +96,7 @@ bool matches(const std::string& pattern, const std::string& topic) {
   return parsed(pattern).matches(topic);
 }
 
-std::vector<int> matched(const TopicIndex<int>& index, const std::string& topic) {
+std::vector<int> matched(TopicIndex<int>& index, const std::string& topic) {
   std::vector<int> found;
   index.for_each_match(topic, [&found](const int& value) { found.push_back(value); });
   return found;

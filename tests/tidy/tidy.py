@@ -31,6 +31,8 @@ FLOORS = """
     clock → mutex
     park → clock, mutex
     id → clock, random
+    per_thread → mutex
+    readers → per_thread
 1 model
     event
     policy
@@ -39,6 +41,7 @@ FLOORS = """
     declare → function
     registry → function
     pattern → event
+    topic_index → pattern
     cron
     tariff
 2 engine

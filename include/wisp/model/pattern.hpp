@@ -12,14 +12,11 @@
 // Threads: value.
 #pragma once
 
-#include <absl/container/flat_hash_map.h>
-
 #include <algorithm>
 #include <concepts>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -55,69 +52,6 @@ class TopicPattern {
  private:
   std::string text_;
   bool exact_ = false;
-};
-
-// Values by pattern. Exact patterns are found by hash; those with wildcards are tried one by one.
-//
-// Threads: one-at-a-time.
-template <class T>
-class TopicIndex {
- public:
-  void add(const TopicPattern& pattern, T value) {
-    auto& list = pattern.exact() ? exact_[pattern.text()] : wild_;
-    list.push_back({++count_, pattern, std::move(value)});
-  }
-
-  // The first one added that is equal, if there is one.
-  void remove(const TopicPattern& pattern, const T& value) {
-    const auto drop = [&](std::vector<Entry>& list) {
-      const auto found = std::find_if(list.begin(), list.end(), [&](const Entry& each) {
-        return each.value == value && each.pattern.text() == pattern.text();
-      });
-      if (found != list.end()) list.erase(found);
-    };
-    if (!pattern.exact()) return drop(wild_);
-    const auto found = exact_.find(pattern.text());
-    if (found == exact_.end()) return;
-    drop(found->second);
-    if (found->second.empty()) exact_.erase(found);
-  }
-
-  // Calls visit(value) for each match, in the order in which they were added.
-  template <class Visitor>
-  void for_each_match(std::string_view topic, Visitor&& visit) const {
-    const auto found = exact_.find(topic);
-    const auto exact = found == exact_.end() ? std::span<const Entry>() : std::span(found->second);
-    auto next = exact.begin();
-    for (const Entry& wild : wild_) {
-      if (!wild.pattern.matches(topic)) continue;
-      for (; next != exact.end() && next->number < wild.number; ++next) visit(next->value);
-      visit(wild.value);
-    }
-    for (; next != exact.end(); ++next) visit(next->value);
-  }
-
- private:
-  struct Entry {
-    std::uint64_t number;  // of addition
-    TopicPattern pattern;
-    T value;
-  };
-  // Found by any text, whichever string_view Abseil was built with.
-  struct Hash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view text) const {
-      return std::hash<std::string_view>()(text);
-    }
-  };
-  struct Equal {
-    using is_transparent = void;
-    bool operator()(std::string_view a, std::string_view b) const { return a == b; }
-  };
-
-  std::uint64_t count_ = 0;
-  absl::flat_hash_map<std::string, std::vector<Entry>, Hash, Equal> exact_;
-  std::vector<Entry> wild_;
 };
 
 // What a field is compared with: a number, a truth value or text.

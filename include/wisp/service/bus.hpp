@@ -25,6 +25,7 @@
 #include <wisp/model/event.hpp>
 #include <wisp/model/function.hpp>
 #include <wisp/model/pattern.hpp>
+#include <wisp/model/topic_index.hpp>
 #include <wisp/service/invoker.hpp>
 
 namespace wisp::inline v0 {
@@ -79,10 +80,8 @@ class Bus {
   Invoker& invoker() { return invoker_; }
 
  private:
-  using Matches = std::vector<std::shared_ptr<Subscribed>>;
   struct Publication;
 
-  Matches matches(std::string_view topic) const;
   static bool passes(const Subscribed& subscribed, Publication& publication);
   Status reserve(Publication& publication);
   bool publish(Publication& publication, Status* refusal);
@@ -90,8 +89,7 @@ class Bus {
   Status refuse_hops(Event event, const Emitted& value);
 
   Invoker& invoker_;
-  mutable Mutex mutex_;
-  TopicIndex<std::shared_ptr<Subscribed>> index_ ABSL_GUARDED_BY(mutex_);
+  TopicIndex<std::shared_ptr<Subscribed>> index_;
 };
 
 }  // namespace detail

@@ -1,0 +1,37 @@
+#include <wisp/base/readers.hpp>
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace wisp::inline v0::detail {
+namespace {
+
+// Of <linux/membarrier.h>, which old systems lack.
+constexpr int kExpedited = 1 << 3;
+constexpr int kRegister = 1 << 4;
+
+long membarrier(int command) {
+#if defined(SYS_membarrier)
+  return syscall(SYS_membarrier, command, 0, 0);
+#else
+  return -1;
+#endif
+}
+
+}  // namespace
+
+bool barrier_is_asymmetric() {
+  static const bool registered = membarrier(kRegister) == 0;
+  return registered;
+}
+
+void heavy_barrier() {
+#if !defined(__SANITIZE_THREAD__)
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
+  // A process that was forked registers anew.
+  if (barrier_is_asymmetric() && membarrier(kExpedited) != 0 && membarrier(kRegister) == 0)
+    membarrier(kExpedited);
+}
+
+}  // namespace wisp::inline v0::detail

@@ -1,0 +1,119 @@
+#include <wisp/model/topic_index.hpp>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "catch.hpp"
+
+namespace {
+
+using wisp::TopicIndex;
+using wisp::TopicPattern;
+
+TopicPattern parsed(const std::string& text) { return *TopicPattern::parse(text); }
+
+template <class T>
+std::size_t count(TopicIndex<T>& index, const std::string& topic) {
+  return typename TopicIndex<T>::Match(index, topic).size();
+}
+
+}  // namespace
+
+TEST_CASE("topic index: a match sees every change that came before it", "[topic_index]") {
+  TopicIndex<int> index;
+  CHECK(count(index, "a.b") == 0);
+  index.add(parsed("a.b"), 1);
+  CHECK(count(index, "a.b") == 1);
+  index.add(parsed("a.*"), 2);
+  CHECK(count(index, "a.b") == 2);
+  CHECK(count(index, "a.c") == 1);
+  index.remove(parsed("a.*"), 2);
+  CHECK(count(index, "a.b") == 1);
+  CHECK(count(index, "a.c") == 0);
+  index.remove(parsed("a.b"), 1);
+  CHECK(count(index, "a.b") == 0);
+}
+
+TEST_CASE("topic index: more topics than it keeps are matched all the same", "[topic_index]") {
+  TopicIndex<int> index;
+  for (int i = 0; i < 100; ++i) index.add(parsed("exact." + std::to_string(i)), i);
+  index.add(parsed("other.*"), 7);
+  for (int i = 0; i < 3 * static_cast<int>(TopicIndex<int>::kTopicsKept); ++i)
+    REQUIRE(count(index, "other." + std::to_string(i)) == 1);
+  for (int i = 0; i < 100; ++i) REQUIRE(count(index, "exact." + std::to_string(i)) == 1);
+  CHECK(count(index, std::string(2 * wisp::kTopicMax, 'a')) == 0);
+}
+
+TEST_CASE("topic index: a removed value goes with the last match that reads it", "[topic_index]") {
+  TopicIndex<std::shared_ptr<int>> index;
+  using Match = TopicIndex<std::shared_ptr<int>>::Match;
+  auto value = std::make_shared<int>(1);
+  const std::weak_ptr<int> watch = value;
+  index.add(parsed("a"), value);
+  {
+    const Match outer(index, "a");
+    {
+      const Match inner(index, "a");
+      index.remove(parsed("a"), value);
+      value.reset();
+      CHECK(count(index, "a") == 0);
+      CHECK(**inner.begin() == 1);
+    }
+    CHECK(**outer.begin() == 1);
+  }
+  CHECK(watch.expired());
+}
+
+TEST_CASE("topic index: matches nest deeper than there are holds", "[topic_index]") {
+  TopicIndex<int> index;
+  index.add(parsed("a"), 5);
+  std::vector<std::unique_ptr<TopicIndex<int>::Match>> matches;
+  for (int i = 0; i < 3 * wisp::detail::Readers::kHolds; ++i) {
+    matches.push_back(std::make_unique<TopicIndex<int>::Match>(index, "a"));
+    REQUIRE(*matches.back()->begin() == 5);
+  }
+  while (!matches.empty()) matches.pop_back();
+  CHECK(count(index, "a") == 1);
+}
+
+TEST_CASE("topic index: threads match while others add and remove", "[topic_index][stress]") {
+  struct Live {
+    std::atomic<int> alive{1};
+    ~Live() { alive = 0; }
+  };
+  TopicIndex<std::shared_ptr<Live>> index;
+  index.add(parsed("steady"), std::make_shared<Live>());
+  std::atomic<bool> stop{false};
+  std::atomic<int> faults{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 2; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; !stop; ++i) {
+        const TopicIndex<std::shared_ptr<Live>>::Match match(
+            index, i % 3 == 0 ? "steady" : "t." + std::to_string(i % 50));
+        for (const auto& each : match) faults += each->alive == 1 ? 0 : 1;
+        if (i % 3 == 0 && match.size() == 0) ++faults;
+      }
+    });
+  }
+  for (int t = 0; t < 2; ++t) {
+    threads.emplace_back([&index, &faults, t] {
+      for (int i = 0; i < 3'000; ++i) {
+        const std::string topic = "t." + std::to_string((i + 25 * t) % 50);
+        const TopicPattern pattern = parsed(i % 10 == 0 ? "t.*" : topic);
+        const auto value = std::make_shared<Live>();
+        index.add(pattern, value);
+        if (count(index, topic) == 0) ++faults;
+        index.remove(pattern, value);
+      }
+    });
+  }
+  for (int t = 2; t < 4; ++t) threads[static_cast<std::size_t>(t)].join();
+  stop = true;
+  for (int t = 0; t < 2; ++t) threads[static_cast<std::size_t>(t)].join();
+  CHECK(faults == 0);
+  CHECK(count(index, "t.1") == 0);
+}
