@@ -85,6 +85,9 @@ Result<std::shared_ptr<Subscribed>> Bus::subscribe(Wish wish,
   }
   subscribed->predicates = std::move(wish.predicates);
   subscribed->synchronous = wish.delivery.synchronous;
+  subscribed->plain = subscribed->synchronous && subscribed->wants != nullptr &&
+                      !subscribed->bound && subscribed->predicates.empty() &&
+                      function->definition->options.timeout == Duration() && !function->limited();
   Route::Rules rules{.name = name,
                      .attempts = wish.delivery.attempts,
                      .dead_letter = wish.dead_letter,
@@ -198,15 +201,13 @@ Result<EventId> Bus::emit(std::string_view topic, const Emitted& value,
                           const CallOptions& options) {
   WISP_TRY(invoker_.admit());
   WISP_TRY(check_topic(topic));
-  const EventId id = invoker_.next_id();
-  Publication publication{.head = {.id = id, .topic = std::string(topic)}, .value = value};
-  Event& head = publication.head;
-  head.source = invoker_.parts().source;
-  head.time = invoker_.parts().clock.wall();
-  head.lineage = invoker_.lineage(options);
-  if (!head.lineage.cause.empty()) ++head.lineage.hops;
-  if (head.lineage.trace.empty()) head.lineage.trace = id;
-  if (head.lineage.hops > kHopsMax) return refuse_hops(std::move(head), value);
+  const EventId id = invoker_.next_id_here();
+  Lineage lineage = invoker_.lineage(options);
+  if (!lineage.cause.empty()) ++lineage.hops;
+  if (lineage.trace.empty()) lineage.trace = id;
+  if (lineage.hops > kHopsMax) return refuse_hops(head(topic, id, std::move(lineage)), value);
+  if (publish_here(topic, id, lineage, value)) return id;
+  Publication publication{.head = head(topic, id, std::move(lineage)), .value = value};
   publication.deadline = invoker_.deadline(options).at();
   Status refusal;
   if (!publish(publication, &refusal)) {
@@ -214,6 +215,43 @@ Result<EventId> Bus::emit(std::string_view topic, const Emitted& value,
     count(invoker_.counters().unmatched);
   }
   return id;
+}
+
+Event Bus::head(std::string_view topic, EventId id, Lineage lineage) const {
+  return {.id = id,
+          .topic = std::string(topic),
+          .source = invoker_.parts().source,
+          .time = invoker_.parts().clock.wall(),
+          .payload = {},
+          .lineage = std::move(lineage)};
+}
+
+bool Bus::publish_here(std::string_view topic, EventId id, const Lineage& lineage,
+                       const Emitted& value) {
+  // A line of the bill that is not the function's own has to be found first.
+  if (!lineage.tenant.empty() || !lineage.tag.empty()) return false;
+  const TopicIndex<std::shared_ptr<Subscribed>>::Match match(index_, topic);
+  for (const std::shared_ptr<Subscribed>& each : match)
+    if (!each->plain || !same_type(*each->wants, *value.type)) return false;
+  if (match.size() == 0) return false;
+  PublishHere here(invoker_, id, lineage);
+  if (!here.room()) return false;
+  std::shared_ptr<const Event> whole;
+  const auto make = [&] {
+    if (whole == nullptr) {
+      auto made = std::make_shared<Event>(head(topic, id, lineage));
+      made->payload = value.keep(value.data);
+      whole = std::move(made);
+    }
+    return whole;
+  };
+  // By reference: larger captures would be allocated for each publish.
+  const PublishHere::Keep keep = std::cref(make);
+  bool taken = false;
+  for (const std::shared_ptr<Subscribed>& each : match)
+    taken = here.deliver(*each->route, value.data, keep) || taken;
+  if (!taken) count(invoker_.counters().unmatched);
+  return true;
 }
 
 // Refused, and kept: a loop of events ends where somebody can see it.

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <wisp/base/readers.hpp>
 
 namespace wisp::inline v0::detail {
 namespace {
@@ -254,9 +255,24 @@ void Invoker::submit_surely(Task task) {
 
 void Invoker::one_less() {
   if (outstanding_.fetch_sub(1) != 1) return;
-  if (phase_.load() == Phase::open) return;
+  if (phase_.load() != Phase::open) wake_drainer();
+}
+
+void Invoker::wake_drainer() {
   const MutexLock lock(mutex_);
   if (drainer_ != nullptr) parts_.clock.wake(*drainer_);
+}
+
+bool Invoker::busy() const { return outstanding_.load() > 0 || publishers_.any_inside(); }
+
+EventId Invoker::next_id_here() {
+  const PerThread<Publishers::Slot>::Use slot(publishers_.slots());
+  if (slot->next_id == slot->last_id) {
+    // Relaxed: only uniqueness matters.
+    slot->next_id = sequence_.fetch_add(Publishers::kIds, std::memory_order_relaxed);
+    slot->last_id = slot->next_id + Publishers::kIds;
+  }
+  return {origin_, ++slot->next_id};
 }
 
 void Invoker::abandoned(Abandoned what) {
@@ -274,7 +290,8 @@ void Invoker::drain(Time until, const Pump& pump) {
     Phase open = Phase::open;
     phase_.compare_exchange_strong(open, Phase::draining);
   }
-  while (outstanding_.load() > 0 && parts_.clock.now() < until) {
+  heavy_barrier();  // pairs with the light ones of publishers
+  while (busy() && parts_.clock.now() < until) {
     const std::optional<Time> next = pump ? pump() : std::optional<Time>(until);
     if (!next) continue;
     // A clock that only the pump's own thread could move would let it wait for ever.
@@ -295,6 +312,7 @@ void Invoker::abort() {
   for (std::stop_source& each : tokens) each.request_stop();
   const std::vector<std::shared_ptr<Route>> all = routes();
   for (const std::shared_ptr<Route>& each : all) each->cancel();
+  heavy_barrier();  // a publisher is seen in settle(), or sees that its route has closed
   for (const std::shared_ptr<Route>& each : all) each->function().close();
 }
 
@@ -313,7 +331,7 @@ void Invoker::settle(Time until) {
     const MutexLock lock(mutex_);
     drainer_ = &parker;
   }
-  while (outstanding_.load() > 0 && parts_.clock.now() < until) parts_.clock.park(parker, until);
+  while (busy() && parts_.clock.now() < until) parts_.clock.park(parker, until);
   const MutexLock lock(mutex_);
   drainer_ = nullptr;
 }
@@ -329,7 +347,14 @@ std::vector<Abandoned> Invoker::give_up_running() {
     }
   });
   for (const std::shared_ptr<CallNode>& each : nodes) each->finish(true);
-  for (const std::shared_ptr<Route>& each : routes()) each->abandon();
+  const auto inside = publishers_.inside();
+  for (const std::shared_ptr<Route>& each : routes()) {
+    for (const auto& [route, sequence] : inside) {
+      if (route == each.get())
+        running.push_back({each->function().definition->name, {origin_, sequence}, "running"});
+    }
+    each->abandon();
+  }
   std::vector<Abandoned> queued = take_abandoned();
   std::move(queued.begin(), queued.end(), std::back_inserter(running));
   return running;
@@ -344,9 +369,9 @@ EventStats Invoker::events() const {
   const auto read = [](const std::atomic<std::uint64_t>& counter) {
     return counter.load(std::memory_order_relaxed);
   };
-  return {.accepted = read(counters_.accepted),
-          .done = read(counters_.done),
-          .dead = read(counters_.dead),
+  return {.accepted = read(counters_.accepted) + sums_.sum(Counter::accepted),
+          .done = read(counters_.done) + sums_.sum(Counter::done),
+          .dead = read(counters_.dead) + sums_.sum(Counter::dead),
           .expired = read(counters_.expired),
           .cancelled = read(counters_.cancelled),
           .unmatched = read(counters_.unmatched),

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <wisp/base/readers.hpp>
 #include <wisp/service/invoker.hpp>
 
 namespace wisp::inline v0::detail {
@@ -13,8 +14,9 @@ constexpr Duration kReportEvery = std::chrono::seconds(10);
 }  // namespace
 
 bool Route::others_active(int own) const {
+  const int publishers = invoker_.publishers().count(*this);
   const MutexLock lock(mutex_);
-  return active_ > own && !abandoned_;
+  return active_ + publishers > own && !abandoned_;
 }
 
 std::deque<std::unique_ptr<Shipment>> Route::take_queue() {
@@ -32,11 +34,17 @@ void Route::cancel() {
   {
     const MutexLock lock(mutex_);
     closed_ = true;
+    closing_.store(true, std::memory_order_release);
     queued = take_queue();
     delayed.swap(delayed_);
   }
   for (const auto& each : queued) invoker_.cancel_delivery(*this, *each);
   for (const auto& [number, timer] : delayed) invoker_.parts().timer.cancel(timer);
+}
+
+void Route::wake_closers() {
+  const MutexLock lock(mutex_);
+  wake_waiters();
 }
 
 void Route::abandon() {
@@ -50,6 +58,7 @@ void Route::close() {
   if (keep == nullptr)
     return;  // the runtime has ended, and with it every delivery that it did not give up
   cancel();
+  heavy_barrier();  // pairs with the light ones of publishers
   const int own = Errand::count(*this);
   if (!others_active(own)) return;
   Parker parker;

@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 #include <new>
+#include <vector>
 
 #include <wisp/wisp.hpp>
 
@@ -90,6 +91,17 @@ TEST_CASE("warm call: it neither allocates nor locks", "[warm_call]") {
   CHECK(counted(locks, calls) == 0);
   CHECK(counted(allocations, limited) == 0);
   CHECK(sum == 2'001 * (2 + 1 + 0 + 2 + 1 + 2) + 1'001);
+  std::vector<wisp::Subscription> here;
+  for (int i = 0; i < 8; ++i) {
+    here.push_back(
+        runtime.on("weighed").deliver({.synchronous = true}).to([&sum](const Load& load) {
+          sum += load.kg;
+        }));
+  }
+  const auto publish = [&] { (void)runtime.emit("weighed", Load{1}); };
+  publish();
+  CHECK(counted(allocations, publish) == 0);
+  CHECK(counted(locks, publish) == 0);
   // The counters count: a concurrency limit is kept under a lock, a started call allocates.
   CHECK(counted(locks, limited) >= 2'000);
   CHECK(counted(allocations, [&] { (void)runtime.start(weigh, {1}); }) >= 1'000);

@@ -62,6 +62,8 @@ struct Subscribed {
   std::optional<Filter> filter;      // where any type may come
   std::vector<Predicate> predicates;
   bool synchronous = false;
+  // Synchronous, of one type and without filter, predicate, timeout and concurrency limit.
+  bool plain = false;
   std::shared_ptr<Route> route;
 };
 
@@ -83,6 +85,10 @@ class Bus {
   struct Publication;
 
   static bool passes(const Subscribed& subscribed, Publication& publication);
+  // To plain subscriptions alone. False, nothing done: there are others.
+  bool publish_here(std::string_view topic, EventId id, const Lineage& lineage,
+                    const Emitted& value);
+  Event head(std::string_view topic, EventId id, Lineage lineage) const;
   Status reserve(Publication& publication);
   bool publish(Publication& publication, Status* refusal);
   bool emit_dead_letter(const Event& event);

@@ -23,7 +23,9 @@
 #include <wisp/model/registry.hpp>
 #include <wisp/service/dead_letters.hpp>
 #include <wisp/service/detail/call_node.hpp>
+#include <wisp/service/detail/counters.hpp>
 #include <wisp/service/detail/frame.hpp>
+#include <wisp/service/detail/publishing.hpp>
 #include <wisp/service/detail/route.hpp>
 
 namespace wisp::inline v0 {
@@ -136,6 +138,8 @@ class Invoker final : public ContextHost {
   // What the verbs of this thread inherit.
   Lineage lineage(const CallOptions& options) const;
   Deadline deadline(const CallOptions& options) const;
+  // From a block of the calling thread's, for publishers: no shared line is written.
+  EventId next_id_here();
   EventId next_id() { return {origin_, sequence_.fetch_add(1, std::memory_order_relaxed) + 1}; }
 
   // Sends dead letters to a topic: true if some subscription took it. Set by the bus before the
@@ -173,9 +177,15 @@ class Invoker final : public ContextHost {
   Registry& registry() { return parts_.registry; }
   const Parts& parts() const { return parts_; }
   Counters& counters() { return counters_; }
+  // Of publishers: added to counters().
+  CounterShards& sums() { return sums_; }
+  Publishers& publishers() { return publishers_; }
+  // After a delivery, once open() is false.
+  void wake_drainer();
 
  private:
   friend class CallNode;
+  friend class PublishHere;
   friend class Route;
 
   // One attempt: what it runs and under what.
@@ -236,6 +246,8 @@ class Invoker final : public ContextHost {
   bool attempt_delivery(Route& route, Shipment& delivery);
   // Without a shipment: on the publisher's thread.
   Ended attempt_event(Route& route, const void* in, const Event& event, const Shipment* shipment);
+  // Within a frame that is set up already.
+  Ended attempt_here(ActiveFrame& frame, FunctionState& function, const void* in);
   bool retries(const Route& route, Shipment& delivery, const Ended& ended);
   // These count it: the caller lets it go.
   void give_up(Route& route, Shipment& delivery, bool expired);
@@ -245,6 +257,7 @@ class Invoker final : public ContextHost {
   void end_delivery(std::atomic<std::uint64_t>& counter);
   void keep_letter(Route& route, DeadLetter letter);
   void one_less();
+  bool busy() const;
   void abandoned(Abandoned what);
   std::vector<std::shared_ptr<Route>> routes();
   void list_route(const std::shared_ptr<Route>& route);
@@ -262,6 +275,8 @@ class Invoker final : public ContextHost {
   // parker.
   std::atomic<std::int64_t> outstanding_{0};
   Counters counters_;
+  CounterShards sums_;
+  Publishers publishers_;
   DeadLetters dead_letters_;
 
   // Tasks in the executor's queue without a call. Grows at any time, shrinks under the mutex.

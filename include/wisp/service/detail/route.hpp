@@ -13,6 +13,7 @@
 // Threads: any.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -106,6 +107,10 @@ class Route : public std::enable_shared_from_this<Route> {
   bool enter();
   void leave();
 
+  // Of a publisher that marks what it is inside of; see publishing.hpp.
+  bool closed() const { return closing_.load(std::memory_order_acquire); }
+  void wake_closers();
+
   // Queued and delayed deliveries are cancelled and no new one begins. Returns once none runs but
   // those that the calling thread is inside of; says so in the log after each 10 s. Does not wait
   // once the runtime has given them up.
@@ -165,6 +170,7 @@ class Route : public std::enable_shared_from_this<Route> {
   // Deliveries inside the handler or on their way in or out.
   int active_ ABSL_GUARDED_BY(mutex_) = 0;
   int away_ ABSL_GUARDED_BY(mutex_) = 0;  // delayed, or waiting for the function
+  std::atomic<bool> closing_{false};      // closed_, for publishers; release in cancel()
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<Parker*> waiters_ ABSL_GUARDED_BY(mutex_);  // closers, and publishers that block

@@ -1,0 +1,111 @@
+#include <wisp/service/detail/publishing.hpp>
+
+#include <wisp/base/readers.hpp>
+#include <wisp/service/invoker.hpp>
+
+namespace wisp::inline v0::detail {
+
+std::vector<std::pair<const Route*, std::uint64_t>> Publishers::inside() const {
+  std::vector<std::pair<const Route*, std::uint64_t>> all;
+  slots_.for_each([&all](const Slot& slot) {
+    for (const Level& each : slot.levels) {
+      if (const Route* route = each.route.load(std::memory_order_acquire))
+        all.emplace_back(route, each.sequence.load(std::memory_order_relaxed));
+    }
+  });
+  return all;
+}
+
+bool Publishers::any_inside() const { return !inside().empty(); }
+
+int Publishers::count(const Route& route) const {
+  int count = 0;
+  slots_.for_each([&](const Slot& slot) {
+    for (const Level& each : slot.levels)
+      count += each.route.load(std::memory_order_acquire) == &route ? 1 : 0;
+  });
+  return count;
+}
+
+PublishHere::PublishHere(Invoker& invoker, EventId event, const Lineage& lineage)
+    : invoker_(invoker), slot_(invoker.publishers().slots()) {
+  if (slot_->depth == Publishers::kDepth) return;
+  level_ = &slot_->levels[static_cast<std::size_t>(slot_->depth++)];
+  level_->sequence.store(event.sequence, std::memory_order_relaxed);
+  frame_.runtime = invoker.parts().runtime;
+  frame_.event = event;
+  frame_.lineage = &lineage;
+  frame_.invoker = &invoker;
+  frame_.outer = ActiveFrame::top();
+  frame_.on_executor = frame_.outer != nullptr && frame_.outer->on_executor;
+  frame_.cancellation = &cancellation_;
+  for (const ActiveFrame* each = frame_.outer; each != nullptr; each = each->outer) {
+    if (each->invoker != &invoker) continue;
+    frame_.running = each->running;
+    break;
+  }
+}
+
+PublishHere::~PublishHere() {
+  if (level_ != nullptr) --slot_->depth;
+}
+
+bool PublishHere::deliver(Route& route, const void* in, const Keep& keep) {
+  // The mark, also when `keep` throws.
+  struct Inside {
+    Invoker& invoker;
+    Route& route;
+    Publishers::Level& level;
+    const Errand errand{invoker, &route};
+    Counter end = Counter::dead;
+    ~Inside() {
+      if (end != Counter::ended) invoker.sums().add(end);
+      level.route.store(nullptr, std::memory_order_release);
+      light_barrier();
+      if (route.closed()) [[unlikely]]
+        route.wake_closers();
+      if (!invoker.open()) [[unlikely]]
+        invoker.wake_drainer();
+    }
+  };
+  level_->route.store(&route, std::memory_order_relaxed);
+  light_barrier();
+  Inside inside{invoker_, route, *level_};
+  if (route.closed()) {
+    inside.end = Counter::ended;  // neither accepted nor counted
+    return false;
+  }
+  invoker_.sums().add(Counter::accepted);
+  FunctionState& function = route.function();
+  const Definition& definition = *function.definition;
+  frame_.function = definition.name;
+  const Invoker::Ended ended = invoker_.attempt_here(frame_, function, in);
+  if (ended.outcome == Outcome::ok) [[likely]] {
+    inside.end = Counter::done;
+    return true;
+  }
+  invoker_.keep_letter(
+      route, {.event = keep(), .function = definition.name, .error = ended.status, .attempts = 1});
+  return true;
+}
+
+Invoker::Ended Invoker::attempt_here(ActiveFrame& frame, FunctionState& function, const void* in) {
+  ActiveFrame::top() = &frame;
+  const Definition& definition = *function.definition;
+  Shard& shard = parts_.ledger.shard();
+  Context context(*this, frame);
+  Span span(shard, function.line, definition.options.meter);
+  Attempted attempted = definition.invoke(definition, in, nullptr, context);
+  const bool fine = attempted.status.ok() && !attempted.threw;
+  const Outcome outcome = fine ? Outcome::ok : judge(frame, attempted);
+  Ended ended{.outcome = outcome, .status = std::move(attempted.status), .taken = span.end()};
+  leave(frame);
+  // The next delivery's is another.
+  if (frame.stop) frame.stop.reset();
+  frame.deadline_timer.reset();
+  parts_.ledger.record(shard, function.line,
+                       {.taken = ended.taken, .failed = outcome != Outcome::ok});
+  return ended;
+}
+
+}  // namespace wisp::inline v0::detail
