@@ -369,15 +369,17 @@ EventStats Invoker::events() const {
   const auto read = [](const std::atomic<std::uint64_t>& counter) {
     return counter.load(std::memory_order_relaxed);
   };
-  return {.accepted = read(counters_.accepted) + sums_.sum(Counter::accepted),
-          .done = read(counters_.done) + sums_.sum(Counter::done),
-          .dead = read(counters_.dead) + sums_.sum(Counter::dead),
-          .expired = read(counters_.expired),
-          .cancelled = read(counters_.cancelled),
-          .unmatched = read(counters_.unmatched),
-          .dropped = read(counters_.dropped),
-          .refused = read(counters_.refused),
-          .skipped = read(counters_.skipped)};
+  EventStats stats{.done = read(counters_.done) + sums_.sum(Counter::done),
+                   .dead = read(counters_.dead) + sums_.sum(Counter::dead),
+                   .expired = read(counters_.expired),
+                   .cancelled = read(counters_.cancelled),
+                   .unmatched = read(counters_.unmatched),
+                   .dropped = read(counters_.dropped),
+                   .refused = read(counters_.refused),
+                   .skipped = read(counters_.skipped)};
+  // Last: what ends meanwhile is still on its way, and not ended before it was accepted.
+  stats.accepted = read(counters_.accepted) + sums_.sum(Counter::accepted);
+  return stats;
 }
 
 }  // namespace wisp::inline v0::detail

@@ -57,7 +57,8 @@ class Readers {
     explicit Look(Readers& readers) : slot_(readers.slots_) {
       if (slot_->looks++ > 0) return;
       // Acquire: what was taken out before this age is not found.
-      slot_->since.store(readers.age_.load(std::memory_order_acquire), std::memory_order_relaxed);
+      // Release, acquire in unused(): holds of looks before this one are seen.
+      slot_->since.store(readers.age_.load(std::memory_order_acquire), std::memory_order_release);
       light_barrier();  // pairs with the heavy one in advance()
     }
     ~Look() { end(); }
@@ -71,6 +72,8 @@ class Readers {
       // Release, acquire in unused(): what this look read is read, and its holds are seen.
       if (--slot_->looks == 0) slot_->since.store(0, std::memory_order_release);
     }
+    // The age at which it, or the outermost one of this thread, began. Requires: not ended.
+    std::uint64_t began() const { return slot_->since.load(std::memory_order_relaxed); }
     // Keeps `object`, found by this look. False: too many holds.
     bool hold(const void* object) {
       if (slot_->held == kHolds) return false;
@@ -89,6 +92,9 @@ class Readers {
     const PerThread<Slot>::Use slot_;
     bool ended_ = false;
   };
+
+  // Whether something was taken out since a look began.
+  bool passed(std::uint64_t began) const { return age_.load(std::memory_order_acquire) != began; }
 
   // What was taken out of the structure before is of the age returned. Writers only, one at a time.
   std::uint64_t advance() {

@@ -82,7 +82,8 @@ class TopicIndex {
   // What matches a topic; as it was when it was made, and valid as long.
   class Match {
    public:
-    Match(TopicIndex& index, std::string_view topic) : index_(index), look_(index.readers_) {
+    Match(TopicIndex& index, std::string_view topic)
+        : index_(index), look_(index.readers_), began_(look_.began()) {
       const List* list = index.find(topic);
       if (list == nullptr) list = index.make(topic, &own_);
       held_ = list != own_.get() && look_.hold(list);
@@ -93,7 +94,9 @@ class TopicIndex {
     ~Match() {
       if (held_) look_.let_go();
       detail::light_barrier();  // pairs with the heavy one in reclaim()
-      if (index_.waiting_.load(std::memory_order_relaxed)) index_.collect();
+      // Nobody waits for who began after all changes.
+      if (index_.waiting_.load(std::memory_order_relaxed) && index_.readers_.passed(began_))
+        index_.collect();
     }
     Match(const Match&) = delete;
     Match& operator=(const Match&) = delete;
@@ -105,6 +108,7 @@ class TopicIndex {
    private:
     TopicIndex& index_;
     detail::Readers::Look look_;
+    const std::uint64_t began_;
     std::unique_ptr<const std::vector<T>> own_;  // where there is no room to hold or to keep it
     const std::vector<T>* list_ = nullptr;
     bool held_ = false;
