@@ -13,130 +13,14 @@
 #include <wisp/base/mutex.hpp>
 #include <wisp/base/park.hpp>
 
+#include "timer_wheel.hpp"
+
 namespace wisp::inline v0 {
 namespace detail {
 namespace {
 
 constexpr Duration kIdleMax = std::chrono::seconds{10};  // of the thread, without a timer
-constexpr std::size_t kSlotsKept = 1024;                 // when no timer is pending
-
-// Pending tasks by time and order. Not thread-safe.
-class TimerHeap {
- public:
-  std::size_t size() const { return heap_.size(); }
-  bool empty() const { return heap_.empty(); }
-  Time next() const { return heap_.front().at; }
-
-  TimerId add(Time at, Task task);
-  // The task, if the timer is pending; else an empty one.
-  Task remove(TimerId id);
-  Task remove_next() { return take(0); }
-  // All tasks.
-  std::deque<Task> clear();
-
- private:
-  static constexpr std::size_t kArity = 4;
-  struct Node {
-    Time at{};
-    std::uint64_t order = 0;
-    std::uint32_t slot = 0;
-    bool before(const Node& other) const {
-      return at != other.at ? at < other.at : order < other.order;
-    }
-  };
-  struct Slot {
-    Task task;
-    std::uint64_t order = 0;     // of the timer that it holds; 0: none
-    std::uint32_t position = 0;  // in heap_
-  };
-
-  Task take(std::size_t position);
-  void put(std::size_t position, Node node) {
-    heap_[position] = node;
-    slots_[node.slot].position = static_cast<std::uint32_t>(position);
-  }
-  void rise(std::size_t position, Node node);
-  void sink(std::size_t position, Node node);
-
-  std::vector<Node> heap_;
-  std::deque<Slot> slots_;
-  std::vector<std::uint32_t> unused_;
-  std::uint64_t order_ = 0;
-};
-
-TimerId TimerHeap::add(Time at, Task task) {
-  std::uint32_t slot = 0;
-  if (unused_.empty()) {
-    slot = static_cast<std::uint32_t>(slots_.size());
-    slots_.emplace_back();
-  } else {
-    slot = unused_.back();
-    unused_.pop_back();
-  }
-  slots_[slot].task = std::move(task);
-  slots_[slot].order = ++order_;
-  heap_.emplace_back();
-  rise(heap_.size() - 1, {.at = at, .order = order_, .slot = slot});
-  return {.slot = slot, .order = order_};
-}
-
-Task TimerHeap::remove(TimerId id) {
-  if (id.order == 0 || id.slot >= slots_.size() || slots_[id.slot].order != id.order) return {};
-  return take(slots_[id.slot].position);
-}
-
-Task TimerHeap::take(std::size_t position) {
-  const std::uint32_t slot = heap_[position].slot;
-  const Node last = heap_.back();
-  heap_.pop_back();
-  if (position < heap_.size()) {
-    if (position > 0 && last.before(heap_[(position - 1) / kArity])) {
-      rise(position, last);
-    } else {
-      sink(position, last);
-    }
-  }
-  Task task = std::move(slots_[slot].task);
-  slots_[slot].order = 0;
-  unused_.push_back(slot);
-  // A burst's memory goes back; ids stay unique, since the order does.
-  if (heap_.empty() && slots_.size() > kSlotsKept) clear();
-  return task;
-}
-
-std::deque<Task> TimerHeap::clear() {
-  std::deque<Task> tasks;
-  for (const Node& node : heap_) tasks.push_back(std::move(slots_[node.slot].task));
-  std::vector<Node>().swap(heap_);
-  std::deque<Slot>().swap(slots_);
-  std::vector<std::uint32_t>().swap(unused_);
-  return tasks;
-}
-
-void TimerHeap::rise(std::size_t position, Node node) {
-  while (position > 0) {
-    const std::size_t parent = (position - 1) / kArity;
-    if (!node.before(heap_[parent])) break;
-    put(position, heap_[parent]);
-    position = parent;
-  }
-  put(position, node);
-}
-
-void TimerHeap::sink(std::size_t position, Node node) {
-  while (true) {
-    const std::size_t first = position * kArity + 1;
-    if (first >= heap_.size()) break;
-    std::size_t least = first;
-    for (std::size_t i = first + 1; i < std::min(first + kArity, heap_.size()); ++i) {
-      if (heap_[i].before(heap_[least])) least = i;
-    }
-    if (!heap_[least].before(node)) break;
-    put(position, heap_[least]);
-    position = least;
-  }
-  put(position, node);
-}
+constexpr Time kNotParked = Time(Duration::min());
 
 }  // namespace
 
@@ -147,7 +31,7 @@ class TimerState : public std::enable_shared_from_this<TimerState> {
   TimerState(Clock& clock, Executor* executor, int count_max)
       : clock_(clock), executor_(executor), count_max_(count_max) {}
 
-  Result<TimerId> schedule(Time at, Task task);
+  Result<TimerId> schedule(Time at, Task&& task);
   bool cancel(TimerId id);
   std::optional<Time> next() const;
   int fire(Time now, int max);
@@ -171,26 +55,26 @@ class TimerState : public std::enable_shared_from_this<TimerState> {
   Parker loop_parker_;
 
   mutable Mutex mutex_;
-  TimerHeap heap_ ABSL_GUARDED_BY(mutex_);
-  bool looping_ ABSL_GUARDED_BY(mutex_) = false;   // the thread exists, or is being started
-  bool starting_ ABSL_GUARDED_BY(mutex_) = false;  // by one that calls start_thread
-  // The loop parks until then: only an earlier timer wakes it. In the past while it does not park.
-  Time parked_until_ ABSL_GUARDED_BY(mutex_){};
+  mutable TimerWheel wheel_ ABSL_GUARDED_BY(mutex_);  // a look at the next may reorder it
+  bool looping_ ABSL_GUARDED_BY(mutex_) = false;      // the thread exists, or is being started
+  bool starting_ ABSL_GUARDED_BY(mutex_) = false;     // by one that calls start_thread
+  // The loop parks until then: only an earlier timer wakes it. Else kNotParked, before every time.
+  Time parked_until_ ABSL_GUARDED_BY(mutex_) = kNotParked;
   std::optional<Time> idle_until_ ABSL_GUARDED_BY(mutex_);
   std::thread::id firing_ ABSL_GUARDED_BY(mutex_);  // of nobody: no fire runs
   std::vector<Parker*> waiters_ ABSL_GUARDED_BY(mutex_);
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
-Result<TimerId> TimerState::schedule(Time at, Task task) {
+Result<TimerId> TimerState::schedule(Time at, Task&& task) {
   const MutexLock lock(mutex_);
   if (Status status = ensure_loop(); !status.ok()) return status;
   if (closed_) return refused(StatusCode::kUnavailable, Reason::stopped, "the timer has closed");
-  if (heap_.size() >= static_cast<std::size_t>(count_max_)) {
+  if (wheel_.size() >= static_cast<std::size_t>(count_max_)) {
     return refused(StatusCode::kResourceExhausted, Reason::full,
                    fmt::format("the timer is full ({})", count_max_));
   }
-  const TimerId id = heap_.add(at, std::move(task));
+  const TimerId id = wheel_.add(at, std::move(task));
   if (at < parked_until_) {
     parked_until_ = at;
     clock_.wake(loop_parker_);
@@ -222,11 +106,12 @@ Status TimerState::ensure_loop() {
 bool TimerState::cancel(TimerId id) {
   Task task;
   const MutexLock lock(mutex_);
-  task = heap_.remove(id);
+  task = wheel_.remove(id);
   const bool found = static_cast<bool>(task);
   // A loop that parks for what is gone would outstay its idle time. At most one wake in that time.
-  if (found && heap_.empty() && parked_until_ > clock_.now() + kIdleMax) {
-    parked_until_ = Time(Duration::min());
+  if (found && wheel_.empty() && parked_until_ != kNotParked && !idle_until_ &&
+      parked_until_ > clock_.now() + kIdleMax) {
+    parked_until_ = kNotParked;
     clock_.wake(loop_parker_);
   }
   return found;
@@ -234,7 +119,7 @@ bool TimerState::cancel(TimerId id) {
 
 std::optional<Time> TimerState::next() const {
   const MutexLock lock(mutex_);
-  return heap_.empty() ? std::nullopt : std::optional(heap_.next());
+  return wheel_.empty() ? std::nullopt : std::optional(wheel_.next());
 }
 
 int TimerState::fire(Time now, int max) {
@@ -243,15 +128,15 @@ int TimerState::fire(Time now, int max) {
     const MutexLock lock(mutex_);
     if (firing_ != std::thread::id()) return 0;
     firing_ = std::this_thread::get_id();
-    most = static_cast<int>(std::min(heap_.size(), static_cast<std::size_t>(std::max(max, 0))));
+    most = static_cast<int>(std::min(wheel_.size(), static_cast<std::size_t>(std::max(max, 0))));
   }
   int ran = 0;
   while (ran < most) {
     Task task;
     {
       const MutexLock lock(mutex_);
-      if (heap_.empty() || heap_.next() > now) break;
-      task = heap_.remove_next();
+      if (wheel_.empty() || wheel_.next() > now) break;
+      task = wheel_.remove_next();
     }
     task();
     ++ran;
@@ -267,7 +152,7 @@ void TimerState::loop() {
   while (!closed_) {
     const Time now = clock_.now();
     const Time until = idle_or_next(now);
-    if (until <= now && heap_.empty()) break;
+    if (until <= now && wheel_.empty()) break;
     if (until > now) parked_until_ = until;
     mutex_.unlock();
     if (until > now) {
@@ -276,7 +161,7 @@ void TimerState::loop() {
       fire(now, std::numeric_limits<int>::max());
     }
     mutex_.lock();
-    parked_until_ = Time(Duration::min());
+    parked_until_ = kNotParked;
   }
   looping_ = false;
   idle_until_.reset();
@@ -286,9 +171,9 @@ void TimerState::loop() {
 
 // When there is something to do: the next timer, or the end for want of one.
 Time TimerState::idle_or_next(Time now) {
-  if (!heap_.empty()) {
+  if (!wheel_.empty()) {
     idle_until_.reset();
-    return heap_.next();
+    return wheel_.next();
   }
   if (!idle_until_) idle_until_ = now + kIdleMax;
   return *idle_until_;
@@ -306,7 +191,7 @@ bool TimerState::close(Duration bound) {
   {
     const MutexLock lock(mutex_);
     closed_ = true;
-    dropped = heap_.clear();
+    dropped = wheel_.clear();
     clock_.wake(loop_parker_);
     wake_waiters();
   }
@@ -346,7 +231,7 @@ void TimerState::wake_waiters() {
 
 int TimerState::count() const {
   const MutexLock lock(mutex_);
-  return static_cast<int>(heap_.size());
+  return static_cast<int>(wheel_.size());
 }
 
 bool TimerState::threaded() const {

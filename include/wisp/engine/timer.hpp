@@ -9,8 +9,8 @@
 // the owner calls fire(). There is no tick: a timer costs nothing until it is due. Tasks run one
 // after another, so they are short, and hand longer work to an executor. None runs before its time.
 //
-// A 4-ary heap with positions: schedule, cancel and each firing take O(log n).
-// Source: Johnson, "Priority queues with update and finding minimum spanning trees" (1975).
+// A wheel of buckets that are opened when their time is wanted: schedule and cancel take O(1), each
+// firing O(1) amortized. See timer_wheel.hpp for the bound and the sources.
 //
 // Threads: any.
 #pragma once
