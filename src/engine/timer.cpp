@@ -68,7 +68,9 @@ class TimerState : public std::enable_shared_from_this<TimerState> {
 
 Result<TimerId> TimerState::schedule(Time at, Task&& task) {
   const MutexLock lock(mutex_);
-  if (Status status = ensure_loop(); !status.ok()) return status;
+  if (executor_ != nullptr) {
+    if (Status status = ensure_loop(); !status.ok()) return status;
+  }
   if (closed_) return refused(StatusCode::kUnavailable, Reason::stopped, "the timer has closed");
   if (wheel_.size() >= static_cast<std::size_t>(count_max_)) {
     return refused(StatusCode::kResourceExhausted, Reason::full,
@@ -82,9 +84,9 @@ Result<TimerId> TimerState::schedule(Time at, Task&& task) {
   return id;
 }
 
-// Returns with a thread that will see what is added under the lock; lets go of the lock meanwhile.
+// Requires an executor. Returns with a thread that will see what is added under the lock; lets go of the lock meanwhile.
 Status TimerState::ensure_loop() {
-  while (executor_ != nullptr && !closed_) {
+  while (!closed_) {
     if (starting_) {
       wait(Time::never());
       continue;
@@ -104,9 +106,8 @@ Status TimerState::ensure_loop() {
 }
 
 bool TimerState::cancel(TimerId id) {
-  Task task;
-  const MutexLock lock(mutex_);
-  task = wheel_.remove(id);
+  MutexLock lock(mutex_);
+  const Task task = wheel_.remove(id);
   const bool found = static_cast<bool>(task);
   // A loop that parks for what is gone would outstay its idle time. At most one wake in that time.
   if (found && wheel_.empty() && parked_until_ != kNotParked && !idle_until_ &&
@@ -114,6 +115,7 @@ bool TimerState::cancel(TimerId id) {
     parked_until_ = kNotParked;
     clock_.wake(loop_parker_);
   }
+  lock.unlock();  // before the task is destroyed
   return found;
 }
 
@@ -132,12 +134,10 @@ int TimerState::fire(Time now, int max) {
   }
   int ran = 0;
   while (ran < most) {
-    Task task;
-    {
-      const MutexLock lock(mutex_);
-      if (wheel_.empty() || wheel_.next() > now) break;
-      task = wheel_.remove_next();
-    }
+    MutexLock lock(mutex_);
+    if (wheel_.empty() || wheel_.next() > now) break;
+    Task task = wheel_.remove_next();
+    lock.unlock();
     task();
     ++ran;
   }

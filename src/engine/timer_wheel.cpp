@@ -1,5 +1,7 @@
 #include "timer_wheel.hpp"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <bit>
 #include <cassert>
@@ -10,6 +12,8 @@ namespace {
 
 constexpr std::uint64_t kSign = std::uint64_t{1} << 63;
 constexpr std::size_t kArity = 4;
+constexpr std::size_t kCacheLine = 64;
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
 // How many timers next() looks at before it opens their bucket: opened, it moves the base, and what
 // is added before the base costs more.
 constexpr int kLookMax = 64;
@@ -22,8 +26,24 @@ Time time_of(std::uint64_t key) { return Time(Duration(static_cast<std::int64_t>
 
 }  // namespace
 
+// Appends to the bucket that its time has, seen from the base. Returns the level.
+inline int TimerWheel::link(Index slot) {
+  Node& node = this->node(slot);
+  const int level = (63 - std::countl_zero((node.key ^ base_) | 1)) / kLevelBits;
+  const auto digit = static_cast<Index>(node.key >> (level * kLevelBits)) & 63U;
+  const Index head = (static_cast<Index>(level) << kLevelBits) + digit;
+  Node& ring = this->node(head);
+  node.next = head;
+  node.previous = ring.previous;
+  this->node(ring.previous).next = slot;
+  ring.previous = slot;
+  levels_ |= 1U << level;
+  buckets_[static_cast<std::size_t>(level)] |= std::uint64_t{1} << digit;
+  return level;
+}
+
 TimerId TimerWheel::add(Time at, Task&& task) {
-  if (unused_ == kNone && used_ - kSlotFirst == cells_.size() * kChunk) grow();
+  if (unused_ == kNone && used_ >= chunks_.size() * kChunk) grow();
   const std::uint64_t key = key_of(at);
   const bool early = key < base_;
   if (early) heap_.emplace_back();
@@ -41,6 +61,26 @@ TimerId TimerWheel::add(Time at, Task&& task) {
     link(slot);
   }
   return {.slot = slot, .order = order_};
+}
+
+inline Task TimerWheel::take(Index slot) {
+  Node& node = this->node(slot);
+  if (node.next == kNone) {
+    unheap(node.previous);
+  } else {
+    this->node(node.previous).next = node.next;
+    this->node(node.next).previous = node.previous;
+  }
+  Task& cell = this->task(slot);
+  Task task = std::move(cell);
+  std::destroy_at(&cell);
+  node.order = 0;
+  node.next = std::exchange(unused_, slot);
+  // Without a timer in a bucket the base is free: as low as can be, nothing comes before it.
+  if (--size_ == heap_.size()) base_ = 0;
+  // A burst's memory goes back; ids stay unique, since the order does.
+  if (size_ == 0 && chunks_.size() > kChunksKept) clear();
+  return task;
 }
 
 Task TimerWheel::remove(TimerId id) {
@@ -71,26 +111,6 @@ bool TimerWheel::early_first(Index slot) {
   return heap_.front().before({.key = node(slot).key, .order = node(slot).order});
 }
 
-Task TimerWheel::take(Index slot) {
-  Node& node = this->node(slot);
-  if (node.next == kNone) {
-    unheap(node.previous);
-  } else {
-    this->node(node.previous).next = node.next;
-    this->node(node.next).previous = node.previous;
-  }
-  Task& cell = this->task(slot);
-  Task task = std::move(cell);
-  std::destroy_at(&cell);
-  node.order = 0;
-  node.next = std::exchange(unused_, slot);
-  // Without a timer in a bucket the base is free: as low as can be, nothing comes before it.
-  if (--size_ == heap_.size()) base_ = 0;
-  // A burst's memory goes back; ids stay unique, since the order does.
-  if (size_ == 0 && used_ - kSlotFirst > kChunk) clear();
-  return task;
-}
-
 std::deque<Task> TimerWheel::clear() {
   std::deque<Task> tasks;
   for (Index slot = kSlotFirst; size_ > 0 && slot < used_; ++slot) {
@@ -99,8 +119,8 @@ std::deque<Task> TimerWheel::clear() {
     std::destroy_at(&task(slot));
     --size_;
   }
-  std::vector<std::unique_ptr<Node[]>>().swap(nodes_);
-  std::vector<std::unique_ptr<Cell[]>>().swap(cells_);
+  std::vector<Chunk*>().swap(chunks_);
+  std::vector<Block>().swap(blocks_);
   std::vector<Early>().swap(heap_);
   used_ = kSlotFirst;
   unused_ = kNone;
@@ -110,34 +130,26 @@ std::deque<Task> TimerWheel::clear() {
   return tasks;
 }
 
-// One more chunk of slots. The memory stays untouched until a timer needs it.
+// More slots, untouched until a timer needs them. A burst takes its memory a huge page at a time,
+// where the system has them: the page faults of small pages cost more than all else that a timer
+// does, scheduled and cancelled.
 void TimerWheel::grow() {
-  if (nodes_.empty()) {
-    nodes_.push_back(std::make_unique_for_overwrite<Node[]>(kChunk));
-    for (Index head = 0; head < kBuckets; ++head) {
-      node(head) = {.key = 0, .order = 0, .next = head, .previous = head};
-    }
+  const bool first = chunks_.empty();
+  const bool huge = chunks_.size() >= kChunksSingle;
+  const std::size_t count = huge ? kHugePage / sizeof(Chunk) : first ? kChunksKept : 1;
+  const FreeBlock free{std::align_val_t{huge ? kHugePage : kCacheLine}};
+  const std::size_t size = huge ? kHugePage : count * sizeof(Chunk);
+  chunks_.reserve(std::max(chunks_.size() + count, 2 * chunks_.size()));
+  blocks_.reserve(chunks_.capacity());
+  blocks_.emplace_back(::operator new(size, free.alignment), free);
+  void* const block = blocks_.back().get();
+  // A hint: a refusal changes no more than the time that it takes.
+  if (huge) static_cast<void>(madvise(block, size, MADV_HUGEPAGE));
+  auto* const chunks = static_cast<Chunk*>(block);
+  for (std::size_t i = 0; i < count; ++i) chunks_.push_back(::new (chunks + i) Chunk);
+  for (Index head = 0; first && head < kBuckets; ++head) {
+    node(head) = {.key = 0, .order = 0, .next = head, .previous = head};
   }
-  if (nodes_.size() == cells_.size() + 1) {
-    nodes_.push_back(std::make_unique_for_overwrite<Node[]>(kChunk));
-  }
-  cells_.push_back(std::make_unique_for_overwrite<Cell[]>(kChunk));
-}
-
-// Appends to the bucket that its time has, seen from the base. Returns the level.
-int TimerWheel::link(Index slot) {
-  Node& node = this->node(slot);
-  const int level = (63 - std::countl_zero((node.key ^ base_) | 1)) / kLevelBits;
-  const auto digit = static_cast<Index>(node.key >> (level * kLevelBits)) & 63U;
-  const Index head = (static_cast<Index>(level) << kLevelBits) + digit;
-  Node& ring = this->node(head);
-  node.next = head;
-  node.previous = ring.previous;
-  this->node(ring.previous).next = slot;
-  ring.previous = slot;
-  levels_ |= 1U << level;
-  buckets_[static_cast<std::size_t>(level)] |= std::uint64_t{1} << digit;
-  return level;
 }
 
 // The bucket that holds the earliest timer of all buckets; kNone: they are empty.

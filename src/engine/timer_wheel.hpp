@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <new>
 #include <vector>
 
 #include <wisp/base/clock.hpp>
@@ -58,10 +59,12 @@ class TimerWheel {
   static constexpr int kLevels = 11;
   static constexpr Index kBuckets = kLevels << kLevelBits;
   static constexpr int kChunkBits = 10;
-  static constexpr Index kChunk = 1U << kChunkBits;  // and how many slots outlive a burst
-  static constexpr Index kSlotFirst = kChunk;        // the first chunk holds the buckets' heads
+  static constexpr Index kChunk = 1U << kChunkBits;
+  static constexpr Index kSlotFirst = kBuckets;    // before it are the buckets' heads
+  static constexpr std::size_t kChunksKept = 2;    // without a timer: enough for 1024 again
+  static constexpr std::size_t kChunksSingle = 8;  // from there on, a huge page's worth at a time
   static constexpr Index kNone = UINT32_MAX;
-  static_assert(kBuckets <= kSlotFirst);
+  static_assert(kSlotFirst + 1024 <= kChunksKept * kChunk);
 
   // A bucket's head, a timer in its ring (in order of scheduling, as far as times are equal), a
   // timer in the heap, or an unused slot.
@@ -79,6 +82,15 @@ class TimerWheel {
       Task task;  // alive while the node's order is not 0
     };
   };
+  struct Chunk {
+    Node nodes[kChunk];
+    Cell cells[kChunk];  // those of the heads stay raw
+  };
+  struct FreeBlock {
+    std::align_val_t alignment{};
+    void operator()(void* block) const { ::operator delete(block, alignment); }
+  };
+  using Block = std::unique_ptr<void, FreeBlock>;
   struct Early {
     std::uint64_t key = 0;
     std::uint64_t order = 0;
@@ -88,10 +100,8 @@ class TimerWheel {
     }
   };
 
-  Node& node(Index i) { return nodes_[i >> kChunkBits][i & (kChunk - 1)]; }
-  Task& task(Index slot) {
-    return cells_[(slot - kSlotFirst) >> kChunkBits][slot & (kChunk - 1)].task;
-  }
+  Node& node(Index i) { return chunks_[i >> kChunkBits]->nodes[i & (kChunk - 1)]; }
+  Task& task(Index slot) { return chunks_[slot >> kChunkBits]->cells[slot & (kChunk - 1)].task; }
 
   void grow();
   int link(Index slot);
@@ -109,8 +119,8 @@ class TimerWheel {
   void sink(std::size_t position, Early early);
   void unheap(std::size_t position);
 
-  std::vector<std::unique_ptr<Node[]>> nodes_;
-  std::vector<std::unique_ptr<Cell[]>> cells_;
+  std::vector<Block> blocks_;  // of chunks
+  std::vector<Chunk*> chunks_;
   Index used_ = kSlotFirst;  // slots from here on never held a timer
   Index unused_ = kNone;     // the last slot given back, and so on through `next`
   std::size_t size_ = 0;

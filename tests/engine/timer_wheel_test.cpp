@@ -178,3 +178,25 @@ TEST_CASE("timer wheel: ids of elsewhere are nobody's", "[timer]") {
   CHECK(wheel.remove(id));
   CHECK(wheel.empty());
 }
+
+TEST_CASE("timer wheel: more timers than a huge page holds, twice", "[timer]") {
+  constexpr int kCount = 120'000;
+  TimerWheel wheel;
+  std::vector<TimerId> ids;
+  for (int round = 0; round < 2; ++round) {
+    ids.clear();
+    int ran = 0;
+    for (int i = 0; i < kCount; ++i) {
+      ids.push_back(wheel.add(Time(Duration((i * 7'919LL) % 100'003)), [&ran] { ++ran; }));
+    }
+    for (std::size_t i = 0; i < ids.size(); i += 2) REQUIRE(wheel.remove(ids[i]));
+    Time last;
+    while (!wheel.empty()) {
+      REQUIRE(wheel.next() >= last);
+      last = wheel.next();
+      wheel.remove_next()();
+    }
+    CHECK(ran == kCount / 2);
+    for (const TimerId id : ids) REQUIRE_FALSE(wheel.remove(id));
+  }
+}
