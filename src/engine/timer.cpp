@@ -71,8 +71,9 @@ Result<TimerId> TimerState::schedule(Time at, Task&& task) {
   if (executor_ != nullptr) {
     if (Status status = ensure_loop(); !status.ok()) return status;
   }
-  if (closed_) return refused(StatusCode::kUnavailable, Reason::stopped, "the timer has closed");
-  if (wheel_.size() >= static_cast<std::size_t>(count_max_)) {
+  if (closed_) [[unlikely]]
+    return refused(StatusCode::kUnavailable, Reason::stopped, "the timer has closed");
+  if (wheel_.size() >= static_cast<std::size_t>(count_max_)) [[unlikely]] {
     return refused(StatusCode::kResourceExhausted, Reason::full,
                    fmt::format("the timer is full ({})", count_max_));
   }
@@ -84,7 +85,8 @@ Result<TimerId> TimerState::schedule(Time at, Task&& task) {
   return id;
 }
 
-// Requires an executor. Returns with a thread that will see what is added under the lock; lets go of the lock meanwhile.
+// Returns with a thread that will see what is added under the lock; lets go of the lock meanwhile.
+// Requires: an executor.
 Status TimerState::ensure_loop() {
   while (!closed_) {
     if (starting_) {

@@ -43,10 +43,12 @@ inline int TimerWheel::link(Index slot) {
 }
 
 TimerId TimerWheel::add(Time at, Task&& task) {
-  if (unused_ == kNone && used_ >= chunks_.size() * kChunk) grow();
   const std::uint64_t key = key_of(at);
   const bool early = key < base_;
-  if (early) heap_.emplace_back();
+  if (unused_ == kNone && used_ >= chunks_.size() * kChunk) [[unlikely]]
+    grow();
+  if (early) [[unlikely]]
+    heap_.emplace_back();
   const Index slot = unused_ == kNone ? used_++ : unused_;
   Node& node = this->node(slot);
   if (slot == unused_) unused_ = node.next;
@@ -54,7 +56,7 @@ TimerId TimerWheel::add(Time at, Task&& task) {
   node.key = key;
   node.order = ++order_;
   ++size_;
-  if (early) {
+  if (early) [[unlikely]] {
     node.next = kNone;
     rise(heap_.size() - 1, {.key = key, .order = order_, .slot = slot});
   } else {
@@ -65,7 +67,7 @@ TimerId TimerWheel::add(Time at, Task&& task) {
 
 inline Task TimerWheel::take(Index slot) {
   Node& node = this->node(slot);
-  if (node.next == kNone) {
+  if (node.next == kNone) [[unlikely]] {
     unheap(node.previous);
   } else {
     this->node(node.previous).next = node.next;
@@ -76,10 +78,8 @@ inline Task TimerWheel::take(Index slot) {
   std::destroy_at(&cell);
   node.order = 0;
   node.next = std::exchange(unused_, slot);
-  // Without a timer in a bucket the base is free: as low as can be, nothing comes before it.
-  if (--size_ == heap_.size()) base_ = 0;
-  // A burst's memory goes back; ids stay unique, since the order does.
-  if (size_ == 0 && chunks_.size() > kChunksKept) clear();
+  if (--size_ == heap_.size()) [[unlikely]]
+    settle();
   return task;
 }
 
@@ -109,6 +109,13 @@ bool TimerWheel::early_first(Index slot) {
   if (heap_.empty()) return false;
   if (slot == kNone) return true;
   return heap_.front().before({.key = node(slot).key, .order = node(slot).order});
+}
+
+// No bucket holds a timer: the base is free, and as low as can be nothing comes before it.
+void TimerWheel::settle() {
+  base_ = 0;
+  // A burst's memory goes back; ids stay unique, since the order does.
+  if (size_ == 0 && chunks_.size() > kChunksKept) clear();
 }
 
 std::deque<Task> TimerWheel::clear() {

@@ -103,21 +103,22 @@ class TimerWheel {
   Node& node(Index i) { return chunks_[i >> kChunkBits]->nodes[i & (kChunk - 1)]; }
   Task& task(Index slot) { return chunks_[slot >> kChunkBits]->cells[slot & (kChunk - 1)].task; }
 
-  void grow();
+  [[gnu::noinline]] void grow();
   int link(Index slot);
   Index first_bucket();
   Index earliest(int steps_max);
   void open(Index head, std::uint64_t earliest);
   bool early_first(Index slot);
   Task take(Index slot);
+  [[gnu::noinline]] void settle();
 
   void put(std::size_t position, const Early& early) {
     heap_[position] = early;
     node(early.slot).previous = static_cast<Index>(position);
   }
-  void rise(std::size_t position, Early early);
+  [[gnu::noinline]] void rise(std::size_t position, Early early);
   void sink(std::size_t position, Early early);
-  void unheap(std::size_t position);
+  [[gnu::noinline]] void unheap(std::size_t position);
 
   std::vector<Block> blocks_;  // of chunks
   std::vector<Chunk*> chunks_;
