@@ -18,6 +18,8 @@ constexpr std::size_t kHugePage = std::size_t{2} << 20;
 // is added before the base costs more.
 constexpr int kLookMax = 64;
 constexpr int kLookMaxToRemove = 4;
+// Of so few in an opened bucket the tasks run soon: they are fetched meanwhile.
+constexpr int kSoonMax = 128;
 
 std::uint64_t key_of(Time at) {
   return static_cast<std::uint64_t>(at.since_origin().count()) ^ kSign;
@@ -26,8 +28,8 @@ Time time_of(std::uint64_t key) { return Time(Duration(static_cast<std::int64_t>
 
 }  // namespace
 
-// Appends to the bucket that its time has, seen from the base. Returns the level.
-inline int TimerWheel::link(Index slot) {
+// Appends to the bucket that its time has, seen from the base.
+inline void TimerWheel::link(Index slot) {
   Node& node = this->node(slot);
   const int level = (63 - std::countl_zero((node.key ^ base_) | 1)) / kLevelBits;
   const auto digit = static_cast<Index>(node.key >> (level * kLevelBits)) & 63U;
@@ -39,7 +41,6 @@ inline int TimerWheel::link(Index slot) {
   ring.previous = slot;
   levels_ |= 1U << level;
   buckets_[static_cast<std::size_t>(level)] |= std::uint64_t{1} << digit;
-  return level;
 }
 
 TimerId TimerWheel::add(Time at, Task&& task) {
@@ -188,20 +189,20 @@ TimerWheel::Index TimerWheel::earliest(int steps_max) {
       if (node(i).key < node(first).key) first = i;
     }
     if (steps <= steps_max) return first;
-    open(head, node(first).key);
+    open(head, node(first).key, steps <= kSoonMax);
   }
 }
 
 // All of them go to a lower level, since they share this bucket's bits with the new base. In their
 // order, so that equal times keep theirs.
-void TimerWheel::open(Index head, std::uint64_t earliest) {
+void TimerWheel::open(Index head, std::uint64_t earliest, bool soon) {
   base_ = earliest;
   Index i = node(head).next;
   node(head).next = node(head).previous = head;
   while (i != head) {
     const Index following = node(i).next;
-    // The lowest level is what runs next.
-    if (link(i) == 0) __builtin_prefetch(&task(i));
+    if (soon) __builtin_prefetch(&task(i));
+    link(i);
     i = following;
   }
 }

@@ -104,10 +104,10 @@ class TimerWheel {
   Task& task(Index slot) { return chunks_[slot >> kChunkBits]->cells[slot & (kChunk - 1)].task; }
 
   [[gnu::noinline]] void grow();
-  int link(Index slot);
+  void link(Index slot);
   Index first_bucket();
   Index earliest(int steps_max);
-  void open(Index head, std::uint64_t earliest);
+  void open(Index head, std::uint64_t earliest, bool soon);
   bool early_first(Index slot);
   Task take(Index slot);
   [[gnu::noinline]] void settle();
