@@ -9,10 +9,11 @@
 // lowest level holds the earliest timer, and neither the base nor a bucket follows the clock. A
 // bucket whose earliest timer is wanted is opened: that timer's time becomes the base, and the rest
 // goes to lower levels. Add and remove take O(1); next and remove_next O(1) amortized, since a
-// timer changes its bucket at most ten times. What is added before the base waits in a small heap,
-// O(log) of its size. Source: Varghese & Lauck, "Hashed and hierarchical timing wheels" (1987);
-// Ahuja, Mehlhorn, Orlin & Tarjan, "Faster algorithms for the shortest path problem" (1990) for the
-// base that moves only when it must.
+// timer changes its bucket at most ten times. What is added before the base waits in a heap, O(log)
+// of what waits there; so next() leaves a bucket of few timers closed, and the base where it is.
+// Sources: Varghese & Lauck, "Hashed and hierarchical timing wheels" (1987); for the base that
+// moves only when it must, Ahuja, Mehlhorn, Orlin & Tarjan, "Faster algorithms for the shortest
+// path problem" (1990).
 //
 // Threads: one-at-a-time.
 #pragma once
