@@ -49,13 +49,25 @@ std::uint64_t cpu_of_thread(int thread) {
          static_cast<std::uint64_t>(now.tv_nsec);
 }
 
+// What a cell's words stand for. They are read one after another while their owner goes on, so a
+// difference may be short of a call: it is nothing then, not 2^64.
+std::uint64_t settled(std::uint64_t difference) {
+  return static_cast<std::int64_t>(difference) < 0 ? 0 : difference;
+}
+
+std::uint64_t calls_of(const Totals& totals) {
+  return settled(at(totals, Count::attempts) - at(totals, Count::retries));
+}
+
 Usage usage_of(const Totals& totals) {
   Usage usage;
   usage.attempts = at(totals, Count::attempts);
   usage.wall_ns = at(totals, Count::wall_ns);
-  usage.wall_ms = at(totals, Count::wall_ms);
-  usage.wall_min_100_ms = at(totals, Count::wall_ms_min);
-  usage.wall_by_100_ms = at(totals, Count::wall_100ms);
+  const std::uint64_t timed = usage.attempts - at(totals, Count::untimed);
+  usage.wall_ms = settled(timed * kOrdinary.wall_ms + at(totals, Count::over_ms));
+  usage.wall_min_100_ms =
+      settled(timed * kOrdinary.wall_min_100_ms + at(totals, Count::over_ms_min));
+  usage.wall_by_100_ms = settled(timed * kOrdinary.wall_by_100_ms + at(totals, Count::over_100ms));
   usage.cpu_ns = at(totals, Count::cpu_ns);
   return usage;
 }
@@ -214,7 +226,7 @@ Bill Ledger::bill(Duration window, const Tariff& tariff) {
     const LineKey& key = lines_[i]->key;
     BillLine line{
         .function = key.function, .version = key.version, .tenant = key.tenant, .tag = key.tag};
-    line.calls = at(totals[i], Count::calls);
+    line.calls = calls_of(totals[i]);
     line.attempts = at(totals[i], Count::attempts);
     line.errors = at(totals[i], Count::errors);
     line.wall = Duration(at(totals[i], Count::wall_ns));
@@ -260,13 +272,13 @@ std::vector<FunctionStats> Ledger::functions() {
     for (const auto& shard : shards_) {
       const Cell* cell = shard->peek(static_cast<int>(i));
       if (cell == nullptr) continue;
-      const auto total = [cell](Count count) {
-        return cell->totals[static_cast<std::size_t>(count)].load(std::memory_order_relaxed);
-      };
-      sum.stats.calls += total(Count::calls);
-      sum.stats.attempts += total(Count::attempts);
-      sum.stats.errors += total(Count::errors);
-      sum.stats.cpu += Duration(total(Count::cpu_ns) +
+      Totals totals{};
+      for (std::size_t k = 0; k < kCounts; ++k)
+        totals[k] = cell->totals[k].load(std::memory_order_relaxed);
+      sum.stats.calls += calls_of(totals);
+      sum.stats.attempts += at(totals, Count::attempts);
+      sum.stats.errors += at(totals, Count::errors);
+      sum.stats.cpu += Duration(at(totals, Count::cpu_ns) +
                                 ticks_.to_ns(cell->open_ticks.load(std::memory_order_relaxed)));
       if (cell->own == nullptr) continue;
       sum.run += cell->own->run.snapshot();

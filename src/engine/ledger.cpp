@@ -49,7 +49,7 @@ struct Ledger::ThreadShards {
   }
 };
 
-thread_local Ledger::Last Ledger::last_;
+constinit thread_local Ledger::Last Ledger::last_;
 
 Ledger::Ledger(Clock& clock, Tariff tariff)
     : clock_(clock),
@@ -164,28 +164,17 @@ void Ledger::thread_ends() {
   unmark_wisp_thread();
 }
 
-void Ledger::record(Shard& shard, int line, const Attempt& attempt) {
-  const Span::Taken& taken = attempt.taken;
-  Cell& cell = shard.touch(line);
-  if (attempt.first) cell.add(Count::calls, 1);
-  if (attempt.failed) cell.add(Count::errors, 1);
-  cell.add(Count::attempts, 1);
-  if (attempt.waited) cell.histograms->wait.record(attempt.wait_ns);
-  if (taken.timed) add_times(cell, taken);
-  if (!shard.borrowed_ || shard.top_ != nullptr) return;
+void Ledger::give_back(Shard& shard) {
   shard.borrowed_ = false;
   last_ = {.thread_ends = true};
   shard.let_go();
 }
 
-void Ledger::add_times(Cell& cell, const Span::Taken& taken) {
-  const std::uint64_t weight = taken.weight;
-  const Usage usage = Usage::of({.wall = Duration(taken.wall_ns)});
-  cell.add(Count::wall_ns, usage.wall_ns * weight);
-  cell.add(Count::wall_ms, usage.wall_ms * weight);
-  cell.add(Count::wall_ms_min, usage.wall_min_100_ms * weight);
-  cell.add(Count::wall_100ms, usage.wall_by_100_ms * weight);
-  cell.histograms->run.record(taken.wall_ns);
+void Ledger::add_unusual(Cell& cell, std::uint64_t wall_ns, std::uint64_t weight) {
+  const Usage usage = Usage::of({.wall = Duration(wall_ns)});
+  cell.add(Count::over_ms, (usage.wall_ms - kOrdinary.wall_ms) * weight);
+  cell.add(Count::over_ms_min, (usage.wall_min_100_ms - kOrdinary.wall_min_100_ms) * weight);
+  cell.add(Count::over_100ms, (usage.wall_by_100_ms - kOrdinary.wall_by_100_ms) * weight);
 }
 
 void Ledger::flush(Shard& shard) {

@@ -28,16 +28,16 @@ void relaxed_add(std::atomic<std::uint64_t>& word, std::uint64_t n) {
   word.store(word.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
 }
 
-// What lies between two readings; nothing if the counter went back.
-std::uint64_t between(std::uint64_t from, std::uint64_t to) { return to > from ? to - from : 0; }
-
 }  // namespace
 
 Shard::Shard(Ledger& ledger, bool wisp_thread)
     : ledger_(ledger),
       ticks_(ledger.ticks_),
       real_(ledger.clock_.real()),
-      wisp_thread_(wisp_thread) {
+      wisp_thread_(wisp_thread),
+      long_ticks_(ticks_.from_ns(kLongNs)),
+      away_ticks_(ticks_.from_ns(kGapNs)),
+      batch_max_(ticks_.from_ns(kBatchNs)) {
   take_over();
 }
 
@@ -72,7 +72,7 @@ Cell& Shard::make_cell(int line) {
     page = new Page;
     slot.store(page, std::memory_order_release);
   }
-  auto* cell = new Cell;
+  auto* cell = new Cell(line);
   const int base = line == kOwnLine ? line : ledger_.base_of(line);
   if (base == line) cell->own = std::make_unique<Histograms>();
   cell->histograms = base == line ? cell->own.get() : this->cell(base).histograms;
@@ -91,21 +91,7 @@ const Cell* Shard::peek(int line) const {
   return page->cells[static_cast<std::size_t>(line % kPage)].load(std::memory_order_acquire);
 }
 
-Cell& Shard::touch(int line) {
-  Cell& touched = cell(line);
-  if (!touched.touched) {
-    touched.touched = true;
-    touched_.push_back(line);
-  }
-  return touched;
-}
-
-void Shard::add_segment(int line, std::uint64_t ticks) {
-  Cell& own = cell(line);
-  if (!std::exchange(own.in_batch, true)) batch_.push_back(line);
-  relaxed_add(own.open_ticks, ticks);
-  batch_ticks_ += ticks;
-}
+void Shard::flush() { ledger_.flush(*this); }
 
 std::uint64_t Shard::read_cpu(int late_line, std::uint64_t late) {
   const auto batch_ns = static_cast<double>(ticks_.to_ns(batch_ticks_));
@@ -120,7 +106,7 @@ std::uint64_t Shard::read_cpu(int late_line, std::uint64_t late) {
   std::uint64_t handlers = 0;
   const auto give = [&](int line, std::uint64_t ns) {
     ns = std::min(ns, left);
-    touch(line).add(Count::cpu_ns, ns);
+    touch(cell(line)).add(Count::cpu_ns, ns);
     handlers += ns;
     left -= ns;
     return ns;
@@ -139,75 +125,52 @@ std::uint64_t Shard::read_cpu(int late_line, std::uint64_t late) {
   batch_ticks_ = gap_ticks_ = 0;
   const std::uint64_t given = late == 0 ? 0 : give(late_line, std::min(late_ns, left - gaps));
   relaxed_add(handler_cpu_ns_, handlers);
-  if (wisp_thread_ && real_) touch(kOwnLine).add(Count::cpu_ns, left);
+  if (wisp_thread_ && real_) touch(cell(kOwnLine)).add(Count::cpu_ns, left);
   return given;
-}
-
-// Whether the sampled meter leaves this call untimed.
-bool Span::skip() {
-  if (mode_ != Meter::sampled || cell_.untimed == 0) return false;
-  --cell_.untimed;
-  ++cell_.skipped;
-  return true;
 }
 
 // How many of the next calls to leave untimed: none if these come so rarely that a window would
 // miss them, since what is not timed waits for the next timed call.
 void Span::sample() {
-  weight_ = std::exchange(cell_.skipped, std::uint8_t{0}) + 1U;
-  const std::uint64_t passed = shard_.ticks_.to_ns(between(cell_.timed_at, start_));
+  weight_ = std::exchange(cell_.untimed_first, std::uint8_t{0}) + 1U;
+  const std::uint64_t passed = shard_.ticks_.to_ns(ticks_between(cell_.timed_at, start_));
   const bool often = cell_.usual_ticks != 0 || cell_.timed_at != 0;
-  cell_.untimed = often && passed * kSampledEvery < kSecondNs * weight_ ? kSampledEvery - 1 : 0;
+  if (often && passed * kSampledEvery < kSecondNs * weight_)
+    cell_.untimed_first = kSampledEvery - 1;
+  cell_.untimed = cell_.untimed_first;
   cell_.timed_at = start_;
 }
 
-Span::Span(Shard& shard, int line, Meter mode)
-    : shard_(shard), cell_(shard.cell(line)), line_(line), mode_(mode), timed_(!skip()) {
-  if (!timed_) return;
-  start_ = shard.ticks_.now();
-  if (mode == Meter::sampled) sample();
-  parent_ = shard.top_;
-  if (start_ >= shard.flush_at_) {
-    // The open batch belongs to the second that has gone.
-    if (parent_ == nullptr) shard.read_cpu();
-    shard.ledger_.flush(shard);
-  }
-  bool away = false;
-  if (parent_ != nullptr) {
-    if (parent_->close_segment(start_)) start_ = shard.ticks_.now();
-  } else {
-    const std::uint64_t gap = between(shard.last_end_, start_);
-    shard.gap_ticks_ += gap;
-    away = shard.ticks_.to_ns(gap) > kGapNs;
-    shard.inside_.store(true, std::memory_order_relaxed);
-  }
-  shard.top_ = this;
-  clocked_ = mode == Meter::exact || cell_.long_running;
-  if (clocked_ || away) {
-    shard.read_cpu();
-    cpu_start_ns_ = shard.cpu_read_ns_.load(std::memory_order_relaxed);
-    start_ = shard.ticks_.now();
-  }
-  segment_ = start_;
+void Span::turn_second() {
+  // The open batch belongs to the second that has gone.
+  if (parent_ == nullptr) shard_.read_cpu();
+  shard_.flush();
 }
 
-// Counts what this handler itself did since its start, or since the call that it made came back.
-// True if the CPU was read, which takes its time.
-bool Span::close_segment(std::uint64_t now) {
-  const std::uint64_t own = between(segment_, now);
-  if (shard_.ticks_.to_ns(own) <= kLongNs) {
-    shard_.add_segment(line_, own);
-    own_ticks_ += own;
-    return false;
-  }
-  own_ticks_ += shard_.ticks_.from_ns(shard_.read_cpu(line_, own));
+void Span::begin_clocked() {
+  shard_.read_cpu();
+  cpu_start_ns_ = shard_.cpu_read_ns_.load(std::memory_order_relaxed);
+  start_ = shard_.ticks_.now();
+}
+
+bool Span::close_late(std::uint64_t own) {
+  own_ticks_ += shard_.ticks_.from_ns(shard_.read_cpu(cell_.line, own));
   return true;
 }
 
-// A call that is not timed: as the last timed one, also for whoever called it.
-Span::Taken Span::estimate() {
-  shard_.add_segment(line_, cell_.usual_ticks);
-  (shard_.top_ != nullptr ? shard_.top_->segment_ : shard_.last_end_) += cell_.usual_ticks;
+Span::Taken Span::end() {
+  if (timed_) {
+    Used used;
+    const std::uint64_t wall_ns = stop(used);
+    const bool sampled = mode_ == Meter::sampled;
+    return {.wall_ns = wall_ns,
+            .cpu_ns = used.cpu_ns,
+            .wall_quality = sampled ? Quality::estimated : Quality::measured,
+            .cpu_quality = used.measured && !sampled ? Quality::measured : Quality::estimated,
+            .timed = true,
+            .weight = weight_};
+  }
+  end_untimed();
   const auto total = [this](Count count) {
     return cell_.totals[static_cast<std::size_t>(count)].load(std::memory_order_relaxed);
   };
@@ -216,44 +179,6 @@ Span::Taken Span::estimate() {
           .cpu_ns = shard_.ticks_.to_ns(cell_.usual_ticks),
           .wall_quality = Quality::estimated,
           .cpu_quality = Quality::estimated};
-}
-
-Span::Taken Span::end() {
-  if (!timed_) return estimate();
-  const Ticks& ticks = shard_.ticks_;
-  Taken taken;
-  const std::uint64_t end = std::max(ticks.now(), start_);
-  taken.timed = true;
-  taken.weight = weight_;
-  taken.wall_ns = ticks.to_ns(end - start_);
-  taken.cpu_ns = taken.wall_ns;
-  // A call belongs to the second that it ends in.
-  if (end >= shard_.flush_at_) shard_.ledger_.flush(shard_);
-  bool read = close_segment(end);
-  if (!read && (clocked_ || ticks.to_ns(shard_.batch_ticks_) > kBatchNs)) {
-    shard_.read_cpu();
-    read = true;
-  }
-  cell_.long_running = taken.wall_ns > kLongNs;
-  if (cell_.long_running) taken.cpu_ns = ticks.to_ns(own_ticks_) + nested_ns_;
-  if (clocked_ && shard_.real_) {
-    taken.cpu_ns = shard_.cpu_read_ns_.load(std::memory_order_relaxed) - cpu_start_ns_;
-    taken.cpu_quality = Quality::measured;
-  }
-  if (mode_ == Meter::sampled) {
-    cell_.usual_ticks = own_ticks_;
-    taken.wall_quality = taken.cpu_quality = Quality::estimated;
-  }
-  shard_.top_ = parent_;
-  const std::uint64_t left_at = read ? ticks.now() : end;
-  if (parent_ != nullptr) {
-    parent_->segment_ = left_at;
-    parent_->nested_ns_ += taken.cpu_ns;
-  } else {
-    shard_.last_end_ = left_at;
-    shard_.inside_.store(false, std::memory_order_relaxed);
-  }
-  return taken;
 }
 
 }  // namespace wisp::inline v0::detail

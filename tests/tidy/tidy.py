@@ -54,6 +54,7 @@ FLOORS = """
     metrics
     trace
     detail/ledger → meter, metrics
+    detail/shard → meter, metrics
 3 service
     dead_letters
     invoker → dead_letters

@@ -107,8 +107,8 @@ class Histogram {
  private:
   static constexpr int kMantissaBits = 3;
 
+  std::atomic<std::uint64_t> max_{0};  // first: near the counts of short calls
   std::array<std::atomic<std::uint64_t>, kBuckets> counts_{};
-  std::atomic<std::uint64_t> max_{0};
 };
 
 constexpr std::size_t Histogram::bucket_of(std::uint64_t value) {

@@ -15,22 +15,20 @@
 // its handlers, leave. A call expected to be long (its line's last one was) is read before and
 // after. A sampled call that is not timed adds what the last timed one had.
 //
-// Threads: any, except Shard and Span, which belong to the thread that they were made on.
+// Threads: any.
 #pragma once
 
-#include <array>
-#include <atomic>
 #include <deque>
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <absl/container/flat_hash_map.h>
 
 #include <wisp/base/clock.hpp>
 #include <wisp/base/mutex.hpp>
+#include <wisp/engine/detail/shard.hpp>
 #include <wisp/engine/detail/ticks.hpp>
 #include <wisp/engine/meter.hpp>
 #include <wisp/engine/metrics.hpp>
@@ -38,186 +36,8 @@
 
 namespace wisp::inline v0::detail {
 
-// Lines a ledger holds. Beyond half of it, new tenants and tags of a function share its line
-// without either; beyond all of it, new functions share the line kOthersLine.
-inline constexpr int kLinesMax = 16'384;
-inline constexpr int kOwnLine = 0;     // what wisp's threads spend outside of handlers
-inline constexpr int kOthersLine = 1;  // "(others)"
-
-enum class Count : int {
-  calls,
-  attempts,
-  errors,
-  wall_ns,
-  wall_ms,
-  wall_ms_min,
-  wall_100ms,
-  cpu_ns
-};
-inline constexpr int kCounts = 8;
-using Totals = std::array<std::uint64_t, kCounts>;
-inline std::uint64_t& at(Totals& totals, Count count) {
-  return totals[static_cast<std::size_t>(count)];
-}
-inline std::uint64_t at(const Totals& totals, Count count) {
-  return totals[static_cast<std::size_t>(count)];
-}
-
-// How long a function's calls ran and waited on one thread, over tenants and tags.
-struct Histograms {
-  Histogram run;
-  Histogram wait;
-};
-
-// One thread's counts of one line.
-struct Cell {
-  std::array<std::atomic<std::uint64_t>, kCounts> totals{};
-  std::atomic<std::uint64_t> open_ticks{0};  // of handlers, whose CPU has not been shared out yet
-  bool in_batch = false;                     // listed in Shard::batch_
-  bool touched = false;                      // grew since the last flush
-  bool long_running = false;                 // the last timed call took over 50 µs
-  // Of the sampled meter: calls until the next timed one, and since the last.
-  std::uint8_t untimed = 0;
-  std::uint8_t skipped = 0;
-  std::uint64_t timed_at = 0;     // ticks, the start of the last timed one
-  std::uint64_t usual_ticks = 0;  // its own CPU
-  Totals flushed{};               // guarded by the ledger's mutex
-  // Those of the function's own line are shared by its tenants and tags: they are large.
-  std::unique_ptr<Histograms> own;
-  Histograms* histograms = nullptr;  // constant once made
-
-  void add(Count count, std::uint64_t n) {
-    auto& word = totals[static_cast<std::size_t>(count)];
-    word.store(word.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-  }
-};
-
-class Ledger;
-class Span;
-
-// One thread's part of a ledger. Reused by later threads of its kind once its own has ended.
-class Shard {
- public:
-  Shard(Ledger& ledger, bool wisp_thread);
-  ~Shard();
-  Shard(const Shard&) = delete;
-  Shard& operator=(const Shard&) = delete;
-
-  // What the layer above runs on this thread, for a shutdown that has to give it up: any pointer,
-  // valid until replaced. Returns the one before.
-  void* set_running(void* running) {
-    const MutexLock lock(running_mutex_);
-    return std::exchange(running_, running);
-  }
-
-  Cell& cell(int line) {
-    const Page* page =
-        pages_[static_cast<std::size_t>(line / kPage)].load(std::memory_order_relaxed);
-    if (page != nullptr) {
-      Cell* found =
-          page->cells[static_cast<std::size_t>(line % kPage)].load(std::memory_order_relaxed);
-      if (found != nullptr) return *found;
-    }
-    return make_cell(line);
-  }
-
- private:
-  friend class Ledger;
-  friend class Span;
-  static constexpr int kPage = 64;
-  struct Page {
-    std::array<std::atomic<Cell*>, kPage> cells{};
-  };
-
-  Cell& make_cell(int line);
-  const Cell* peek(int line) const;  // null if this thread never used the line; any thread
-  Cell& touch(int line);
-  void add_segment(int line, std::uint64_t ticks);
-  // Shares out the CPU since the last reading. The line of `late` ticks, a long segment, gets what
-  // the batch and the gaps between its handlers leave; that is returned.
-  std::uint64_t read_cpu(int late_line = 0, std::uint64_t late = 0);
-  void take_over();  // by the calling thread
-  void let_go();     // by the thread that ends
-
-  // Alive while a span or record is: the thread's last use of it comes before the ledger's end.
-  Ledger& ledger_;
-  const Ticks ticks_;
-  const bool real_;         // CPU clocks are read
-  const bool wisp_thread_;  // CPU outside of handlers is unattributed, not the host's
-  // Release by the owner, acquire by readers, as the cells within.
-  std::array<std::atomic<Page*>, kLinesMax / kPage> pages_{};
-  std::vector<int> batch_;    // lines with open ticks
-  std::vector<int> touched_;  // lines that grew since the last flush
-  std::size_t cells_ = 0;
-  std::uint64_t batch_ticks_ = 0;
-  std::uint64_t gap_ticks_ = 0;  // between the batch's handlers
-  std::uint64_t last_end_ = 0;   // ticks, of the last handler
-  std::uint64_t flush_at_ = 0;   // ticks
-  Span* top_ = nullptr;
-  bool borrowed_ = false;  // for this call: the thread has let go of its own
-  // Guarded by the ledger's mutex: the second that unflushed growth belongs to; how much of the
-  // handlers' CPU the last bill has seen, and on which thread.
-  std::int64_t epoch_ = 0;
-  int seen_thread_ = 0;
-  std::uint64_t seen_handlers_ns_ = 0;
-  // Written by the owner, read by bills: all relaxed.
-  std::atomic<std::uint64_t> cpu_read_ns_{0};     // the thread's CPU clock at the last reading
-  std::atomic<std::uint64_t> handler_cpu_ns_{0};  // of this thread's handlers
-  std::atomic<bool> inside_{false};               // a handler that is timed
-  std::atomic<int> thread_{0};                    // kernel id; 0 when free
-  std::atomic<bool> in_use_{true};                // release in let_go(), acquire by who takes over
-  Mutex running_mutex_;
-  void* running_ ABSL_GUARDED_BY(running_mutex_) = nullptr;
-};
-
-// A handler's stay on this thread. Spans nest as calls do.
-class Span {
- public:
-  // Requires: shard is the calling thread's.
-  Span(Shard& shard, int line, Meter mode);
-  Span(const Span&) = delete;
-  Span& operator=(const Span&) = delete;
-
-  struct Taken {
-    std::uint64_t wall_ns = 0;
-    std::uint64_t cpu_ns = 0;
-    Quality wall_quality = Quality::measured;
-    Quality cpu_quality = Quality::estimated;
-    bool timed = false;
-    unsigned weight = 1;  // calls that a sampled one stands for: those since the last, and itself
-  };
-  // Ends the stay. Once, and before an outer span ends.
-  Taken end();
-
- private:
-  bool skip();
-  void sample();
-  Taken estimate();
-  bool close_segment(std::uint64_t now);
-
-  Shard& shard_;
-  Cell& cell_;
-  Span* parent_ = nullptr;
-  const int line_;
-  const Meter mode_;
-  const bool timed_;
-  bool clocked_ = false;
-  unsigned weight_ = 1;
-  std::uint64_t start_ = 0;
-  std::uint64_t segment_ = 0;    // where the current own segment began
-  std::uint64_t own_ticks_ = 0;  // of CPU, in the segments before
-  std::uint64_t nested_ns_ = 0;  // CPU of the calls that it made
-  std::uint64_t cpu_start_ns_ = 0;
-};
-
-// What a finished attempt adds to its line.
-struct Attempt {
-  Span::Taken taken;
-  bool first = true;  // of its call
-  bool failed = false;
-  bool waited = false;
-  std::uint64_t wait_ns = 0;
-};
+// What an attempt adds that took a millisecond or less, and some time.
+inline constexpr Usage kOrdinary = Usage::of({.wall = std::chrono::milliseconds(1)});
 
 class Ledger {
  public:
@@ -237,7 +57,8 @@ class Ledger {
 
   // The calling thread's shard. Takes no lock once the thread has one.
   Shard& shard() {
-    if (last_.ledger == id_) return *last_.shard;
+    if (last_.ledger == id_) [[likely]]
+      return *last_.shard;
     return shard_slow();
   }
 
@@ -257,7 +78,24 @@ class Ledger {
   }
 
   // The last use of `shard` in this call.
-  void record(Shard& shard, int line, const Attempt& attempt);
+  void record(Shard& shard, int line, const Attempt& attempt) {
+    Cell& cell = shard.cell(line);
+    if (attempt.taken.timed) add_times(cell, attempt.taken.wall_ns, attempt.taken.weight);
+    else cell.add(Count::untimed, 1);
+    if (attempt.waited) cell.histograms->wait.record(attempt.wait_ns);
+    count_attempt(shard, cell, attempt.first, attempt.failed);
+  }
+  // Both, for an attempt without a receipt that did not wait.
+  void end_and_record(Shard& shard, Span& span, bool first, bool failed) {
+    Cell& cell = span.cell();
+    if (span.timed()) {
+      add_times(cell, span.end_for_wall_ns(), span.weight());
+    } else {
+      span.end_untimed();
+      cell.add(Count::untimed, 1);
+    }
+    count_attempt(shard, cell, first, failed);
+  }
 
   const Ticks& ticks() const { return ticks_; }
   const Tariff& tariff() const { return tariff_; }
@@ -306,7 +144,26 @@ class Ledger {
   int base_of(int line) ABSL_LOCKS_EXCLUDED(mutex_);
   std::shared_ptr<Shard> take_shard(bool wisp_thread) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void flush(Shard& shard);
-  static void add_times(Cell& cell, const Span::Taken& taken);
+  static void count_attempt(Shard& shard, Cell& cell, bool first, bool failed) {
+    shard.touch(cell);
+    cell.add(Count::attempts, 1);
+    if (!first) [[unlikely]]
+      cell.add(Count::retries, 1);
+    if (failed) [[unlikely]]
+      cell.add(Count::errors, 1);
+    if (shard.borrowed_ && shard.top_ == nullptr) [[unlikely]]
+      give_back(shard);
+  }
+  static void give_back(Shard& shard);
+  static void add_times(Cell& cell, std::uint64_t wall_ns, std::uint64_t weight) {
+    cell.add(Count::wall_ns, wall_ns * weight);
+    if (weight != 1) [[unlikely]]
+      cell.add(Count::untimed, 1 - weight);
+    if (wall_ns - 1 >= kOrdinary.wall_ns) [[unlikely]]
+      add_unusual(cell, wall_ns, weight);
+    cell.histograms->run.record(wall_ns);
+  }
+  static void add_unusual(Cell& cell, std::uint64_t wall_ns, std::uint64_t weight);
   std::int64_t now_second() const;
   std::vector<Totals> totals_since(std::int64_t from) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void add_unattributed(Bill& bill, std::uint64_t shared_out_ns)
@@ -318,7 +175,8 @@ class Ledger {
   void advance_host(ThreadCpu threads) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void add_host(Bill& bill, std::int64_t from) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  static thread_local Last last_;
+  // Constant at first, so that no access has to ask whether it has been initialised.
+  static constinit thread_local Last last_;
 
   Clock& clock_;
   const Ticks ticks_;

@@ -47,8 +47,12 @@ class Ticks {
   // Whether now() counts cycles; else nanoseconds of the clock.
   bool cycles() const { return cycles_; }
 
+  // By way of signed integers, which a processor converts in one instruction. Requires, of cycles:
+  // ticks < 2^63.
   std::uint64_t to_ns(std::uint64_t ticks) const {
-    return cycles_ ? static_cast<std::uint64_t>(static_cast<double>(ticks) * period_) : ticks;
+    if (!cycles_) return ticks;
+    const auto cycles = static_cast<double>(static_cast<std::int64_t>(ticks));
+    return static_cast<std::uint64_t>(static_cast<std::int64_t>(cycles * period_));
   }
   std::uint64_t from_ns(std::uint64_t ns) const {
     return cycles_ ? static_cast<std::uint64_t>(static_cast<double>(ns) / period_) : ns;

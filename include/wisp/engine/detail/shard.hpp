@@ -1,0 +1,329 @@
+// One thread's part of a ledger: its cells, and the stopwatch around each handler. See ledger.hpp.
+//
+// What a warm call passes through is inline here, and its rare turns (another second, a long
+// handler, a gap) each hide behind one comparison of ticks.
+//
+// Threads: a Shard and its Spans belong to the thread that they were made on; any thread reads
+// cells.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <wisp/base/mutex.hpp>
+#include <wisp/engine/detail/ticks.hpp>
+#include <wisp/engine/meter.hpp>
+#include <wisp/engine/metrics.hpp>
+#include <wisp/model/policy.hpp>
+
+namespace wisp::inline v0::detail {
+
+// Lines a ledger holds. Beyond half of it, new tenants and tags of a function share its line
+// without either; beyond all of it, new functions share the line kOthersLine.
+inline constexpr int kLinesMax = 16'384;
+inline constexpr int kOwnLine = 0;     // what wisp's threads spend outside of handlers
+inline constexpr int kOthersLine = 1;  // "(others)"
+
+// What a cell counts, so that a short call touches two words: the rest is what is out of the
+// ordinary. The last four are what attempts beyond their ordinary value (a first attempt; 1 ms; 100
+// ms at least; 100 ms) add, and what shorter ones lack, modulo 2^64.
+enum class Count : int {
+  attempts,
+  wall_ns,
+  untimed,  // attempts that wait for the next timed one
+  cpu_ns,
+  errors,
+  retries,
+  over_ms,
+  over_ms_min,
+  over_100ms
+};
+inline constexpr int kCounts = 9;
+using Totals = std::array<std::uint64_t, kCounts>;
+inline std::uint64_t& at(Totals& totals, Count count) {
+  return totals[static_cast<std::size_t>(count)];
+}
+inline std::uint64_t at(const Totals& totals, Count count) {
+  return totals[static_cast<std::size_t>(count)];
+}
+
+// How long a function's calls ran and waited on one thread, over tenants and tags.
+struct Histograms {
+  Histogram run;
+  Histogram wait;
+};
+
+// One thread's counts of one line. What a warm call writes is one cache line.
+struct alignas(64) Cell {
+  explicit Cell(int number) : line(number) {}
+
+  Histograms* histograms = nullptr;          // constant once made
+  std::atomic<std::uint64_t> open_ticks{0};  // of handlers, whose CPU has not been shared out yet
+  std::uint64_t usual_ticks = 0;             // its own CPU, of the last timed sampled one
+  const int line;
+  bool in_batch = false;      // listed in Shard::batch_
+  bool touched = false;       // grew since the last flush
+  bool long_running = false;  // the last timed call took over 50 µs
+  // Of the sampled meter: calls until the next timed one, now and after the last timed one.
+  std::uint8_t untimed = 0;
+  std::uint8_t untimed_first = 0;
+  std::array<std::atomic<std::uint64_t>, kCounts> totals{};
+  std::uint64_t timed_at = 0;  // ticks, the start of the last timed sampled one
+  Totals flushed{};            // guarded by the ledger's mutex
+  // Those of the function's own line are shared by its tenants and tags: they are large.
+  std::unique_ptr<Histograms> own;
+
+  void add(Count count, std::uint64_t n) {
+    auto& word = totals[static_cast<std::size_t>(count)];
+    word.store(word.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+};
+
+class Ledger;
+class Span;
+
+// Reused by later threads of its kind once its own has ended.
+class Shard {
+ public:
+  Shard(Ledger& ledger, bool wisp_thread);
+  ~Shard();
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+
+  // What the layer above runs on this thread, for a shutdown that has to give it up: any pointer,
+  // valid until replaced. Returns the one before.
+  void* set_running(void* running) {
+    const MutexLock lock(running_mutex_);
+    return std::exchange(running_, running);
+  }
+
+  Cell& cell(int line) {
+    const Page* page =
+        pages_[static_cast<std::size_t>(line / kPage)].load(std::memory_order_relaxed);
+    if (page != nullptr) [[likely]] {
+      Cell* found =
+          page->cells[static_cast<std::size_t>(line % kPage)].load(std::memory_order_relaxed);
+      if (found != nullptr) [[likely]]
+        return *found;
+    }
+    return make_cell(line);
+  }
+
+ private:
+  friend class Ledger;
+  friend class Span;
+  static constexpr int kPage = 64;
+  struct Page {
+    std::array<std::atomic<Cell*>, kPage> cells{};
+  };
+
+  Cell& make_cell(int line);
+  const Cell* peek(int line) const;  // null if this thread never used the line; any thread
+  Cell& touch(Cell& cell) {
+    // There is room: see make_cell().
+    if (!std::exchange(cell.touched, true)) touched_.push_back(cell.line);
+    return cell;
+  }
+  void add_segment(Cell& cell, std::uint64_t ticks) {
+    if (!std::exchange(cell.in_batch, true)) batch_.push_back(cell.line);
+    cell.open_ticks.store(cell.open_ticks.load(std::memory_order_relaxed) + ticks,
+                          std::memory_order_relaxed);
+    batch_ticks_ += ticks;
+  }
+  // Shares out the CPU since the last reading. The line of `late` ticks, a long segment, gets what
+  // the batch and the gaps between its handlers leave; that is returned.
+  std::uint64_t read_cpu(int late_line = 0, std::uint64_t late = 0);
+  void flush();      // growth belongs to another second from now on
+  void take_over();  // by the calling thread
+  void let_go();     // by the thread that ends
+
+  // Alive while a span or record is: the thread's last use of it comes before the ledger's end.
+  Ledger& ledger_;
+  const Ticks ticks_;
+  const bool real_;         // CPU clocks are read
+  const bool wisp_thread_;  // CPU outside of handlers is unattributed, not the host's
+  bool borrowed_ = false;   // for this call: the thread has let go of its own
+  // In ticks: a longer segment, gap or batch ends the batch.
+  const std::uint64_t long_ticks_;
+  const std::uint64_t away_ticks_;
+  const std::uint64_t batch_max_;
+  std::uint64_t batch_ticks_ = 0;
+  std::uint64_t gap_ticks_ = 0;  // between the batch's handlers
+  std::uint64_t last_end_ = 0;   // ticks, of the last handler
+  std::uint64_t flush_at_ = 0;   // ticks
+  Span* top_ = nullptr;
+  std::vector<int> batch_;           // lines with open ticks
+  std::vector<int> touched_;         // lines that grew since the last flush
+  std::atomic<bool> inside_{false};  // a handler that is timed; as the four below
+  std::size_t cells_ = 0;
+  // Release by the owner, acquire by readers, as the cells within.
+  std::array<std::atomic<Page*>, kLinesMax / kPage> pages_{};
+  // Guarded by the ledger's mutex: the second that unflushed growth belongs to; how much of the
+  // handlers' CPU the last bill has seen, and on which thread.
+  std::int64_t epoch_ = 0;
+  int seen_thread_ = 0;
+  std::uint64_t seen_handlers_ns_ = 0;
+  // Written by the owner, read by bills: all relaxed.
+  std::atomic<std::uint64_t> cpu_read_ns_{0};     // the thread's CPU clock at the last reading
+  std::atomic<std::uint64_t> handler_cpu_ns_{0};  // of this thread's handlers
+  std::atomic<int> thread_{0};                    // kernel id; 0 when free
+  std::atomic<bool> in_use_{true};                // release in let_go(), acquire by who takes over
+  Mutex running_mutex_;
+  void* running_ ABSL_GUARDED_BY(running_mutex_) = nullptr;
+};
+
+// What lies between two readings; nothing if the counter went back.
+inline std::uint64_t ticks_between(std::uint64_t from, std::uint64_t to) {
+  return to > from ? to - from : 0;
+}
+
+// A handler's stay on this thread. Spans nest as calls do.
+class Span {
+ public:
+  // Requires: shard is the calling thread's.
+  Span(Shard& shard, int line, Meter mode)
+      : shard_(shard),
+        cell_(shard.cell(line)),
+        mode_(mode),
+        timed_(mode != Meter::sampled || cell_.untimed == 0) {
+    if (timed_) begin();
+    else --cell_.untimed;
+  }
+  Span(const Span&) = delete;
+  Span& operator=(const Span&) = delete;
+
+  struct Taken {
+    std::uint64_t wall_ns = 0;
+    std::uint64_t cpu_ns = 0;
+    Quality wall_quality = Quality::measured;
+    Quality cpu_quality = Quality::estimated;
+    bool timed = false;
+    unsigned weight = 1;  // calls that a sampled one stands for: those since the last, and itself
+  };
+  // Ends the stay. Once, and before an outer span ends.
+  Taken end();
+  // Without the rest of what it took. Requires: timed.
+  std::uint64_t end_for_wall_ns() {
+    Used used;
+    return stop(used);
+  }
+
+  // Ends that of a sampled call that is not timed: as the last timed one, also for whoever called
+  // it.
+  void end_untimed() {
+    shard_.add_segment(cell_, cell_.usual_ticks);
+    (shard_.top_ != nullptr ? shard_.top_->segment_ : shard_.last_end_) += cell_.usual_ticks;
+  }
+
+  bool timed() const { return timed_; }
+  unsigned weight() const { return weight_; }
+  Cell& cell() const { return cell_; }
+
+ private:
+  struct Used {
+    std::uint64_t cpu_ns = 0;
+    bool measured = false;
+  };
+  void begin();
+  std::uint64_t stop(Used& used);
+  void sample();
+  void turn_second();  // the calls before belong to the last one
+  void begin_clocked();
+  bool close_late(std::uint64_t own);
+
+  // Counts what this handler itself did since its start, or since the call that it made came back.
+  // True if the CPU was read, which takes its time.
+  bool close_segment(std::uint64_t now) {
+    const std::uint64_t own = ticks_between(segment_, now);
+    if (own > shard_.long_ticks_) [[unlikely]]
+      return close_late(own);
+    shard_.add_segment(cell_, own);
+    own_ticks_ += own;
+    return false;
+  }
+
+  Shard& shard_;
+  Cell& cell_;
+  const Meter mode_;
+  const bool timed_;
+  // Set in begin(): an untimed call has none of these, and is to cost next to nothing.
+  bool clocked_;
+  unsigned weight_;
+  Span* parent_;
+  std::uint64_t start_;
+  std::uint64_t segment_;    // where the current own segment began
+  std::uint64_t own_ticks_;  // of CPU, in the segments before
+  std::uint64_t nested_ns_;  // CPU of the calls that it made
+  std::uint64_t cpu_start_ns_;
+};
+
+inline void Span::begin() {
+  start_ = shard_.ticks_.now();
+  weight_ = 1;
+  own_ticks_ = nested_ns_ = 0;
+  if (mode_ == Meter::sampled) sample();
+  parent_ = shard_.top_;
+  if (start_ >= shard_.flush_at_) [[unlikely]]
+    turn_second();
+  bool away = false;
+  if (parent_ != nullptr) {
+    if (parent_->close_segment(start_)) start_ = shard_.ticks_.now();
+  } else {
+    const std::uint64_t gap = ticks_between(shard_.last_end_, start_);
+    shard_.gap_ticks_ += gap;
+    away = gap > shard_.away_ticks_;
+    shard_.inside_.store(true, std::memory_order_relaxed);
+  }
+  shard_.top_ = this;
+  clocked_ = mode_ == Meter::exact || cell_.long_running;
+  if (clocked_ || away) [[unlikely]]
+    begin_clocked();
+  segment_ = start_;
+}
+
+inline std::uint64_t Span::stop(Used& used) {
+  const Ticks& ticks = shard_.ticks_;
+  const std::uint64_t end = std::max(ticks.now(), start_);
+  const std::uint64_t wall_ns = ticks.to_ns(end - start_);
+  used = {wall_ns, false};
+  // A call belongs to the second that it ends in.
+  if (end >= shard_.flush_at_) [[unlikely]]
+    shard_.flush();
+  bool read = close_segment(end);
+  if (!read && (clocked_ || shard_.batch_ticks_ > shard_.batch_max_)) [[unlikely]] {
+    shard_.read_cpu();
+    read = true;
+  }
+  cell_.long_running = end - start_ > shard_.long_ticks_;
+  if (cell_.long_running) [[unlikely]]
+    used.cpu_ns = ticks.to_ns(own_ticks_) + nested_ns_;
+  if (clocked_ && shard_.real_) [[unlikely]]
+    used = {shard_.cpu_read_ns_.load(std::memory_order_relaxed) - cpu_start_ns_, true};
+  if (mode_ == Meter::sampled) cell_.usual_ticks = own_ticks_;
+  shard_.top_ = parent_;
+  const std::uint64_t left_at = read ? ticks.now() : end;
+  if (parent_ != nullptr) [[unlikely]] {
+    parent_->segment_ = left_at;
+    parent_->nested_ns_ += used.cpu_ns;
+  } else {
+    shard_.last_end_ = left_at;
+    shard_.inside_.store(false, std::memory_order_relaxed);
+  }
+  return wall_ns;
+}
+
+// What a finished attempt adds to its line.
+struct Attempt {
+  Span::Taken taken;
+  bool first = true;  // of its call
+  bool failed = false;
+  bool waited = false;
+  std::uint64_t wait_ns = 0;
+};
+
+}  // namespace wisp::inline v0::detail
