@@ -238,13 +238,6 @@ Status Runtime::expect(std::initializer_list<std::string_view> names) const {
       missing);
 }
 
-Result<const detail::Definition*> Runtime::find(std::string_view name, const TypeInfo* in,
-                                                const TypeInfo* out) const {
-  WISP_TRY(core_->invoker.admit());
-  WISP_TRY(const detail::Registered* entry, core_->registry.resolve(name, in, out));
-  return entry->definition.get();
-}
-
 Result<EventId> Runtime::post_on(const detail::Definition& function, Payload payload,
                                  const CallOptions& options) {
   return core_->invoker.post(function, std::move(payload), options);

@@ -235,19 +235,24 @@ class Runtime {
   Stopped stop(Duration deadline);
 
  private:
-  template <class R>
-  Result<R> call_on(const detail::Definition& function, const void* in,
-                    const CallOptions& options) {
-    Result<R> result = detail::ResultCall<R>::unset();
+  // `function` is a Definition, or how it is called.
+  template <class R, class Which>
+  Result<R> call_on(const Which& function, const void* in, const CallOptions& options) {
+    // One object from here to the caller. A value to begin with, where that is nothing, spares the
+    // handler's the question whether there was an error.
+    Result<R> result = [] {
+      if constexpr (std::is_trivially_default_constructible_v<R>) return Result<R>(R{});
+      else return detail::ResultCall<R>::unset();
+    }();
     Status refused = invoker_->call(function, in, &result, options);
-    if (!refused.ok()) return refused;
+    if (!refused.ok()) [[unlikely]]
+      result = std::move(refused);
     return result;
   }
   template <class R>
   Result<R> call_named(std::string_view name, const void* in, const TypeInfo* type,
                        const CallOptions& options) {
-    WISP_TRY(const detail::Definition* function, find(name, type, detail::type_or_null<R>()));
-    return call_on<R>(*function, in, options);
+    return call_on<R>(detail::Invoker::Called{name, type, detail::type_or_null<R>()}, in, options);
   }
   template <class R, class Node>
   Pending<R> start_on(const detail::Definition& function, std::shared_ptr<Node> node,
@@ -259,8 +264,6 @@ class Runtime {
                           const CallOptions& options);
   Result<EventId> emit_value(std::string_view topic, const detail::Emitted& value,
                              const CallOptions& options);
-  Result<const detail::Definition*> find(std::string_view name, const TypeInfo* in,
-                                         const TypeInfo* out) const;
 
   struct Core;
   // What handlers are given: it refers to the Core and ends with it.

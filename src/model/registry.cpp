@@ -1,7 +1,5 @@
 #include <wisp/model/registry.hpp>
 
-#include <wisp/base/id.hpp>
-
 namespace wisp::inline v0 {
 namespace detail {
 
@@ -12,10 +10,10 @@ FunctionTable::FunctionTable() {
 
 void FunctionTable::put(Slots& slots, std::uint64_t hash, const Registered* entry) {
   std::size_t i = hash & slots.mask;
-  while (slots.entry[i].load(std::memory_order_relaxed) != nullptr) i = (i + 1) & slots.mask;
-  slots.hash[i] = hash;
+  while (slots.slot[i].entry.load(std::memory_order_relaxed) != nullptr) i = (i + 1) & slots.mask;
+  slots.slot[i].hash = hash;
   // Release: pairs with the acquire in find().
-  slots.entry[i].store(entry, std::memory_order_release);
+  slots.slot[i].entry.store(entry, std::memory_order_release);
 }
 
 void FunctionTable::insert(std::uint64_t hash, const Registered* entry) {
@@ -24,8 +22,8 @@ void FunctionTable::insert(std::uint64_t hash, const Registered* entry) {
   if (2 * (count_ + 1) > now.mask + 1) {
     auto grown = std::make_unique<Slots>(2 * (now.mask + 1));
     for (std::size_t i = 0; i <= now.mask; ++i) {
-      const Registered* each = now.entry[i].load(std::memory_order_relaxed);
-      if (each != nullptr) put(*grown, now.hash[i], each);
+      const Registered* each = now.slot[i].entry.load(std::memory_order_relaxed);
+      if (each != nullptr) put(*grown, now.slot[i].hash, each);
     }
     all_.push_back(std::move(grown));
     // Release: pairs with the acquire in find().
@@ -106,18 +104,12 @@ Status Registry::add(std::shared_ptr<const detail::Definition> definition) {
   entry->index = static_cast<int>(functions_.size());
   if (attach_) entry->attachment = attach_(*entry);
   by_handle_.insert(hash_of(*entry->definition), entry.get());
-  by_name_.insert(stable_hash(entry->definition->name), entry.get());
+  by_name_.insert(hash_of(entry->definition->name), entry.get());
   for (const TypeInfo* type : {entry->definition->in, entry->definition->out}) {
     if (type != nullptr && !type->wire_name.empty()) types_.emplace(type->wire_name, type);
   }
   functions_.push_back(std::move(entry));
   return Status();
-}
-
-const detail::Registered* Registry::lookup(std::string_view name) const {
-  return by_name_.find(stable_hash(name), [name](const detail::Registered& entry) {
-    return entry.definition->name == name;
-  });
 }
 
 std::optional<FunctionInfo> Registry::find(std::string_view name) const {

@@ -11,6 +11,10 @@ namespace {
 
 const Lineage kNoLineage;
 
+FunctionState& state_of(const Registered& entry) {
+  return static_cast<FunctionState&>(*entry.attachment);
+}
+
 Status limit_reached(const FunctionState& function) {
   return refused(
       StatusCode::kResourceExhausted, Reason::limit,
@@ -20,12 +24,24 @@ Status limit_reached(const FunctionState& function) {
 
 }  // namespace
 
+// In the plain case: a function of this runtime, open, without a limit. Null: ask admitted(). The
+// registry is looked at last: once the runtime has stopped, it may be on its way out.
+template <class Key>
+const Registered* Invoker::admitted_at_once(const Key& key) const {
+  if (forked() || !open()) [[unlikely]]
+    return nullptr;
+  const Registered* entry = parts_.registry.lookup(key);
+  if (entry == nullptr) [[unlikely]]
+    return nullptr;
+  return state_of(*entry).limited() ? nullptr : entry;
+}
+
 Result<FunctionState*> Invoker::admitted(const Definition& function) {
   WISP_TRY(admit());
   WISP_TRY(const Registered* entry, parts_.registry.resolve(function));
-  auto* state = static_cast<FunctionState*>(entry->attachment.get());
-  if (state->limited() && !state->try_enter()) return limit_reached(*state);
-  return state;
+  FunctionState& state = state_of(*entry);
+  if (state.limited() && !state.try_enter()) return limit_reached(state);
+  return &state;
 }
 
 // When to try again; nothing if this was the last attempt.
@@ -41,42 +57,114 @@ std::optional<Time> Invoker::next_attempt(const FunctionState& function, int att
   return due;
 }
 
-Status Invoker::call(const Definition& function, const void* in, void* result,
-                     const CallOptions& options) {
-  WISP_TRY(FunctionState * state, admitted(function));
+// As attempt(), for what is neither marked nor cancelled by anybody. The error, if it is one, is
+// left in `why`. Inlined by force: its two callers are the warm path and the next attempts.
+[[gnu::always_inline]] inline Outcome Invoker::attempt_of(const Here& call, int attempts,
+                                                          Status& why) {
+  const Definition& definition = *call.function.definition;
+  ActiveFrame frame({.runtime = parts_.runtime,
+                     .function = definition.name,
+                     .deadline = earlier(call.deadline,
+                                         Deadline::after(parts_.clock, definition.options.timeout)),
+                     .attempt = attempts,
+                     .event = call.parent != nullptr ? call.parent->event : EventId(),
+                     .lineage = &call.lineage},
+                    this, call.parent);
+  frame.push();
+  Shard& shard = parts_.ledger.shard();
+  Context context(*this, frame);
+  Span span(shard, call.line, definition.options.meter);
+  Attempted attempted = definition.invoke(definition, call.in, call.result, context);
+  const bool plain = attempted.status.ok() && !attempted.threw && frame.deadline.none();
+  const Outcome outcome = plain ? Outcome::ok : judge(frame, attempted);
+  frame.pop();
+  // The last use of the shard: a thread on its way out gives it back.
+  parts_.ledger.end_and_record(shard, span, attempts == 1, outcome != Outcome::ok);
+  if (frame.stops != nullptr) [[unlikely]]
+    forget_stops(frame);
+  if (outcome == Outcome::ok) [[likely]]
+    return outcome;
+  if (outcome == Outcome::timed_out) definition.fail(call.result, attempted.status);
+  why = std::move(attempted.status);
+  return outcome;
+}
+
+Status Invoker::call_under(const Lineage& lineage, FunctionState& state, const void* in,
+                           void* result, Duration timeout) {
   ActiveFrame* const top = ActiveFrame::top();
   ActiveFrame* const parent = top != nullptr && top->invoker == this ? top : nullptr;
-  const bool labelled = !options.tenant.empty() || !options.tag.empty();
-  const Lineage own = labelled ? lineage(options) : Lineage();
-  const Lineage& lineage = labelled ? own : parent != nullptr ? *parent->lineage : kNoLineage;
-  const Deadline until = deadline(options);
-  Cancellation cancellation;
-  for (int attempts = 1;; ++attempts) {
-    const Ended ended = attempt({.function = *state,
-                                 .line = line_of(*state, lineage),
-                                 .in = in,
-                                 .result = result,
-                                 .lineage = &lineage,
-                                 .event = parent != nullptr ? parent->event : EventId(),
-                                 .deadline = until,
-                                 .attempt = attempts,
-                                 .cancellation = &cancellation,
-                                 .route = nullptr,
-                                 .parent = parent,
-                                 .accepted_ticks = 0,
-                                 .node = nullptr});
-    if (ended.outcome == Outcome::ok || parts_.manual) break;
-    const std::optional<Time> due = next_attempt(*state, attempts, ended, until);
-    if (!due) break;
-    if (parent != nullptr) {
-      if (!sleep(*parent, *due - parts_.clock.now()).ok()) break;
-    } else {
-      wait_for_retry(cancellation, *due);
-    }
-    if (phase_.load(std::memory_order_acquire) == Phase::stopped) break;
-  }
-  if (state->limited()) state->leave(*this);
+  const Deadline own = Deadline::after(parts_.clock, timeout);
+  const Here call{.function = state,
+                  .line = line_of(state, lineage),
+                  .in = in,
+                  .result = result,
+                  .lineage = lineage,
+                  .parent = parent,
+                  .deadline = parent != nullptr ? earlier(parent->deadline, own) : own};
+  Status why;
+  const Outcome outcome = attempt_of(call, 1, why);
+  if (outcome != Outcome::ok) [[unlikely]]
+    call_again(call, outcome, std::move(why));
+  if (state.limited()) [[unlikely]]
+    state.leave(*this);
   return Status();
+}
+
+void Invoker::call_again(const Here& call, Outcome outcome, Status why) {
+  for (int attempts = 1; outcome != Outcome::ok; ++attempts) {
+    const Ended ended{.outcome = outcome, .status = std::move(why), .taken = {}};
+    if (!again(call, attempts, ended)) return;
+    outcome = attempt_of(call, attempts + 1, why);
+  }
+}
+
+inline Status Invoker::call_admitted(FunctionState& state, const void* in, void* result,
+                                     const CallOptions& options) {
+  if (!options.tenant.empty() || !options.tag.empty()) [[unlikely]]
+    return call_labelled(state, in, result, options);
+  const ActiveFrame* const top = ActiveFrame::top();
+  const bool nested = top != nullptr && top->invoker == this;
+  return call_under(nested ? *top->lineage : kNoLineage, state, in, result, options.timeout);
+}
+
+Status Invoker::call_labelled(FunctionState& state, const void* in, void* result,
+                              const CallOptions& options) {
+  const Lineage labelled = lineage(options);
+  return call_under(labelled, state, in, result, options.timeout);
+}
+
+Status Invoker::call(const Definition& function, const void* in, void* result,
+                     const CallOptions& options) {
+  if (const Registered* entry = admitted_at_once(function)) [[likely]]
+    return call_admitted(state_of(*entry), in, result, options);
+  WISP_TRY(FunctionState * state, admitted(function));
+  return call_admitted(*state, in, result, options);
+}
+
+Status Invoker::call(const Called& called, const void* in, void* result,
+                     const CallOptions& options) {
+  const Registered* entry = admitted_at_once(called.name);
+  // Types that are the same, but known to two shared objects, differ here.
+  if (entry != nullptr && entry->definition->in == called.in &&
+      entry->definition->out == called.out) [[likely]]
+    return call_admitted(state_of(*entry), in, result, options);
+  WISP_TRY(admit());
+  WISP_TRY(entry, parts_.registry.resolve(called.name, called.in, called.out));
+  WISP_TRY(FunctionState * state, admitted(*entry->definition));
+  return call_admitted(*state, in, result, options);
+}
+
+bool Invoker::again(const Here& call, int attempts, const Ended& ended) {
+  if (parts_.manual) return false;
+  const std::optional<Time> due = next_attempt(call.function, attempts, ended, call.deadline);
+  if (!due) return false;
+  if (call.parent != nullptr) {
+    if (!sleep(*call.parent, *due - parts_.clock.now()).ok()) return false;
+  } else {
+    Cancellation nobody;
+    wait_for_retry(nobody, *due);
+  }
+  return phase_.load(std::memory_order_acquire) != Phase::stopped;
 }
 
 // A started call in the executor's queue; cancelled when the executor drops it.

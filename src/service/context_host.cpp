@@ -9,27 +9,29 @@ namespace wisp::inline v0::detail {
 bool Invoker::cancelled(const Frame& frame) const {
   const auto& active = static_cast<const ActiveFrame&>(frame);
   if (phase_.load(std::memory_order_acquire) == Phase::stopped) return true;
-  if (active.cancellation->requested() || active.deadline.passed(parts_.clock)) return true;
+  if (active.cancel_requested() || active.deadline.passed(parts_.clock)) return true;
   return active.parent != nullptr && cancelled(*active.parent);
 }
 
 std::stop_token Invoker::stop_token(Frame& frame) {
   auto& active = static_cast<ActiveFrame&>(frame);
-  if (active.stop) return active.stop->get_token();
-  std::stop_source source;
-  active.stop = source;
+  if (active.stops != nullptr) return active.stops->source.get_token();
+  active.stops = std::make_unique<ActiveFrame::Stops>();
+  ActiveFrame::Stops& stops = *active.stops;
+  const std::stop_source source = stops.source;
   keep_token(&active, source);
   if (phase_.load() == Phase::stopped || active.deadline.passed(parts_.clock))
-    source.request_stop();
+    stops.source.request_stop();
   if (!active.deadline.none()) {
     Task task([source]() mutable { source.request_stop(); });
     const Result<TimerId> timer = parts_.timer.schedule(active.deadline.at(), std::move(task));
     // Without a timer the token misses the deadline; cancelled() does not.
-    if (timer.ok()) active.deadline_timer = *timer;
+    if (timer.ok()) stops.deadline_timer = *timer;
   }
   const auto stop = [source]() mutable { source.request_stop(); };
-  active.call_stops.emplace(active.cancellation->source().get_token(), stop);
-  if (active.parent != nullptr) active.parent_stops.emplace(stop_token(*active.parent), stop);
+  if (active.cancellation != nullptr)
+    stops.call_stops.emplace(active.cancellation->source().get_token(), stop);
+  if (active.parent != nullptr) stops.parent_stops.emplace(stop_token(*active.parent), stop);
   return source.get_token();
 }
 

@@ -11,9 +11,15 @@ thread_local Errand* errand = nullptr;  // the innermost one
 
 }  // namespace
 
-ActiveFrame*& ActiveFrame::top() {
-  thread_local ActiveFrame* frame = nullptr;
-  return frame;
+constinit thread_local ActiveFrame* ActiveFrame::top_ = nullptr;
+
+void ActiveFrame::inherit() {
+  on_executor = on_executor || outer->on_executor;
+  for (const ActiveFrame* each = outer; each != nullptr; each = each->outer) {
+    if (each->invoker != invoker) continue;
+    running = each->running;
+    return;
+  }
 }
 
 Errand::Errand(const Invoker& invoker, const Route* route)

@@ -10,9 +10,10 @@
 #include <wisp/base/readers.hpp>
 
 namespace wisp::inline v0::detail {
-namespace {
 
-std::atomic<std::uint64_t> forks{0};
+constinit std::atomic<std::uint64_t> forks{0};
+
+namespace {
 
 // A full executor is asked again this much later.
 constexpr Duration kSubmitAgain = std::chrono::milliseconds(1);
@@ -120,8 +121,7 @@ Deadline Invoker::deadline(const CallOptions& options) const {
   return frame != nullptr && frame->invoker == this ? earlier(frame->deadline, own) : own;
 }
 
-int Invoker::line_of(const FunctionState& function, const Lineage& lineage) {
-  if (lineage.tenant.empty() && lineage.tag.empty()) return function.line;
+int Invoker::labelled_line(const FunctionState& function, const Lineage& lineage) {
   const FunctionOptions& options = function.definition->options;
   const int line = parts_.ledger.line({.function = function.definition->name,
                                        .version = function.version,
@@ -144,7 +144,7 @@ Outcome Invoker::judge(const ActiveFrame& frame, Attempted& attempted) const {
     case StatusCode::kDeadlineExceeded:
       return frame.deadline.passed(parts_.clock) ? Outcome::timed_out : Outcome::error;
     case StatusCode::kCancelled:
-      if (frame.cancellation->requested()) return Outcome::cancelled;
+      if (frame.cancel_requested()) return Outcome::cancelled;
       if (!frame.deadline.passed(parts_.clock)) return Outcome::error;
       // It was asked to stop by its deadline alone.
       attempted.status = deadline_exceeded("'{}' gave way at its deadline: {}", frame.function,
@@ -165,26 +165,20 @@ void Invoker::enter(ActiveFrame& frame, const Attempt& what) {
   frame.event = what.event;
   frame.lineage = what.lineage;
   frame.invoker = this;
-  frame.outer = ActiveFrame::top();
   frame.parent = what.parent;
   frame.cancellation = what.cancellation;
   frame.token = what.token;
-  frame.on_executor = what.on_executor || (frame.outer != nullptr && frame.outer->on_executor);
-  for (const ActiveFrame* each = frame.outer; each != nullptr; each = each->outer) {
-    if (each->invoker != this) continue;
-    frame.running = each->running;
-    break;
-  }
-  ActiveFrame::top() = &frame;
+  frame.on_executor = what.on_executor;
+  frame.push();
 }
 
-void Invoker::leave(ActiveFrame& frame) {
-  ActiveFrame::top() = frame.outer;
-  if (!frame.stop) return;
-  if (frame.deadline_timer) parts_.timer.cancel(*frame.deadline_timer);
-  frame.parent_stops.reset();
-  frame.call_stops.reset();
+void Invoker::forget_stops(ActiveFrame& frame) {
+  ActiveFrame::Stops& stops = *frame.stops;
+  if (stops.deadline_timer) parts_.timer.cancel(*stops.deadline_timer);
+  stops.parent_stops.reset();
+  stops.call_stops.reset();
   forget_token(&frame);
+  frame.stops.reset();
 }
 
 Invoker::Ended Invoker::attempt(const Attempt& what) {

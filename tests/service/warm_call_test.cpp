@@ -33,11 +33,11 @@ struct Load {
 };
 WISP_FIELDS(Load, kg)
 
-// What a thousand runs of `body` add to `counter`.
+// What runs of `body` add to `counter`.
 template <class Body>
-long counted(const long& counter, Body body) {
+long counted(const long& counter, Body body, int runs = 1'000) {
   const long before = counter;
-  for (int i = 0; i < 1'000; ++i) body();
+  for (int i = 0; i < runs; ++i) body();
   return counter - before;
 }
 
@@ -105,6 +105,31 @@ TEST_CASE("warm call: it neither allocates nor locks", "[warm_call]") {
   // The counters count: a concurrency limit is kept under a lock, a started call allocates.
   CHECK(counted(locks, limited) >= 2'000);
   CHECK(counted(allocations, [&] { (void)runtime.start(weigh, {1}); }) >= 1'000);
+}
+
+TEST_CASE("warm call: a million by handle and by name neither allocate nor lock", "[warm_call]") {
+  const auto twice = wisp::function("twice", [](int n) { return 2 * n; });
+  const auto sampled =
+      wisp::function("sampled", [](int n) { return 2 * n; }, {.meter = wisp::Meter::sampled});
+  StillClock clock;
+  wisp::Runtime runtime{wisp::Catalogue().add(twice).add(sampled), {.clock = &clock}};
+  constexpr int kRuns = 1'000'000;
+  std::int64_t sum = 0;
+  const auto calls = [&] {
+    sum += *runtime.call(twice, 1);
+    sum += *runtime.call(sampled, 1);
+    sum += *runtime.call<int>("twice", 1);
+  };
+  calls();  // warm from here on
+  const long locked = locks;
+  CHECK(counted(allocations, calls, kRuns) == 0);
+  CHECK(locks == locked);
+  CHECK(sum == 6 * (std::int64_t{kRuns} + 1));
+  // Each of them is on the bill.
+  const wisp::Bill bill = runtime.bill(1h);
+  REQUIRE(bill.lines.size() == 2);
+  CHECK(bill.lines[0].calls == kRuns + 1);  // sampled
+  CHECK(bill.lines[1].calls == 2 * (kRuns + 1));
 }
 
 #endif

@@ -209,11 +209,15 @@ struct Bound final : Definition {
       Status status = dispatch(f, context, input...);
       if (result != nullptr) *static_cast<Status*>(result) = status;
       return status;
-    } else {
+    } else if constexpr (std::is_same_v<std::remove_cvref_t<Return>, Result<R>>) {
       Result<R> value = dispatch(f, context, input...);
       Status status = value.status();
       if (result != nullptr) *static_cast<Result<R>*>(result) = std::move(value);
       return status;
+    } else {
+      R value = dispatch(f, context, input...);
+      if (result != nullptr) *static_cast<Result<R>*>(result) = std::move(value);
+      return Status();
     }
   }
 

@@ -16,6 +16,8 @@
 #include <absl/container/flat_hash_map.h>
 
 #include <atomic>
+#include <cstdint>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -24,6 +26,7 @@
 #include <string_view>
 #include <vector>
 
+#include <wisp/base/money.hpp>
 #include <wisp/base/mutex.hpp>
 #include <wisp/base/status.hpp>
 #include <wisp/model/function.hpp>
@@ -63,22 +66,23 @@ class FunctionTable {
     const Slots& slots = *slots_.load(std::memory_order_acquire);
     for (std::size_t i = hash & slots.mask;; i = (i + 1) & slots.mask) {
       // Acquire: pairs with the release in insert(), so the entry is seen whole.
-      const Registered* entry = slots.entry[i].load(std::memory_order_acquire);
-      if (entry == nullptr || (slots.hash[i] == hash && equal(*entry))) return entry;
+      const Slot& slot = slots.slot[i];
+      const Registered* entry = slot.entry.load(std::memory_order_acquire);
+      if (entry == nullptr || (slot.hash == hash && equal(*entry))) return entry;
     }
   }
 
   void insert(std::uint64_t hash, const Registered* entry);
 
  private:
+  struct Slot {
+    std::uint64_t hash = 0;  // written before its entry is published
+    std::atomic<const Registered*> entry{nullptr};
+  };
   struct Slots {
-    explicit Slots(std::size_t size)
-        : mask(size - 1),
-          hash(new std::uint64_t[size]()),
-          entry(new std::atomic<const Registered*>[size]()) {}
+    explicit Slots(std::size_t size) : mask(size - 1), slot(new Slot[size]) {}
     std::size_t mask;
-    std::unique_ptr<std::uint64_t[]> hash;  // written before its entry is published
-    std::unique_ptr<std::atomic<const Registered*>[]> entry;
+    std::unique_ptr<Slot[]> slot;
   };
 
   static void put(Slots& slots, std::uint64_t hash, const Registered* entry);
@@ -130,11 +134,36 @@ class Registry {
       return entry.definition.get() == &definition;
     });
   }
-  const detail::Registered* lookup(std::string_view name) const;
+  const detail::Registered* lookup(std::string_view name) const {
+    return by_name_.find(hash_of(name), [name](const detail::Registered& entry) {
+      return entry.definition->name == name;
+    });
+  }
 
  private:
   static std::uint64_t hash_of(const detail::Definition& definition) {
     return (reinterpret_cast<std::uintptr_t>(&definition) >> 4) * 0x9e3779b97f4a7c15U >> 20;
+  }
+  // Eight bytes at a time, within this process only: stable_hash() takes one, and longer than the
+  // rest of a lookup.
+  static std::uint64_t hash_of(std::string_view name) {
+    constexpr std::uint64_t kMultiplier = 0x9e3779b97f4a7c15U;
+    const char* from = name.data();
+    std::size_t left = name.size();
+    std::uint64_t hash = left * kMultiplier;
+    const auto mix = [&hash](std::uint64_t word) {
+      const Uint128 product = Uint128{hash ^ word} * kMultiplier;
+      hash = static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+    };
+    std::uint64_t word = 0;
+    for (; left >= sizeof word; from += sizeof word, left -= sizeof word) {
+      std::memcpy(&word, from, sizeof word);
+      mix(word);
+    }
+    word = 0;
+    for (; left > 0; --left) word = word << 8 | static_cast<unsigned char>(from[left - 1]);
+    mix(word);
+    return hash;
   }
   Result<const detail::Registered*> resolve_slow(const detail::Definition& definition) const;
   Status check_types(const detail::Definition& definition) const

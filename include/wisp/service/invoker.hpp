@@ -71,6 +71,8 @@ inline void count(std::atomic<std::uint64_t>& counter) {
 
 // Bumped in every child after fork; a Runtime compares it with what it was born under.
 std::uint64_t fork_generation();
+// The same once somebody has asked. Relaxed: a child has one thread at first.
+extern constinit std::atomic<std::uint64_t> forks;
 
 class Invoker final : public ContextHost {
  public:
@@ -110,7 +112,7 @@ class Invoker final : public ContextHost {
 
   // Whether this process is a child of the one that made the runtime: then no lock of it may be
   // taken.
-  bool forked() const { return fork_generation() != forks_; }
+  bool forked() const { return forks.load(std::memory_order_relaxed) != forks_; }
 
   // The state that the registry keeps beside a function.
   std::unique_ptr<Attachment> attach(const Registered& entry);
@@ -120,6 +122,13 @@ class Invoker final : public ContextHost {
   // On the calling thread. Ok: `result`, a Result<R>, has been assigned, perhaps with an error;
   // else the call was refused.
   Status call(const Definition& function, const void* in, void* result, const CallOptions& options);
+  // By name: refused too if it takes no `in` or gives no `out`; null for none.
+  struct Called {
+    std::string_view name;
+    const TypeInfo* in;
+    const TypeInfo* out;
+  };
+  Status call(const Called& called, const void* in, void* result, const CallOptions& options);
   // On the executor. A refusal is the node's result.
   void start(const std::shared_ptr<CallNode>& node, const Definition& function,
              const CallOptions& options);
@@ -215,14 +224,46 @@ class Invoker final : public ContextHost {
   };
   Ended attempt(const Attempt& what);
   void enter(ActiveFrame& frame, const Attempt& what);
-  void leave(ActiveFrame& frame);
+  void leave(ActiveFrame& frame) {
+    ActiveFrame::top() = frame.outer;
+    if (frame.stops != nullptr) [[unlikely]]
+      forget_stops(frame);
+  }
+  void forget_stops(ActiveFrame& frame);
   // Sources that abort() stops.
   void keep_token(const void* owner, std::stop_source source);
   void forget_token(const void* owner);
   Outcome judge(const ActiveFrame& frame, Attempted& attempted) const;
-  int line_of(const FunctionState& function, const Lineage& lineage);
+  int line_of(const FunctionState& function, const Lineage& lineage) {
+    const bool plain = lineage.tenant.empty() && lineage.tag.empty();
+    return plain ? function.line : labelled_line(function, lineage);
+  }
+  int labelled_line(const FunctionState& function, const Lineage& lineage);
+
+  // One call on this thread, under these rules.
+  struct Here {
+    FunctionState& function;
+    int line;
+    const void* in;
+    void* result;
+    const Lineage& lineage;
+    ActiveFrame* parent;
+    Deadline deadline;
+  };
+  Status call_admitted(FunctionState& function, const void* in, void* result,
+                       const CallOptions& options);
+  Status call_labelled(FunctionState& function, const void* in, void* result,
+                       const CallOptions& options);
+  Status call_under(const Lineage& lineage, FunctionState& function, const void* in, void* result,
+                    Duration timeout);
+  void call_again(const Here& call, Outcome outcome, Status why);
+  Outcome attempt_of(const Here& call, int attempts, Status& why);
+  // Whether to try once more, after having waited for it.
+  bool again(const Here& call, int attempts, const Ended& ended);
 
   struct QueuedCall;
+  template <class Key>
+  const Registered* admitted_at_once(const Key& key) const;
   Result<FunctionState*> admitted(const Definition& function);
   std::optional<Time> next_attempt(const FunctionState& function, int attempts, const Ended& ended,
                                    Deadline deadline);

@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <stop_token>
 
@@ -59,24 +60,49 @@ class Cancellation {
 };
 
 struct ActiveFrame : Frame {
+  ActiveFrame() = default;
+  // Each field stored once: a cleared frame costs a warm call more than what it is filled with.
+  ActiveFrame(const Frame& seen, Invoker* host, ActiveFrame* caller)
+      : Frame(seen), invoker(host), parent(caller) {}
+
   Invoker* invoker = nullptr;
   ActiveFrame* outer = nullptr;   // of this thread, perhaps of another Runtime
   ActiveFrame* parent = nullptr;  // whose cancellation counts too: the caller of a nested call
-  Cancellation* cancellation = nullptr;
-  void* running = nullptr;  // the thread's mark in the ledger meanwhile
-  Route* token = nullptr;   // that it runs under, unless lent; see Blocking
+  Cancellation* cancellation = nullptr;  // null: nobody can cancel this call but through the above
+  void* running = nullptr;               // the thread's mark in the ledger meanwhile
+  Route* token = nullptr;                // that it runs under, unless lent; see Blocking
   // Of a task of the executor, or of what such a handler calls or waits for.
   bool on_executor = false;
-  // Set once the handler asked for a token. Each attempt has its own, or what stopped one by its
+  // Made once the handler asked for a token. Each attempt has its own, or what stopped one by its
   // timeout would stop the next.
   using StopCallback = std::stop_callback<std::function<void()>>;
-  std::optional<std::stop_source> stop;
-  std::optional<StopCallback> call_stops;  // the cancellation above
-  std::optional<StopCallback> parent_stops;
-  std::optional<TimerId> deadline_timer;
+  struct Stops {
+    std::stop_source source;
+    std::optional<StopCallback> call_stops;  // the cancellation above
+    std::optional<StopCallback> parent_stops;
+    std::optional<TimerId> deadline_timer;
+  };
+  std::unique_ptr<Stops> stops;
 
-  // The innermost one of the calling thread, or null.
-  static ActiveFrame*& top();
+  bool cancel_requested() const { return cancellation != nullptr && cancellation->requested(); }
+
+  // Makes this the thread's innermost one. Requires: invoker is set.
+  void push() {
+    outer = top();
+    if (outer != nullptr) [[unlikely]]
+      inherit();
+    top() = this;
+  }
+  void pop() { top() = outer; }
+
+  // The innermost frame of the calling thread, or null.
+  static ActiveFrame*& top() { return top_; }
+
+ private:
+  void inherit();
+
+  // Constant at first, so that no access has to ask whether it has been initialised.
+  static constinit thread_local ActiveFrame* top_;
 };
 
 // Around what a thread does for an invoker on both sides of a handler: it sees a delivery through,
