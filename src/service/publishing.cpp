@@ -36,14 +36,6 @@ PublishHere::PublishHere(Invoker& invoker, EventId event, const Lineage& lineage
   frame_.event = event;
   frame_.lineage = &lineage;
   frame_.invoker = &invoker;
-  frame_.outer = ActiveFrame::top();
-  frame_.on_executor = frame_.outer != nullptr && frame_.outer->on_executor;
-  frame_.cancellation = &cancellation_;
-  for (const ActiveFrame* each = frame_.outer; each != nullptr; each = each->outer) {
-    if (each->invoker != &invoker) continue;
-    frame_.running = each->running;
-    break;
-  }
 }
 
 PublishHere::~PublishHere() {
@@ -90,22 +82,20 @@ bool PublishHere::deliver(Route& route, const void* in, const Keep& keep) {
 }
 
 Invoker::Ended Invoker::attempt_here(ActiveFrame& frame, FunctionState& function, const void* in) {
-  ActiveFrame::top() = &frame;
   const Definition& definition = *function.definition;
+  frame.push();
   Shard& shard = parts_.ledger.shard();
   Context context(*this, frame);
   Span span(shard, function.line, definition.options.meter);
   Attempted attempted = definition.invoke(definition, in, nullptr, context);
   const bool fine = attempted.status.ok() && !attempted.threw;
   const Outcome outcome = fine ? Outcome::ok : judge(frame, attempted);
-  Ended ended{.outcome = outcome, .status = std::move(attempted.status), .taken = span.end()};
-  leave(frame);
-  // The next delivery's is another.
-  if (frame.stop) frame.stop.reset();
-  frame.deadline_timer.reset();
-  parts_.ledger.record(shard, function.line,
-                       {.taken = ended.taken, .failed = outcome != Outcome::ok});
-  return ended;
+  frame.pop();
+  parts_.ledger.end_and_record(shard, span, true, outcome != Outcome::ok);
+  // The next delivery's are others.
+  if (frame.stops != nullptr) [[unlikely]]
+    forget_stops(frame);
+  return {.outcome = outcome, .status = std::move(attempted.status), .taken = {}};
 }
 
 }  // namespace wisp::inline v0::detail

@@ -81,8 +81,7 @@ class PublishHere {
   Invoker& invoker_;
   const PerThread<Publishers::Slot>::Use slot_;
   Publishers::Level* level_ = nullptr;
-  ActiveFrame frame_;
-  Cancellation cancellation_;
+  ActiveFrame frame_;  // without a cancellation: nobody can cancel it
 };
 
 }  // namespace wisp::inline v0::detail
