@@ -50,6 +50,8 @@ bool Parker::block(Duration timeout) {
       limited ? steady_now() + std::min(timeout, Duration(std::chrono::hours(24 * 365)))
               : Duration::max();
   while (true) {
+    // Does not sleep unless the word still says parked: MUTANT_NO_RECHECK in
+    // tests/model_check/pool_wake.pml.
     // FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC time, so a spurious wake does not stretch
     // the limit.
     const timespec limit = limited ? to_timespec(end) : timespec{};
@@ -65,7 +67,8 @@ bool Parker::block(Duration timeout) {
 }
 
 void Parker::unblock() {
-  // Release: pairs with the acquire in take().
+  // Release: pairs with the acquire in take(). Whatever the word said, the wake stays in it:
+  // MUTANT_WAKE_ONLY_PARKED in the model.
   if (state_.exchange(kWoken, std::memory_order_acq_rel) != kParked) return;
   syscall(SYS_futex, &state_, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
 }

@@ -58,7 +58,8 @@ Status PoolState::submit(Task& task) {
 // if nobody serves the queue.
 Status PoolState::serve(WakeLock& lock, Time now) {
   // One at a time: who starts serves again once it has found work. But a worker at hand does not
-  // wait for a thread that is being born: that takes as long as the host's callback does.
+  // wait for a thread that is being born: that takes as long as the host's callback does. (The
+  // model's assertion on starting_ - unborn_, and MUTANT_TWO_WOKEN.)
   const bool woken = starting_ > unborn_;
   if (queue_.empty() || woken || (unborn_ > 0 && parked_.empty())) return Status();
   if (active() - unborn_ < wanted(now, 0)) {

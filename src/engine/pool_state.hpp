@@ -14,6 +14,9 @@
 // all. (If the system refuses both a worker and the supervisor, they are tried again with the next
 // submit or finished task.)
 //
+// tests/model_check/pool_wake.pml has Spin check this, and how workers park and are woken: its
+// inlines and labels bear the names of the functions here.
+//
 // Threads: any.
 #pragma once
 

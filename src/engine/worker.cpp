@@ -71,6 +71,7 @@ PoolState::Step PoolState::step(Worker& self, Queued& next, Time& until) {
   }
   if (rested) until = Time::never();
   if (self.is == Is::parked) return Step::park;
+  // Under the same hold of the lock as the look at the queue: MUTANT_PARK_UNSEEN in the model.
   uncount(self);
   self.is = Is::parked;
   ++workers_;
