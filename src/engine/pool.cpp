@@ -37,19 +37,19 @@ PoolState::PoolState(PoolOptions options)
       cores_(options_.cores > 0 ? options_.cores : usable_cores()) {}
 
 Status PoolState::submit(Task& task) {
+  // Before the lock, which others wait for: so a task may bear an earlier time than the one ahead.
+  const Time now = clock_.now();
   WakeLock lock(mutex_, clock_);
   if (closed_) return refused(StatusCode::kUnavailable, Reason::stopped, "the pool has closed");
   if (static_cast<int>(queue_.size()) >= options_.queue_max) {
     return refused(StatusCode::kResourceExhausted, Reason::full,
                    fmt::format("queue of the pool is full ({})", options_.queue_max));
   }
-  const Time now = clock_.now();
-  queue_.push_back({std::move(task), now});
+  queue_.push_back(std::move(task), now);
   Status served = serve(lock, now);
   if (!served.ok()) {
     // Nobody serves the queue, so nothing else is in it.
-    task = std::move(queue_.back().task);
-    queue_.pop_back();
+    task = queue_.pop_back();
   }
   return served;
 }
@@ -72,15 +72,15 @@ Status PoolState::serve(WakeLock& lock, Time now) {
 
 int PoolState::wanted(Time now, int starting) const {
   const Workers& workers = options_.workers;
-  const int want =
-      workers.policy.decide({.queued = static_cast<int>(queue_.size()),
-                             .oldest_wait = queue_.empty() ? Duration{} : now - queue_.front().at,
-                             .running = running_,
-                             .blocked = blocked_,
-                             .starting = starting,
-                             .cores = cores_,
-                             .mean_run = mean_run_},
-                            {.min = workers.min, .max = workers.max});
+  const int want = workers.policy.decide(
+      {.queued = static_cast<int>(queue_.size()),
+       .oldest_wait = queue_.empty() ? Duration{} : std::max(Duration{}, now - queue_.front().at),
+       .running = running_,
+       .blocked = blocked_,
+       .starting = starting,
+       .cores = cores_,
+       .mean_run = mean_run_},
+      {.min = workers.min, .max = workers.max});
   return std::clamp(want, std::max(1, workers.min), workers.max);
 }
 
@@ -165,7 +165,7 @@ void PoolState::wake_waiters() {
 }
 
 int PoolState::close(Time until) {
-  std::deque<Queued> dropped;
+  TaskQueue dropped;
   {
     WakeLock lock(mutex_, clock_);
     closed_ = true;
@@ -173,7 +173,7 @@ int PoolState::close(Time until) {
     for (Worker* worker : parked_) lock.wake(worker->parker);
     lock.wake(supervisor_parker_);
   }
-  dropped.clear();
+  while (!dropped.empty()) dropped.pop_front();
   await(until, true);
   Thread last;
   int left = 0;

@@ -22,7 +22,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -33,6 +32,8 @@
 #include <wisp/base/park.hpp>
 #include <wisp/engine/detail/thread.hpp>
 #include <wisp/engine/pool.hpp>
+
+#include "task_queue.hpp"
 
 namespace wisp::inline v0::detail {
 
@@ -84,11 +85,6 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
 
   enum class Is : std::uint8_t { absent, starting, running, waiting, parked, leaving };
   enum class Step : std::uint8_t { run, park, leave };
-
-  struct Queued {
-    Task task;
-    Time at{};
-  };
 
   // Stays in place, and serves later threads of the same index. Guarded by mutex_, but for `runs`.
   struct Worker {
@@ -157,7 +153,7 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
   Parker supervisor_parker_;
 
   mutable Mutex mutex_;
-  std::deque<Queued> queue_ ABSL_GUARDED_BY(mutex_);
+  TaskQueue queue_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<Worker>> records_ ABSL_GUARDED_BY(mutex_);
   std::vector<Worker*> parked_ ABSL_GUARDED_BY(mutex_);   // the last one is woken first
   std::vector<Parker*> waiters_ ABSL_GUARDED_BY(mutex_);  // in drain and close

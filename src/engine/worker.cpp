@@ -30,11 +30,15 @@ void PoolState::work(Worker& self) {
       continue;
     }
     // Odd before the task and even after it: the supervisor's look between two equal odd values was
-    // one at this task, not at a wait for the pool's own lock.
-    self.runs.fetch_add(1);
+    // one at this task, not at a wait for the pool's own lock. This thread alone writes it, so a
+    // load and a store will do. Release: neither passes what comes before it, the lock that step()
+    // took or the task; pairs with the loads in supervise(). And the kernel has put out all stores
+    // of who it calls asleep, so that no value is seen late from within the next wait.
+    const std::uint32_t runs = self.runs.load(std::memory_order_relaxed);
+    self.runs.store(runs + 1, std::memory_order_release);
     next.task();
     next.task.reset();
-    self.runs.fetch_add(1);
+    self.runs.store(runs + 2, std::memory_order_release);
   }
   call_back(options_.on_thread_exit, self.index);
   current_worker = nullptr;
@@ -98,8 +102,7 @@ bool PoolState::take(WakeLock& lock, Worker& self, Queued& next, Time now) {
       return false;
     }
   }
-  next = std::move(queue_.front());
-  queue_.pop_front();
+  next = queue_.pop_front();
   if (self.is == Is::starting) {
     self.is = Is::running;
     --starting_;
