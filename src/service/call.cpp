@@ -11,6 +11,9 @@ namespace {
 
 const Lineage kNoLineage;
 
+// A queue that moves on meanwhile is full at each of these looks only if it is well-nigh always.
+constexpr int kSubmitTries = 3;
+
 FunctionState& state_of(const Registered& entry) {
   return static_cast<FunctionState&>(*entry.attachment);
 }
@@ -245,14 +248,21 @@ void Invoker::start(const std::shared_ptr<CallNode>& node, const Definition& fun
     node->invoker_ = shared_from_this();
   }
   outstanding_.fetch_add(1);
-  Task task{QueuedCall(node)};
-  const Status submitted = parts_.executor.submit(task);
-  if (submitted.ok()) return;
-  const bool full = submitted.code() == StatusCode::kResourceExhausted;
-  if (full && lodge(node, task)) return;
-  if (node->claim_by_task(true) == nullptr) return;
-  refuse(*node, Outcome::rejected,
-         full ? refused(submitted.code(), Reason::full, message(submitted)) : submitted);
+  for (int tries = 1;; ++tries) {
+    Task task{QueuedCall(node)};
+    const Status submitted = parts_.executor.submit(task);
+    if (submitted.ok()) return;
+    const bool full = submitted.code() == StatusCode::kResourceExhausted;
+    if (full && lodge(node, task)) return;
+    // The tasks that filled the queue, and that it might have lodged in, may be gone by now.
+    if (full && tries < kSubmitTries) {
+      node->withdraw(task);
+      continue;
+    }
+    if (node->claim_by_task(true) == nullptr) return;
+    return refuse(*node, Outcome::rejected,
+                  full ? refused(submitted.code(), Reason::full, message(submitted)) : submitted);
+  }
 }
 
 Invoker::Ended Invoker::attempt_call(CallNode& node, bool on_executor) {

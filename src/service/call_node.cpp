@@ -39,6 +39,16 @@ std::shared_ptr<Invoker> CallNode::claim_by_task(bool lodger) {
   return invoker_;
 }
 
+void CallNode::withdraw(Task& task) {
+  {
+    const MutexLock lock(mutex_);
+    lodges_ = true;
+  }
+  task.reset();  // leaves a call that lodges alone
+  const MutexLock lock(mutex_);
+  lodges_ = false;
+}
+
 std::shared_ptr<Invoker> CallNode::spare_task() {
   const MutexLock lock(mutex_);
   return std::exchange(spare_of_, {}).lock();

@@ -34,7 +34,36 @@ class Two final : public wisp::Executor {
   wisp::Pool pool_{{.workers = {.max = 2, .policy = wisp::scaling::Fixed{2}}}};
 };
 
+// Full at the first looks.
+class Busy final : public wisp::Executor {
+ public:
+  explicit Busy(int looks) : looks_(looks) {}
+  Status submit(wisp::Task& task) override {
+    if (looks_-- > 0) return wisp::resource_exhausted("full for the moment");
+    return pool_.submit(task);
+  }
+
+ private:
+  std::atomic<int> looks_;
+  wisp::Pool pool_{{.workers = {.max = 1}}};
+};
+
 }  // namespace
+
+TEST_CASE("call: a queue that moves on while a call comes has room for it", "[call]") {
+  const auto same = wisp::function("same", [](int n) { return n; });
+  for (const bool full : {false, true}) {
+    Busy executor(full ? 100 : 1);
+    wisp::Runtime runtime{wisp::Catalogue().add(same), {.executor = &executor}};
+    auto pending = runtime.start(same, 7);
+    const wisp::Result<int>& result = pending.wait();
+    if (full) {
+      CHECK(wisp::reason_of(result.status()) == wisp::Reason::full);
+    } else {
+      CHECK(result.ok());
+    }
+  }
+}
 
 TEST_CASE("call: a waiter that nobody stands in for makes the retry itself", "[call]") {
   wisp::ManualClock clock;

@@ -15,6 +15,7 @@
 #include <wisp/base/callable.hpp>
 #include <wisp/base/mutex.hpp>
 #include <wisp/base/park.hpp>
+#include <wisp/engine/executor.hpp>
 #include <wisp/engine/meter.hpp>
 #include <wisp/model/event.hpp>
 #include <wisp/service/detail/frame.hpp>
@@ -65,6 +66,9 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   std::shared_ptr<Invoker> claim(Time* due) ABSL_LOCKS_EXCLUDED(mutex_);
   // The same for its task, or for the spare one that it lodges in.
   std::shared_ptr<Invoker> claim_by_task(bool lodger) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Destroys a task of it that no executor took, without an end of the call. Requires: nobody else
+  // knows the node yet.
+  void withdraw(Task& task) ABSL_LOCKS_EXCLUDED(mutex_);
   // If the call's task is spare: whose, once.
   std::shared_ptr<Invoker> spare_task() ABSL_LOCKS_EXCLUDED(mutex_);
   // From running to delayed; false if it shall not be tried again.
