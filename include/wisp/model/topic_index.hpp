@@ -237,13 +237,11 @@ class TopicIndex {
   Table* grow(Table* old, std::vector<Doomed>& doomed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     std::vector<Node*> stay;
     std::vector<Node*> go;
-    if (old != nullptr) stay = nodes(*old);
-    if (stay.size() > exact_.size() + kTopicsKept) {
-      const auto first = std::partition(stay.begin(), stay.end(), [this](const Node* each) {
-        return exact_.contains(std::string_view(each->topic));
-      });
-      go.assign(first, stay.end());
-      stay.erase(first, stay.end());
+    if (old != nullptr) {
+      const std::vector<Node*> all = nodes(*old);
+      const bool many = all.size() > exact_.size() + kTopicsKept;
+      for (Node* each : all)
+        (!many || exact_.contains(std::string_view(each->topic)) ? stay : go).push_back(each);
     }
     const std::size_t most = std::max(stay.size(), exact_.size()) + kTopicsKept + 1;
     const std::size_t size = std::bit_ceil(std::min(4 * (stay.size() + 8), 2 * most));
@@ -261,16 +259,18 @@ class TopicIndex {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     Table* const table = table_.load(std::memory_order_relaxed);
     if (table == nullptr) return;
-    const auto drop = [this](Node* node) {
-      if (const List* list = node->list.exchange(nullptr, std::memory_order_acq_rel)) retire(list);
-    };
     if (pattern.exact()) {
-      if (Node* const node = find_node(*table, Hash()(pattern.text()), pattern.text())) drop(node);
+      if (Node* const node = find_node(*table, Hash()(pattern.text()), pattern.text()))
+        drop_list(*node);
     } else {
       for (Node* each : nodes(*table))
-        if (pattern.matches(each->topic)) drop(each);
+        if (pattern.matches(each->topic)) drop_list(*each);
     }
     reclaim(doomed);
+  }
+
+  void drop_list(Node& node) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (const List* list = node.list.exchange(nullptr, std::memory_order_acq_rel)) retire(list);
   }
 
   template <class Object>
