@@ -1,5 +1,7 @@
 #include <wisp/service/detail/publishing.hpp>
 
+#include <optional>
+
 #include <wisp/base/readers.hpp>
 #include <wisp/service/invoker.hpp>
 
@@ -49,9 +51,9 @@ bool PublishHere::deliver(Route& route, const void* in, const Keep& keep) {
     Route& route;
     Publishers::Level& level;
     const Errand errand{invoker, &route};
-    Counter end = Counter::dead;
+    std::optional<Counter> end = Counter::dead;
     ~Inside() {
-      if (end != Counter::ended) invoker.sums().add(end);
+      if (end) invoker.sums().add(*end);
       level.route.store(nullptr, std::memory_order_release);
       light_barrier();
       if (route.closed()) [[unlikely]]
@@ -64,7 +66,7 @@ bool PublishHere::deliver(Route& route, const void* in, const Keep& keep) {
   light_barrier();
   Inside inside{invoker_, route, *level_};
   if (route.closed()) {
-    inside.end = Counter::ended;  // neither accepted nor counted
+    inside.end.reset();  // neither accepted nor counted
     return false;
   }
   invoker_.sums().add(Counter::accepted);

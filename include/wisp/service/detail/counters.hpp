@@ -7,8 +7,7 @@
 // holds every add that happened before it, and words only grow, so two sums in turn never fall. A
 // thread that ends gives its words to a later one; what it counted stays.
 //
-// Where a reader decides by the difference of two (accepted less ended: is anything on its way?),
-// it reads the smaller one first, `ended`: then what it misses is seen as still on its way.
+// Who compares two reads `accepted` last: then what it misses is seen as still on its way.
 //
 // Threads: any.
 #pragma once
@@ -21,19 +20,8 @@
 
 namespace wisp::inline v0::detail {
 
-enum class Counter : std::uint8_t {
-  accepted,
-  done,
-  dead,
-  expired,
-  cancelled,
-  unmatched,
-  dropped,
-  refused,
-  skipped,
-  ended,  // of what counts as on its way: see Invoker::outstanding
-};
-inline constexpr std::size_t kCounters = 10;
+enum class Counter : std::uint8_t { accepted, done, dead };
+inline constexpr std::size_t kCounters = 3;
 
 class CounterShards {
  public:
