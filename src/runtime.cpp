@@ -331,11 +331,16 @@ Stopped Runtime::stop(Duration deadline) {
   if (core.manual != nullptr) core.manual->close();
   const Time late = core.clock.now() + (inside ? Duration::zero() : kGrace);
   if (core.pool != nullptr) core.pool->close(late);
-  // What runs on threads of the host's has the same time, unless this thread alone moves it.
-  if (!inside && (core.manual == nullptr || core.clock.real())) core.invoker.settle(late);
   Stopped stopped;
-  // From inside, what runs is not given up: a later stop waits for it.
-  stopped.abandoned = inside ? core.invoker.take_abandoned() : core.invoker.give_up_running();
+  if (inside) {
+    // What runs is not given up: a later stop waits for it.
+    stopped.abandoned = core.invoker.take_abandoned();
+  } else {
+    // What runs on threads of the host's has the same time, unless this thread alone moves it.
+    const bool waits = core.manual == nullptr || core.clock.real();
+    const auto stuck = core.invoker.settle(waits ? late : core.clock.now());
+    stopped.abandoned = core.invoker.give_up_running(stuck);
+  }
   if (!stopped.abandoned.empty()) {
     stopped.status =
         deadline_exceeded("{} calls or deliveries were abandoned, the first of '{}' while {}",

@@ -319,18 +319,25 @@ std::vector<std::shared_ptr<Route>> Invoker::routes() {
   return alive;
 }
 
-void Invoker::settle(Time until) {
+Publishers::Marks Invoker::settle(Time until) {
   Parker parker;
   {
     const MutexLock lock(mutex_);
     drainer_ = &parker;
   }
+  Publishers::Marks stuck = publishers_.inside();
   while (busy() && parts_.clock.now() < until) parts_.clock.park(parker, until);
+  // A mark that came later is of a publisher that finds its route closed and goes.
+  const Publishers::Marks left = publishers_.inside();
+  std::erase_if(stuck, [&left](const auto& mark) {
+    return std::find(left.begin(), left.end(), mark) == left.end();
+  });
   const MutexLock lock(mutex_);
   drainer_ = nullptr;
+  return stuck;
 }
 
-std::vector<Abandoned> Invoker::give_up_running() {
+std::vector<Abandoned> Invoker::give_up_running(const Publishers::Marks& stuck) {
   std::vector<std::shared_ptr<CallNode>> nodes;
   std::vector<Abandoned> running;
   parts_.ledger.for_each_running([&nodes, &running](void* mark) {
@@ -341,9 +348,8 @@ std::vector<Abandoned> Invoker::give_up_running() {
     }
   });
   for (const std::shared_ptr<CallNode>& each : nodes) each->finish(true);
-  const auto inside = publishers_.inside();
   for (const std::shared_ptr<Route>& each : routes()) {
-    for (const auto& [route, sequence] : inside) {
+    for (const auto& [route, sequence] : stuck) {
       if (route == each.get())
         running.push_back({each->function().definition->name, {origin_, sequence}, "running"});
     }

@@ -7,8 +7,8 @@
 
 namespace wisp::inline v0::detail {
 
-std::vector<std::pair<const Route*, std::uint64_t>> Publishers::inside() const {
-  std::vector<std::pair<const Route*, std::uint64_t>> all;
+Publishers::Marks Publishers::inside() const {
+  Marks all;
   slots_.for_each([&all](const Slot& slot) {
     for (const Level& each : slot.levels) {
       if (const Route* route = each.route.load(std::memory_order_acquire))

@@ -7,10 +7,12 @@
 #include <wisp/wisp.hpp>
 
 #include "catch.hpp"
+#include "engine/waiting.hpp"
 
 namespace {
 
 using namespace wisp::literals;
+using wisp::test::Gate;
 
 constexpr wisp::Delivery kHere{.synchronous = true};
 
@@ -150,10 +152,29 @@ TEST_CASE("publish here: the runtime stops while threads publish", "[publish_her
         }
       });
     }
-    CHECK(runtime->stop(1s).abandoned.empty());
+    const wisp::Stopped end = runtime->stop(1s);
+    CAPTURE(round, wisp::message(end.status));
+    CHECK(end.abandoned.empty());
     stopped = true;
     for (std::thread& each : threads) each.join();
     CHECK(late == 0);
     runtime.reset();
   }
+}
+
+TEST_CASE("publish here: stop names a delivery that does not return", "[publish_here]") {
+  Gate gate;
+  wisp::Runtime runtime;
+  auto watch = runtime.on("a").deliver(kHere).to([&](const int&) { gate.pass(); });
+  wisp::Result<wisp::EventId> id{wisp::EventId{}};
+  std::thread publisher([&] { id = runtime.emit("a", 1); });
+  gate.await(1);
+  const wisp::Stopped end = runtime.stop(0s);
+  CHECK(end.status.code() == wisp::StatusCode::kDeadlineExceeded);
+  gate.open();
+  publisher.join();
+  REQUIRE(end.abandoned.size() == 1);
+  CHECK(end.abandoned[0].state == "running");
+  CHECK(end.abandoned[0].function == "on a");
+  CHECK(end.abandoned[0].event == *id);
 }

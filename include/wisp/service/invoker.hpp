@@ -165,10 +165,10 @@ class Invoker final : public ContextHost {
       std::function<std::optional<Time>()>;  // nothing: something ran; else when to look again
   void drain(Time until, const Pump& pump);
   void abort();
-  // Waits until nothing is on its way, or `until`.
-  void settle(Time until);
-  // Names what still runs, and ends its calls; what was cancelled besides.
-  std::vector<Abandoned> give_up_running();
+  // Waits until nothing is on its way, or `until`. The synchronous deliveries that did not end.
+  Publishers::Marks settle(Time until);
+  // Names what still runs, `stuck` among it, and ends its calls; what was cancelled besides.
+  std::vector<Abandoned> give_up_running(const Publishers::Marks& stuck);
   std::vector<Abandoned> take_abandoned();
 
   // ContextHost.

@@ -53,7 +53,8 @@ class Publishers {
   int count(const Route& route) const;
   bool any_inside() const;
   // Routes, and the sequence of the event that each delivers.
-  std::vector<std::pair<const Route*, std::uint64_t>> inside() const;
+  using Marks = std::vector<std::pair<const Route*, std::uint64_t>>;
+  Marks inside() const;
 
   PerThread<Slot>& slots() { return slots_; }
 
