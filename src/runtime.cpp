@@ -238,12 +238,7 @@ Status Runtime::expect(std::initializer_list<std::string_view> names) const {
       missing);
 }
 
-Result<EventId> Runtime::post_on(const detail::Definition& function, Payload payload,
-                                 const CallOptions& options) {
-  return core_->invoker.post(function, std::move(payload), options);
-}
-
-Result<EventId> Runtime::emit_value(std::string_view topic, const detail::Emitted& value,
+Result<EventId> Runtime::emit_value(std::string_view topic, const detail::Given& value,
                                     const CallOptions& options) {
   return core_->bus.emit(topic, value, options);
 }

@@ -179,11 +179,17 @@ class Runtime {
     requires(!std::is_void_v<In>)
   Result<EventId> post(const Function<R, In>& function, const std::type_identity_t<In>& in,
                        const CallOptions& options = {}) {
-    return post_on(*function.definition(), Payload::of(in), options);
+    using Stored = detail::stored_t<In>;
+    if constexpr (std::is_same_v<In, Stored>) {
+      return post_on(*function.definition(), detail::Given::of(in), options);
+    } else {
+      const Stored stored(in);
+      return post_on(*function.definition(), detail::Given::of(stored), options);
+    }
   }
   template <class R>
   Result<EventId> post(const Function<R, void>& function, const CallOptions& options = {}) {
-    return post_on(*function.definition(), Payload(), options);
+    return post_on(*function.definition(), {}, options);
   }
 
   // Publishes a value to a topic; see bus.hpp. No subscriber is not an error. kInvalidArgument for
@@ -195,10 +201,7 @@ class Runtime {
   Result<EventId> emit(std::string_view topic, const T& value, const CallOptions& options = {}) {
     using Stored = detail::stored_t<T>;
     if constexpr (std::is_same_v<T, Stored>) {
-      const detail::Emitted emitted{&type_info<T>(), &value, [](const void* data) {
-                                      return Payload::of(*static_cast<const T*>(data));
-                                    }};
-      return emit_value(topic, emitted, options);
+      return emit_value(topic, detail::Given::of(value), options);
     } else {
       return emit(topic, Stored(value), options);
     }
@@ -260,9 +263,11 @@ class Runtime {
     invoker_->start(node, function, options);
     return Pending<R>(std::move(node));
   }
-  Result<EventId> post_on(const detail::Definition& function, Payload payload,
-                          const CallOptions& options);
-  Result<EventId> emit_value(std::string_view topic, const detail::Emitted& value,
+  Result<EventId> post_on(const detail::Definition& function, const detail::Given& input,
+                          const CallOptions& options) {
+    return invoker_->post(function, input, options);
+  }
+  Result<EventId> emit_value(std::string_view topic, const detail::Given& value,
                              const CallOptions& options);
 
   struct Core;

@@ -35,7 +35,7 @@ struct Bus::Publication {
     bool reserved = false;
   };
   Event head;  // without its payload
-  const Emitted& value;
+  const Given& value;
   Time deadline = Time::never();
   std::vector<Target> targets;
   std::size_t bytes = 0;
@@ -148,7 +148,7 @@ Status Bus::reserve(Publication& publication) {
 // Whether some subscription took the event; `refusal` says why all of them had to go without.
 bool Bus::publish(Publication& publication, Status* refusal) {
   using Fate = Publication::Target::Fate;
-  const Emitted& value = publication.value;
+  const Given& value = publication.value;
   const TopicIndex<std::shared_ptr<Subscribed>>::Match match(index_, publication.head.topic);
   for (const std::shared_ptr<Subscribed>& each : match) {
     const bool mismatch = each->wants != nullptr && !same_type(*each->wants, *value.type);
@@ -197,8 +197,7 @@ bool Bus::publish(Publication& publication, Status* refusal) {
   return taken;
 }
 
-Result<EventId> Bus::emit(std::string_view topic, const Emitted& value,
-                          const CallOptions& options) {
+Result<EventId> Bus::emit(std::string_view topic, const Given& value, const CallOptions& options) {
   WISP_TRY(invoker_.admit());
   WISP_TRY(check_topic(topic));
   const EventId id = invoker_.next_id_here();
@@ -227,7 +226,7 @@ Event Bus::head(std::string_view topic, EventId id, Lineage lineage) const {
 }
 
 bool Bus::publish_here(std::string_view topic, EventId id, const Lineage& lineage,
-                       const Emitted& value) {
+                       const Given& value) {
   // A line of the bill that is not the function's own has to be found first.
   if (!lineage.tenant.empty() || !lineage.tag.empty()) return false;
   const TopicIndex<std::shared_ptr<Subscribed>>::Match match(index_, topic);
@@ -255,7 +254,7 @@ bool Bus::publish_here(std::string_view topic, EventId id, const Lineage& lineag
 }
 
 // Refused, and kept: a loop of events ends where somebody can see it.
-Status Bus::refuse_hops(Event event, const Emitted& value) {
+Status Bus::refuse_hops(Event event, const Given& value) {
   Status error = refused(
       StatusCode::kFailedPrecondition, Reason::hops,
       fmt::format("event on '{}' is {} hops from its first cause, the limit is {}: do its handlers "
@@ -272,7 +271,7 @@ Status Bus::refuse_hops(Event event, const Emitted& value) {
 }
 
 bool Bus::emit_dead_letter(const Event& event) {
-  const Emitted value{event.payload.type(), event.payload.data(), nullptr};
+  const Given value{event.payload.type(), event.payload.data(), nullptr};
   if (value.type == nullptr) return false;
   Publication publication{.head = event, .value = value};
   publication.whole = std::make_shared<const Event>(event);

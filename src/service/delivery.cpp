@@ -31,35 +31,6 @@ const void* input_of(const Definition& definition, const Event& event) {
 
 }  // namespace
 
-Result<EventId> Invoker::post(const Definition& function, Payload payload,
-                              const CallOptions& options) {
-  WISP_TRY(admit());
-  WISP_TRY(const Registered* entry, parts_.registry.resolve(function));
-  Route& route = *static_cast<FunctionState&>(*entry->attachment).posts;
-  const std::size_t bytes = payload.bytes();
-  const Result<Route::Room> room = route.reserve(bytes, deadline(options).at());
-  if (!room.ok()) {
-    count(counters_.refused);
-    return room.status();
-  }
-  const EventId id = next_id();
-  if (*room == Route::Room::dropped) {
-    count(counters_.accepted);
-    count(counters_.dropped);
-    count(counters_.dead);
-    return id;
-  }
-  auto event = std::make_shared<Event>();
-  event->id = id;
-  event->source = parts_.source;
-  event->time = parts_.clock.wall();
-  event->payload = std::move(payload);
-  event->lineage = lineage(options);
-  if (event->lineage.trace.empty()) event->lineage.trace = id;
-  deliver(route, std::move(event), bytes);
-  return id;
-}
-
 void Invoker::deliver(Route& route, std::shared_ptr<const Event> event, std::size_t bytes) {
   count(counters_.accepted);
   outstanding_.fetch_add(1);
@@ -106,6 +77,10 @@ bool Invoker::attempt_delivery(Route& route, Shipment& delivery) {
     count(counters_.done);
     return true;
   }
+  return settle_failed(route, delivery, ended);
+}
+
+bool Invoker::settle_failed(Route& route, Shipment& delivery, const Ended& ended) {
   delivery.error = ended.status;
   if (ended.outcome == Outcome::cancelled ||
       phase_.load(std::memory_order_acquire) == Phase::stopped) {

@@ -24,14 +24,6 @@ Status refuse_stopped(std::string_view why) {
   return refused(StatusCode::kUnavailable, Reason::stopped, why);
 }
 
-// What a worker is inside of, as give_up_running() sees it.
-struct Running {
-  std::string_view function;
-  EventId event;
-  CallNode* node;
-  void* before;
-};
-
 }  // namespace
 
 std::uint64_t fork_generation() {
@@ -192,7 +184,8 @@ Invoker::Ended Invoker::attempt(const Attempt& what) {
   const std::uint64_t waited_until = what.accepted_ticks == 0 ? 0 : ticks.now();
   Context context(*this, frame);
   // Whole before others can see it.
-  Running running{definition.name, what.event, what.node, frame.running};
+  Running running{
+      .function = definition.name, .event = what.event, .node = what.node, .before = frame.running};
   const bool marked = what.node != nullptr || what.route != nullptr;
   if (marked) {
     frame.running = &running;
@@ -310,6 +303,12 @@ void Invoker::abort() {
   for (const std::shared_ptr<Route>& each : all) each->function().close();
 }
 
+std::int64_t Invoker::outstanding() {
+  std::int64_t all = outstanding_.load(std::memory_order_relaxed);
+  for (const std::shared_ptr<Route>& each : routes()) all += each->uncounted();
+  return all;
+}
+
 std::vector<std::shared_ptr<Route>> Invoker::routes() {
   std::vector<std::shared_ptr<Route>> alive;
   const MutexLock lock(mutex_);
@@ -343,7 +342,12 @@ std::vector<Abandoned> Invoker::give_up_running(const Publishers::Marks& stuck) 
   parts_.ledger.for_each_running([&nodes, &running](void* mark) {
     for (auto* each = static_cast<Running*>(mark); each != nullptr;
          each = static_cast<Running*>(each->before)) {
-      running.push_back({std::string(each->function), each->event, "running"});
+      EventId event = each->event;
+      if (each->post) {
+        event.sequence = each->sequence.load(std::memory_order_relaxed);
+        if (event.sequence == 0) continue;
+      }
+      running.push_back({std::string(each->function), event, "running"});
       if (each->node != nullptr) nodes.push_back(each->node->shared_from_this());
     }
   });

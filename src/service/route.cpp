@@ -1,7 +1,6 @@
 #include <wisp/service/detail/route.hpp>
 
 #include <algorithm>
-#include <climits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -9,28 +8,6 @@
 #include <wisp/service/invoker.hpp>
 
 namespace wisp::inline v0::detail {
-namespace {
-
-// How long one token keeps its worker before it goes to the back of the executor's queue.
-constexpr int kRunsPerToken = 16;
-constexpr Duration kTimePerToken = std::chrono::microseconds(100);
-
-}  // namespace
-
-// Runs the head of the queue; lost when the executor drops it.
-struct Route::Token {
-  std::shared_ptr<Route> route;
-  std::shared_ptr<Invoker> keep;  // shared: whoever runs last lets the runtime's parts go
-
-  Token(std::shared_ptr<Route> r, std::shared_ptr<Invoker> k)
-      : route(std::move(r)), keep(std::move(k)) {}
-  Token(Token&&) noexcept = default;
-  Token& operator=(Token&&) = delete;
-  ~Token() {
-    if (route != nullptr) route->token_lost();
-  }
-  void operator()() { std::exchange(route, nullptr)->run_token(); }
-};
 
 // A delivery on its way back: from the timer to the executor, then to its handler.
 struct Route::Away {
@@ -64,15 +41,24 @@ struct Route::Away {
 
 Route::Route(Invoker& invoker, Rules rules, FunctionState* function,
              std::unique_ptr<FunctionState> own)
-    : invoker_(invoker),
+    : takes_records(own == nullptr && !rules.serial && !invoker.parts().manual &&
+                    rules.queue.act != Overflow::drop_oldest && !function->limited()),
+      invoker_(invoker),
       keep_(invoker.weak_from_this()),
       rules_(std::move(rules)),
       own_(std::move(own)),
       function_(own_ != nullptr ? own_.get() : function) {}
 
-bool Route::full(std::size_t bytes) const {
-  const int held = count_ + away_;
-  return held >= rules_.queue.count || (held > 0 && bytes_ + bytes > rules_.queue.bytes);
+bool Route::over(std::size_t bytes) const {
+  const int held = count_ + away_ + log_.count();
+  return held >= rules_.queue.count ||
+         (held > 0 && bytes_ + log_.bytes() + bytes > rules_.queue.bytes);
+}
+
+bool Route::full(std::size_t bytes) {
+  if (!over(bytes)) return false;
+  log_.refresh();
+  return over(bytes);
 }
 
 Result<Route::Room> Route::reserve(std::size_t bytes, Time deadline) {
@@ -82,7 +68,7 @@ Result<Route::Room> Route::reserve(std::size_t bytes, Time deadline) {
     std::unique_ptr<Shipment> oldest;
     Parker parker;
     {
-      const MutexLock lock(mutex_);
+      const BriefLock lock(mutex_);
       if (closed_)
         return refused(StatusCode::kCancelled, Reason::stopped,
                        fmt::format("{} has ended", rules_.name));
@@ -101,6 +87,7 @@ Result<Route::Room> Route::reserve(std::size_t bytes, Time deadline) {
         bytes_ -= oldest->bytes;
       } else if (block) {
         waiters_.push_back(&parker);
+        notice_.fetch_or(kAwaited, std::memory_order_release);
       } else {
         return refused(StatusCode::kResourceExhausted, Reason::full,
                        fmt::format("the queue of {} is full ({} deliveries, {} bytes)", rules_.name,
@@ -116,13 +103,13 @@ Result<Route::Room> Route::reserve(std::size_t bytes, Time deadline) {
       const Blocking blocking(invoker_.parts().executor);
       clock.park(parker, until);
     }
-    const MutexLock lock(mutex_);
+    const BriefLock lock(mutex_);
     std::erase(waiters_, &parker);
   }
 }
 
 void Route::unreserve(std::size_t bytes) {
-  const MutexLock lock(mutex_);
+  const BriefLock lock(mutex_);
   --count_;
   bytes_ -= bytes;
   wake_waiters();
@@ -130,7 +117,7 @@ void Route::unreserve(std::size_t bytes) {
 
 void Route::push(std::unique_ptr<Shipment> delivery) {
   {
-    const MutexLock lock(mutex_);
+    const BriefLock lock(mutex_);
     if (!closed_) {
       queue_.push_back(std::move(delivery));
     } else {
@@ -140,42 +127,6 @@ void Route::push(std::unique_ptr<Shipment> delivery) {
   }
   if (delivery != nullptr) return invoker_.cancel_delivery(*this, *delivery);
   top_up();
-}
-
-int Route::tokens_wanted() {
-  const bool manual = invoker_.parts().manual;
-  int most = invoker_.parts().tokens_max;
-  if (rules_.serial) most = held() ? 0 : 1;
-  // A pump runs what was queued when it began, so there each delivery has a token of its own from
-  // the start.
-  if (manual) most = INT_MAX;
-  // One that runs a delivery may be held up in it for long: it does not stand for what is queued.
-  return std::min(static_cast<int>(queue_.size()) + busy_, most) - tokens_;
-}
-
-void Route::top_up() {
-  int wanted = 0;
-  {
-    const MutexLock lock(mutex_);
-    wanted = closed_ ? 0 : std::max(tokens_wanted(), 0);
-    tokens_ += wanted;
-  }
-  submit_tokens(wanted);
-}
-
-void Route::submit_tokens(int count) {
-  for (int i = 0; i < count; ++i)
-    invoker_.submit_surely(Task(Token(shared_from_this(), invoker_.shared_from_this())));
-}
-
-void Route::token_lost() {
-  std::deque<std::unique_ptr<Shipment>> dropped;
-  {
-    const MutexLock lock(mutex_);
-    // Nobody would come for what is queued. A later delivery may find the executor well again.
-    if (--tokens_ == 0) dropped = take_queue();
-  }
-  for (const auto& each : dropped) invoker_.cancel_delivery(*this, *each);
 }
 
 std::unique_ptr<Shipment> Route::begin() {
@@ -206,37 +157,6 @@ void Route::come_back(const Shipment& delivery) {
   wake_waiters();
 }
 
-void Route::run_token() {
-  Clock& clock = invoker_.parts().clock;
-  const int runs = invoker_.parts().manual ? 1 : kRunsPerToken;
-  Time stop;
-  for (int i = 0; i < runs; ++i) {
-    std::unique_ptr<Shipment> delivery;
-    {
-      const MutexLock lock(mutex_);
-      delivery = begin();
-      if (delivery == nullptr) {
-        --tokens_;
-        return;
-      }
-      ++busy_;
-    }
-    delivery->token = true;
-    if (i == 0) stop = clock.now() + kTimePerToken;
-    run(std::move(delivery), false);
-    {
-      const MutexLock lock(mutex_);
-      --busy_;
-    }
-    if (clock.now() >= stop) break;
-  }
-  {
-    const MutexLock lock(mutex_);
-    --tokens_;
-  }
-  top_up();
-}
-
 // Requires: counted in active_.
 void Route::run(std::unique_ptr<Shipment> delivery, bool slot_taken) {
   {
@@ -248,7 +168,7 @@ void Route::run(std::unique_ptr<Shipment> delivery, bool slot_taken) {
       if (function_->limited()) function_->leave(invoker_);
       if (!over) delivery = delay(std::move(delivery));
     }
-    const MutexLock lock(mutex_);
+    const BriefLock lock(mutex_);
     end();
   }
   if (delivery == nullptr) return;
@@ -264,7 +184,7 @@ std::unique_ptr<Shipment> Route::delay(std::unique_ptr<Shipment> delivery) {
   const Time due = delivery->due;
   std::uint64_t number = 0;
   {
-    const MutexLock lock(mutex_);
+    const BriefLock lock(mutex_);
     if (!closed_) {
       go_away(*delivery);
       number = delivery->delay = ++delays_;
@@ -281,7 +201,7 @@ std::unique_ptr<Shipment> Route::delay(std::unique_ptr<Shipment> delivery) {
   const Result<TimerId> id = invoker_.parts().timer.schedule(due, std::move(task));
   if (!id.ok()) return nullptr;
   {
-    const MutexLock lock(mutex_);
+    const BriefLock lock(mutex_);
     for (auto& [each, timer] : delayed_) {
       if (each != number) continue;
       timer = *id;
@@ -296,7 +216,7 @@ std::unique_ptr<Shipment> Route::delay(std::unique_ptr<Shipment> delivery) {
 std::unique_ptr<Shipment> Route::await_slot(std::unique_ptr<Shipment> delivery) {
   bool ended = false;
   {
-    const MutexLock lock(mutex_);
+    const BriefLock lock(mutex_);
     ended = closed_;
     if (!ended) go_away(*delivery);
   }
@@ -318,7 +238,7 @@ std::unique_ptr<Shipment> Route::await_slot(std::unique_ptr<Shipment> delivery) 
 void Route::resume(std::unique_ptr<Shipment> delivery, bool slot_taken) {
   bool ended = false;
   {
-    const MutexLock lock(mutex_);
+    const BriefLock lock(mutex_);
     come_back(*delivery);
     ended = closed_;
     ++active_;
@@ -326,7 +246,7 @@ void Route::resume(std::unique_ptr<Shipment> delivery, bool slot_taken) {
   if (ended) {
     if (slot_taken) function_->leave(invoker_);
     invoker_.cancel_delivery(*this, *delivery);
-    const MutexLock lock(mutex_);
+    const BriefLock lock(mutex_);
     end();
     return;
   }
@@ -337,7 +257,7 @@ void Route::resume(std::unique_ptr<Shipment> delivery, bool slot_taken) {
 void Route::lost(std::unique_ptr<Shipment> delivery, bool slot_taken) {
   bool ended = false;
   {
-    const MutexLock lock(mutex_);
+    const BriefLock lock(mutex_);
     come_back(*delivery);
     ended = closed_;
   }
@@ -352,41 +272,39 @@ void Route::lost(std::unique_ptr<Shipment> delivery, bool slot_taken) {
   top_up();
 }
 
-void Route::lend_token() {
-  {
-    const MutexLock lock(mutex_);
-    --tokens_;
-    --busy_;
-  }
-  top_up();
-}
-
-void Route::take_token_back() {
-  const MutexLock lock(mutex_);
-  ++tokens_;
-  ++busy_;
-}
-
 bool Route::enter() {
-  const MutexLock lock(mutex_);
+  const BriefLock lock(mutex_);
   if (closed_) return false;
   ++active_;
   return true;
 }
 
 void Route::leave() {
-  const MutexLock lock(mutex_);
+  const BriefLock lock(mutex_);
   end();
 }
 
 bool Route::idle() const {
-  const MutexLock lock(mutex_);
-  return count_ == 0 && active_ == 0 && away_ == 0;
+  const BriefLock lock(mutex_);
+  return count_ == 0 && active_ == 0 && away_ == 0 && log_.at_rest();
 }
 
-int Route::queued() const {
-  const MutexLock lock(mutex_);
-  return count_;
+int Route::queued() {
+  const BriefLock lock(mutex_);
+  log_.refresh();
+  return count_ + log_.count();
+}
+
+std::int64_t Route::uncounted() {
+  const BriefLock lock(mutex_);
+  log_.refresh();
+  return log_counted_ ? log_.count() + rows_ - 1 : 0;
+}
+
+void Route::tell_of_room() {
+  const BriefLock lock(mutex_);
+  notice_.fetch_and(~kAwaited, std::memory_order_relaxed);
+  wake_waiters();
 }
 
 void Route::wake_waiters() {

@@ -15,7 +15,7 @@ constexpr Duration kReportEvery = std::chrono::seconds(10);
 
 bool Route::others_active(int own) const {
   const int publishers = invoker_.publishers().count(*this);
-  const MutexLock lock(mutex_);
+  const BriefLock lock(mutex_);
   return active_ + publishers > own && !abandoned_;
 }
 
@@ -32,23 +32,44 @@ void Route::cancel() {
   std::deque<std::unique_ptr<Shipment>> queued;
   std::vector<std::pair<std::uint64_t, TimerId>> delayed;
   {
-    const MutexLock lock(mutex_);
+    const BriefLock lock(mutex_);
     closed_ = true;
-    closing_.store(true, std::memory_order_release);
+    notice_.fetch_or(kClosed, std::memory_order_release);
     queued = take_queue();
     delayed.swap(delayed_);
   }
   for (const auto& each : queued) invoker_.cancel_delivery(*this, *each);
+  cancel_posts();
   for (const auto& [number, timer] : delayed) invoker_.parts().timer.cancel(timer);
 }
 
+// Also what others have claimed and not begun.
+void Route::cancel_posts() {
+  std::vector<PostBlock*> blocks;
+  {
+    const BriefLock lock(mutex_);
+    blocks = log_.claim_all();
+  }
+  for (PostBlock* const block : blocks) {
+    while (PostRecord* record = block->take()) invoker_.cancel_post(*this, *record);
+    bool rest = false;
+    std::unique_ptr<PostBlock> unused;
+    {
+      const BriefLock lock(mutex_);
+      unused = leave_log(block, &rest);
+      wake_waiters();
+    }
+    if (rest) invoker_.one_less();
+  }
+}
+
 void Route::wake_closers() {
-  const MutexLock lock(mutex_);
+  const BriefLock lock(mutex_);
   wake_waiters();
 }
 
 void Route::abandon() {
-  const MutexLock lock(mutex_);
+  const BriefLock lock(mutex_);
   abandoned_ = true;
   wake_waiters();
 }
@@ -63,7 +84,7 @@ void Route::close() {
   if (!others_active(own)) return;
   Parker parker;
   {
-    const MutexLock lock(mutex_);
+    const BriefLock lock(mutex_);
     waiters_.push_back(&parker);
   }
   Clock& clock = keep->parts().clock;
@@ -76,7 +97,7 @@ void Route::close() {
         LogLevel::warning, function_->definition->name,
         fmt::format("{} cannot end: a delivery of it has been running for 10 s more", rules_.name));
   }
-  const MutexLock lock(mutex_);
+  const BriefLock lock(mutex_);
   std::erase(waiters_, &parker);
 }
 

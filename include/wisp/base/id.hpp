@@ -19,7 +19,7 @@
 namespace wisp::inline v0 {
 
 // One accepted event or post. `origin` is random for each Runtime, `sequence` counts within it:
-// unique in practice across processes, cheap to make, and ordered within one Runtime.
+// unique in practice across processes, cheap to make, and ordered among those that one thread made.
 struct EventId {
   std::uint64_t origin = 0;
   std::uint64_t sequence = 0;

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -91,4 +92,25 @@ class Payload {
   detail::PayloadBlock* block_ = nullptr;
 };
 
+namespace detail {
+
+// What a verb was given to send, which becomes a Payload only if somebody needs it beyond the verb.
+struct Given {
+  const TypeInfo* type = nullptr;  // null: nothing
+  const void* data = nullptr;
+  Payload (*keep)(const void* data) = nullptr;
+  std::size_t flat = 0;  // its size if a copy of its bytes is a copy of it, words aligned; else 0
+
+  // Of `value`, which has to outlive this.
+  template <class T>
+  static Given of(const T& value) {
+    constexpr bool flat = std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T> &&
+                          alignof(T) <= alignof(std::uint64_t);
+    return {&type_info<T>(), &value,
+            [](const void* data) { return Payload::of(*static_cast<const T*>(data)); },
+            flat ? sizeof(T) : 0};
+  }
+};
+
+}  // namespace detail
 }  // namespace wisp::inline v0

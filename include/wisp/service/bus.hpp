@@ -32,13 +32,6 @@ namespace wisp::inline v0 {
 
 namespace detail {
 
-// A value on its way into an event, kept only if somebody needs it beyond emit().
-struct Emitted {
-  const TypeInfo* type;
-  const void* data;
-  Payload (*keep)(const void* data);
-};
-
 struct Predicate {
   const TypeInfo* type;
   std::function<bool(const void*)> holds;  // a throw is false
@@ -77,7 +70,7 @@ class Bus {
                                                 bool registered);
   void unsubscribe(const std::shared_ptr<Subscribed>& subscribed);
 
-  Result<EventId> emit(std::string_view topic, const Emitted& value, const CallOptions& options);
+  Result<EventId> emit(std::string_view topic, const Given& value, const CallOptions& options);
 
   Invoker& invoker() { return invoker_; }
 
@@ -86,13 +79,12 @@ class Bus {
 
   static bool passes(const Subscribed& subscribed, Publication& publication);
   // To plain subscriptions alone. False, nothing done: there are others.
-  bool publish_here(std::string_view topic, EventId id, const Lineage& lineage,
-                    const Emitted& value);
+  bool publish_here(std::string_view topic, EventId id, const Lineage& lineage, const Given& value);
   Event head(std::string_view topic, EventId id, Lineage lineage) const;
   Status reserve(Publication& publication);
   bool publish(Publication& publication, Status* refusal);
   bool emit_dead_letter(const Event& event);
-  Status refuse_hops(Event event, const Emitted& value);
+  Status refuse_hops(Event event, const Given& value);
 
   Invoker& invoker_;
   TopicIndex<std::shared_ptr<Subscribed>> index_;

@@ -132,7 +132,7 @@ class Invoker final : public ContextHost {
   // On the executor. A refusal is the node's result.
   void start(const std::shared_ptr<CallNode>& node, const Definition& function,
              const CallOptions& options);
-  Result<EventId> post(const Definition& function, Payload payload, const CallOptions& options);
+  Result<EventId> post(const Definition& function, const Given& input, const CallOptions& options);
 
   // Delivers `event` on `route`, whose place is reserved already.
   void deliver(Route& route, std::shared_ptr<const Event> event, std::size_t bytes);
@@ -181,7 +181,7 @@ class Invoker final : public ContextHost {
 
   EventStats events() const;
   // Accepted calls and deliveries that have not come to an end.
-  std::int64_t outstanding() const { return outstanding_.load(std::memory_order_relaxed); }
+  std::int64_t outstanding();
   DeadLetters& dead_letters() { return dead_letters_; }
   Registry& registry() { return parts_.registry; }
   const Parts& parts() const { return parts_; }
@@ -289,6 +289,19 @@ class Invoker final : public ContextHost {
   Ended attempt_event(Route& route, const void* in, const Event& event, const Shipment* shipment);
   // Within a frame that is set up already.
   Ended attempt_here(ActiveFrame& frame, FunctionState& function, const void* in);
+  // Posts (posts.cpp). Into the route's log, if this one may; else `post` holds what was made.
+  bool post_record(Route& route, const Given& input, const CallOptions& options, Post& post);
+  static bool inherit(const ActiveFrame& frame, std::uint64_t origin, Post& post);
+  // Runs the block's posts until none is left, the ticks are over or the route has closed; what
+  // fails goes the way of other deliveries.
+  void run_posts(Route& route, PostBlock& block, std::uint64_t until);
+  struct RowEnd;
+  class Row;
+  RowEnd run_row(Route& route, PostBlock& block, std::uint64_t until);
+  void see_off(Route& route, PostBlock& block, RowEnd& end);
+  void cancel_post(const Route& route, PostRecord& record);
+  // After an attempt that was not ok: as attempt_delivery().
+  bool settle_failed(Route& route, Shipment& delivery, const Ended& ended);
   bool retries(const Route& route, Shipment& delivery, const Ended& ended);
   // These count it: the caller lets it go.
   void give_up(Route& route, Shipment& delivery, bool expired);
@@ -297,6 +310,7 @@ class Invoker final : public ContextHost {
   void cancel_delivery(const Route& route, const Shipment& delivery);
   void end_delivery(std::atomic<std::uint64_t>& counter);
   void keep_letter(Route& route, DeadLetter letter);
+  void one_more() { outstanding_.fetch_add(1); }
   void one_less();
   bool busy() const;
   void abandoned(Abandoned what);
@@ -312,8 +326,8 @@ class Invoker final : public ContextHost {
   enum class Phase : int { open, draining, stopped };
   // Release in drain() and abort(), acquire in admit().
   std::atomic<Phase> phase_{Phase::open};
-  // Accepted calls and deliveries without an end yet; sequentially consistent with the drainer's
-  // parker.
+  // Accepted calls and deliveries without an end yet, of the posts in a log one for all;
+  // sequentially consistent with the drainer's parker.
   std::atomic<std::int64_t> outstanding_{0};
   Counters counters_;
   CounterShards sums_;

@@ -97,6 +97,19 @@ class Ledger {
     count_attempt(shard, cell, first, failed);
   }
 
+  // The same for one that waited.
+  void end_and_record_waited(Shard& shard, Span& span, std::uint64_t wait_ns, bool failed) {
+    span.cell().histograms->wait.record(wait_ns);
+    end_and_record(shard, span, true, failed);
+  }
+  // And the next attempt begins. Requires: Meter::batched.
+  void next_and_record(Shard& shard, Span& span, std::uint64_t wait_ns) {
+    Cell& cell = span.cell();
+    add_times(cell, span.next(), 1);
+    cell.histograms->wait.record(wait_ns);
+    count_attempt(shard, cell, true, false);
+  }
+
   const Ticks& ticks() const { return ticks_; }
   const Tariff& tariff() const { return tariff_; }
 

@@ -20,8 +20,20 @@
 
 namespace wisp::inline v0::detail {
 
+class CallNode;
 class Invoker;
 class Route;
+
+// What a worker is inside of, as a shutdown that has to give it up sees it.
+struct Running {
+  std::string_view function;
+  EventId event{};
+  CallNode* node = nullptr;  // of a started call
+  void* before = nullptr;
+  // Of posts in a row: the current one's, in place of the event's; 0 between two.
+  bool post = false;
+  std::atomic<std::uint64_t> sequence{0};
+};
 
 // A request to stop, for one call. The stop source exists only once somebody asked for a token.
 class Cancellation {

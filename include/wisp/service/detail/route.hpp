@@ -10,6 +10,8 @@
 //                              ^    |
 //                              +-delayed (timer) or waiting for the function's concurrency limit
 //
+// Plain posts wait in a log beside the queue, as records; one that fails becomes a delivery then.
+//
 // Threads: any.
 #pragma once
 
@@ -26,6 +28,7 @@
 #include <wisp/engine/timer.hpp>
 #include <wisp/model/event.hpp>
 #include <wisp/model/registry.hpp>
+#include <wisp/service/detail/post_log.hpp>
 
 namespace wisp::inline v0::detail {
 
@@ -95,9 +98,17 @@ class Route : public std::enable_shared_from_this<Route> {
   // Requires: a reserved place.
   void push(std::unique_ptr<Shipment> delivery);
 
+  // Whether posts may go into the log.
+  const bool takes_records;
+  // Accepts and counts it. False, and `post` as it was: no room, or closed; reserve() knows which.
+  // Requires: takes_records.
+  bool append(Post& post);
+
   // Whether nothing is queued, running or delayed.
   bool idle() const;
-  int queued() const;
+  int queued();
+  // Posts in the log and their handlers that run, beyond the one that outstanding() knows of.
+  std::int64_t uncounted();
 
   // Around a wait inside a handler that runs under a token: another delivery may run meanwhile.
   void lend_token();
@@ -108,8 +119,11 @@ class Route : public std::enable_shared_from_this<Route> {
   void leave();
 
   // Of a publisher that marks what it is inside of; see publishing.hpp.
-  bool closed() const { return closing_.load(std::memory_order_acquire); }
+  bool closed() const { return (notice_.load(std::memory_order_acquire) & kClosed) != 0; }
   void wake_closers();
+  // Whether who takes posts has to look at the above, or to tell publishers that there is room.
+  bool noticed() const { return notice_.load(std::memory_order_acquire) != 0; }
+  void tell_of_room();
 
   // Queued and delayed deliveries are cancelled and no new one begins. Returns once none runs but
   // those that the calling thread is inside of; says so in the log after each 10 s. Does not wait
@@ -123,7 +137,20 @@ class Route : public std::enable_shared_from_this<Route> {
  private:
   friend class Invoker;
 
+  // What a token does next, and then has done.
+  struct Work {
+    std::unique_ptr<Shipment> delivery;
+    PostBlock* block = nullptr;
+    bool posts_next = false;  // queue and log take turns
+
+    bool none() const { return delivery == nullptr && block == nullptr; }
+  };
   void run_token();
+  void pick(Work& work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Ends a claim. What is to be deleted without the lock; `rest`: the log has come to rest.
+  std::unique_ptr<PostBlock> leave_log(PostBlock* block, bool* rest)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void cancel_posts();
   std::unique_ptr<Shipment> begin() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // A serial route's next delivery waits for the one that is on its way, also through a retry's
   // delay.
@@ -148,7 +175,8 @@ class Route : public std::enable_shared_from_this<Route> {
   // Empties it.
   std::deque<std::unique_ptr<Shipment>> take_queue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void wake_waiters() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool full(std::size_t bytes) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool over(std::size_t bytes) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool full(std::size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // What a queued token and a delivery that is away are to the executor and the timer.
   struct Token;
@@ -160,7 +188,7 @@ class Route : public std::enable_shared_from_this<Route> {
   const std::unique_ptr<FunctionState> own_;
   FunctionState* const function_;
 
-  mutable Mutex mutex_;
+  mutable BriefMutex mutex_;
   std::deque<std::unique_ptr<Shipment>> queue_ ABSL_GUARDED_BY(mutex_);
   int count_ ABSL_GUARDED_BY(mutex_) = 0;  // queued and reserved
   // Of those, and of what is away: both take room, or retries would pile up without a bound.
@@ -170,7 +198,12 @@ class Route : public std::enable_shared_from_this<Route> {
   // Deliveries inside the handler or on their way in or out.
   int active_ ABSL_GUARDED_BY(mutex_) = 0;
   int away_ ABSL_GUARDED_BY(mutex_) = 0;  // delayed, or waiting for the function
-  std::atomic<bool> closing_{false};      // closed_, for publishers; release in cancel()
+  PostLog log_ ABSL_GUARDED_BY(mutex_);
+  int rows_ ABSL_GUARDED_BY(mutex_) = 0;  // of active_: tokens that run posts of the log
+  bool log_counted_ ABSL_GUARDED_BY(mutex_) = false;  // as one that is outstanding
+  static constexpr unsigned kClosed = 1;              // closed_, for publishers
+  static constexpr unsigned kAwaited = 2;             // by publishers: room
+  std::atomic<unsigned> notice_{0};                   // release in cancel() and reserve()
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<Parker*> waiters_ ABSL_GUARDED_BY(mutex_);  // closers, and publishers that block

@@ -1,0 +1,250 @@
+// post: into the log of its function, if it is a plain one, and out of it again.
+#include <algorithm>
+#include <utility>
+
+#include <wisp/base/readers.hpp>
+#include <wisp/service/invoker.hpp>
+
+namespace wisp::inline v0::detail {
+
+// How a row of posts ended.
+struct Invoker::RowEnd {
+  PostRecord* record =
+      nullptr;  // that was not run, or failed; null: no more posts, or no more time
+  bool began = false;
+  Ended ended{};
+};
+
+Result<EventId> Invoker::post(const Definition& function, const Given& input,
+                              const CallOptions& options) {
+  WISP_TRY(admit());
+  WISP_TRY(const Registered* entry, parts_.registry.resolve(function));
+  Route& route = *static_cast<FunctionState&>(*entry->attachment).posts;
+  Post post;
+  if (post_record(route, input, options, post)) [[likely]]
+    return EventId{origin_, post.sequence};
+  if (post.boxed.empty() && input.type != nullptr) post.boxed = input.keep(input.data);
+  const std::size_t bytes = post.boxed.bytes();
+  const Result<Route::Room> room = route.reserve(bytes, deadline(options).at());
+  if (!room.ok()) {
+    count(counters_.refused);
+    return room.status();
+  }
+  const EventId id = next_id();
+  if (*room == Route::Room::dropped) {
+    count(counters_.accepted);
+    count(counters_.dropped);
+    count(counters_.dead);
+    return id;
+  }
+  auto event = std::make_shared<Event>();
+  event->id = id;
+  event->source = parts_.source;
+  event->time = parts_.clock.wall();
+  event->payload = std::move(post.boxed);
+  event->lineage = lineage(options);
+  if (event->lineage.trace.empty()) event->lineage.trace = id;
+  deliver(route, std::move(event), bytes);
+  return id;
+}
+
+// What a post made within a handler has from it. False: more than a record holds.
+bool Invoker::inherit(const ActiveFrame& frame, std::uint64_t origin, Post& post) {
+  const Lineage& lineage = *frame.lineage;
+  if (!lineage.tenant.empty() || !lineage.tag.empty()) return false;
+  if (frame.event.empty()) return lineage.cause.empty() && lineage.trace.empty();
+  if (frame.event.origin != origin || lineage.trace.origin != origin) return false;
+  if (lineage.hops < 0 || lineage.hops > kHopsMax) return false;
+  post.cause = {.event = frame.event.sequence, .trace = lineage.trace.sequence};
+  post.hops = static_cast<std::uint8_t>(lineage.hops);
+  return true;
+}
+
+bool Invoker::post_record(Route& route, const Given& input, const CallOptions& options,
+                          Post& post) {
+  if (!route.takes_records || !options.tenant.empty() || !options.tag.empty()) return false;
+  const ActiveFrame* const frame = ActiveFrame::top();
+  if (frame != nullptr && frame->invoker == this && !inherit(*frame, origin_, post)) return false;
+  if (input.type != nullptr) {
+    post.bytes = input.type->bytes(input.data);
+    if (post.bytes > PostLog::kBytesMax) return false;
+    // The copy of anything else may throw, or call back: before any lock is taken.
+    if (input.flat != 0 && input.flat <= PostLog::kInputMax) post.input = input;
+    else post.boxed = input.keep(input.data);
+  }
+  post.sequence = next_id_here().sequence;
+  post.accepted_ticks = parts_.ledger.ticks().now();
+  return route.append(post);
+}
+
+void Invoker::cancel_post(const Route& route, PostRecord& record) {
+  abandoned({route.function().definition->name, {origin_, record.sequence}, "queued"});
+  count(counters_.cancelled);
+  PostBlock::release(record);
+}
+
+void Invoker::run_posts(Route& route, PostBlock& block, std::uint64_t until) {
+  const Errand errand(*this, &route);
+  while (true) {
+    RowEnd end = run_row(route, block, until);
+    if (end.record != nullptr) see_off(route, block, end);
+    else if (parts_.ledger.ticks().now() >= until || !block.has_more()) return;
+  }
+}
+
+// Posts of one function that run one after the other, in one frame.
+class Invoker::Row {
+ public:
+  Row(Invoker& invoker, Route& route, Shard& shard)
+      : invoker_(invoker),
+        route_(route),
+        definition_(*route.function().definition),
+        shard_(shard),
+        frame_(
+            {.runtime = invoker.parts_.runtime, .function = definition_.name, .lineage = &lineage_},
+            &invoker, nullptr),
+        context_(invoker, frame_) {
+    frame_.token = &route;
+    frame_.on_executor = true;
+    frame_.push();
+    running_.function = definition_.name;
+    running_.event.origin = invoker.origin_;
+    running_.before = std::exchange(frame_.running, &running_);
+    running_.post = true;
+    shard.set_running(&running_);
+  }
+  ~Row() {
+    frame_.pop();
+    forget_stops();
+    shard_.set_running(running_.before);
+  }
+  Row(const Row&) = delete;
+  Row& operator=(const Row&) = delete;
+
+  // False once the route has closed.
+  bool enter(const PostRecord& record) {
+    running_.sequence.store(record.sequence, std::memory_order_relaxed);
+    // After the mark: either stop() sees this handler, or the handler is not entered.
+    light_barrier();
+    if (!route_.noticed()) [[likely]]
+      return true;
+    if (route_.closed()) return false;
+    route_.tell_of_room();
+    return true;
+  }
+
+  Outcome run(PostRecord& record, Status& why) {
+    const std::uint64_t origin = invoker_.origin_;
+    frame_.event = lineage_.trace = {origin, record.sequence};
+    lineage_.cause = {};
+    lineage_.hops = record.hops;
+    if (record.caused) {
+      lineage_.cause = {origin, record.cause()->event};
+      lineage_.trace.sequence = record.cause()->trace;
+    }
+    const Duration timeout = definition_.options.timeout;
+    if (timeout != Duration()) [[unlikely]]
+      frame_.deadline = Deadline::after(invoker_.parts_.clock, timeout);
+    Attempted attempted = definition_.invoke(definition_, record.value(), nullptr, context_);
+    const bool fine = attempted.status.ok() && !attempted.threw && frame_.deadline.none();
+    const Outcome outcome = fine ? Outcome::ok : invoker_.judge(frame_, attempted);
+    if (outcome != Outcome::ok) [[unlikely]]
+      why = std::move(attempted.status);
+    forget_stops();
+    return outcome;
+  }
+
+  void release(PostRecord& record) {
+    if (record.kind != PostRecord::Input::boxed) return;
+    frame_.pop();  // what it destroys is not inside the handler
+    PostBlock::release(record);
+    frame_.push();
+  }
+
+ private:
+  // Each attempt has its own.
+  void forget_stops() {
+    if (frame_.stops != nullptr) [[unlikely]]
+      invoker_.forget_stops(frame_);
+  }
+
+  Invoker& invoker_;
+  Route& route_;
+  const Definition& definition_;
+  Shard& shard_;
+  Lineage lineage_;
+  ActiveFrame frame_;
+  Context context_;
+  Running running_;
+};
+
+// One reading of the clock ends a post and begins the next, so what lies between them, some tens of
+// nanoseconds, counts as the later one's.
+Invoker::RowEnd Invoker::run_row(Route& route, PostBlock& block, std::uint64_t until) {
+  PostRecord* record = block.take();
+  if (record == nullptr) return {};
+  Ledger& ledger = parts_.ledger;
+  const Ticks& ticks = ledger.ticks();
+  const std::uint64_t age_max = ticks.from_ns(static_cast<std::uint64_t>(kAgeMax.count()));
+  const FunctionState& function = route.function();
+  const Meter meter = function.definition->options.meter;
+  Shard& shard = ledger.shard();
+  Row row(*this, route, shard);
+  Span span(shard, function.line, meter);
+  while (true) {
+    const std::uint64_t began = span.started();
+    const std::uint64_t waited = ticks_between(record->accepted_ticks, began);
+    if (!row.enter(*record) || waited > age_max) [[unlikely]] {
+      span.abandon();
+      return {.record = record, .ended = {}};
+    }
+    Status why;
+    const Outcome outcome = row.run(*record, why);
+    if (outcome != Outcome::ok) [[unlikely]] {
+      ledger.end_and_record_waited(shard, span, ticks.to_ns(waited), true);
+      return {record, true, {.outcome = outcome, .status = std::move(why), .taken = {}}};
+    }
+    row.release(*record);
+    record = meter == Meter::batched && began < until ? block.take() : nullptr;
+    if (record == nullptr) ledger.end_and_record_waited(shard, span, ticks.to_ns(waited), false);
+    else ledger.next_and_record(shard, span, ticks.to_ns(waited));
+    sums_.add(Counter::done);
+    if (record == nullptr) return {};
+  }
+}
+
+// A post that has closed its row: the route has, or it was too old, or it failed.
+void Invoker::see_off(Route& route, PostBlock& block, RowEnd& end) {
+  PostRecord& record = *end.record;
+  if (!end.began && route.closed()) return cancel_post(route, record);
+  const EventId id{origin_, record.sequence};
+  const bool caused = record.caused;
+  const std::uint64_t since = ticks_between(record.accepted_ticks, parts_.ledger.ticks().now());
+  const Duration age(static_cast<Duration::rep>(parts_.ledger.ticks().to_ns(since)));
+  auto event = std::make_shared<Event>();
+  event->id = id;
+  event->source = parts_.source;
+  event->time = parts_.clock.wall() - age;
+  event->payload = block.keep(record);
+  event->lineage.trace = {origin_, caused ? record.cause()->trace : id.sequence};
+  event->lineage.hops = record.hops;
+  if (caused) event->lineage.cause = {origin_, record.cause()->event};
+  auto delivery = std::make_unique<Shipment>();
+  delivery->event = std::move(event);
+  delivery->bytes = record.bytes;
+  delivery->attempts = end.began ? 1 : 0;
+  delivery->accepted = parts_.clock.now() + -age;
+  delivery->accepted_ticks = record.accepted_ticks;
+  PostBlock::release(record);
+  one_more();
+  if (end.began) {
+    if (!settle_failed(route, *delivery, end.ended)) delivery = route.delay(std::move(delivery));
+  } else {
+    give_up(route, *delivery, true);
+  }
+  if (delivery == nullptr) return;
+  delivery.reset();
+  one_less();
+}
+
+}  // namespace wisp::inline v0::detail

@@ -1,0 +1,173 @@
+// The tokens of a route: how many there are, and what one does.
+#include <algorithm>
+#include <climits>
+#include <utility>
+
+#include <wisp/service/invoker.hpp>
+
+namespace wisp::inline v0::detail {
+namespace {
+
+// How long one token keeps its worker before it goes to the back of the executor's queue: so many
+// deliveries or claims of the log, or so much time.
+constexpr int kRunsPerToken = 16;
+constexpr std::uint64_t kNsPerToken = 100'000;
+
+}  // namespace
+
+// Runs the head of the queue; lost when the executor drops it.
+struct Route::Token {
+  std::shared_ptr<Route> route;
+  std::shared_ptr<Invoker> keep;  // shared: whoever runs last lets the runtime's parts go
+
+  Token(std::shared_ptr<Route> r, std::shared_ptr<Invoker> k)
+      : route(std::move(r)), keep(std::move(k)) {}
+  Token(Token&&) noexcept = default;
+  Token& operator=(Token&&) = delete;
+  ~Token() {
+    if (route != nullptr) route->token_lost();
+  }
+  void operator()() { std::exchange(route, nullptr)->run_token(); }
+};
+
+bool Route::append(Post& post) {
+  int wanted = 0;
+  {
+    const BriefLock lock(mutex_);
+    if (closed_ || full(post.bytes)) return false;
+    // Before others can see it; ended() never comes before accepted.
+    invoker_.sums().add(Counter::accepted);
+    log_.append(std::move(post));
+    if (!log_counted_) {
+      log_counted_ = true;
+      invoker_.one_more();
+    }
+    // One token that is free is enough here: it asks for more when it begins, if they are wanted.
+    if (tokens_ == busy_ && tokens_ < invoker_.parts().tokens_max) wanted = 1;
+    tokens_ += wanted;
+  }
+  submit_tokens(wanted);
+  return true;
+}
+
+int Route::tokens_wanted() {
+  const bool manual = invoker_.parts().manual;
+  int most = invoker_.parts().tokens_max;
+  if (rules_.serial) most = held() ? 0 : 1;
+  // A pump runs what was queued when it began, so there each delivery has a token of its own from
+  // the start.
+  if (manual) most = INT_MAX;
+  // One that runs a delivery may be held up in it for long: it does not stand for what is queued.
+  const std::int64_t queued = static_cast<std::int64_t>(queue_.size()) + log_.count();
+  return static_cast<int>(std::min<std::int64_t>(queued + busy_, most)) - tokens_;
+}
+
+void Route::top_up() {
+  int wanted = 0;
+  {
+    const BriefLock lock(mutex_);
+    wanted = closed_ ? 0 : std::max(tokens_wanted(), 0);
+    tokens_ += wanted;
+  }
+  submit_tokens(wanted);
+}
+
+void Route::submit_tokens(int count) {
+  for (int i = 0; i < count; ++i)
+    invoker_.submit_surely(Task(Token(shared_from_this(), invoker_.shared_from_this())));
+}
+
+void Route::token_lost() {
+  std::deque<std::unique_ptr<Shipment>> dropped;
+  {
+    const BriefLock lock(mutex_);
+    // Nobody would come for what is queued. A later delivery may find the executor well again.
+    if (--tokens_ != 0) return;
+    dropped = take_queue();
+  }
+  for (const auto& each : dropped) invoker_.cancel_delivery(*this, *each);
+  cancel_posts();
+}
+
+void Route::pick(Work& work) {
+  if (closed_) return;
+  if (!work.posts_next) work.delivery = begin();
+  if (work.delivery == nullptr) work.block = log_.claim();
+  if (work.none()) work.delivery = begin();
+  if (work.none()) return;
+  work.posts_next = work.block == nullptr;
+  ++busy_;
+  if (work.block == nullptr) return;
+  ++active_;
+  ++rows_;
+}
+
+std::unique_ptr<PostBlock> Route::leave_log(PostBlock* block, bool* rest) {
+  std::unique_ptr<PostBlock> unused = log_.leave(block);
+  if (log_counted_ && log_.at_rest()) {
+    log_counted_ = false;
+    *rest = true;
+  }
+  return unused;
+}
+
+void Route::run_token() {
+  const Ticks& ticks = invoker_.parts().ledger.ticks();
+  const int runs = invoker_.parts().manual ? 1 : kRunsPerToken;
+  std::uint64_t stop = 0;
+  Work work;
+  {
+    const BriefLock lock(mutex_);
+    pick(work);
+    if (work.none()) --tokens_;
+  }
+  if (work.none()) return;
+  // For what is queued beside: this one may be held up.
+  top_up();
+  for (int i = 1;; ++i) {
+    if (stop == 0) stop = ticks.now() + ticks.from_ns(kNsPerToken);
+    if (work.delivery != nullptr) {
+      work.delivery->token = true;
+      run(std::move(work.delivery), false);
+    } else {
+      invoker_.run_posts(*this, *work.block, stop);
+    }
+    const bool over = i >= runs || ticks.now() >= stop;
+    bool rest = false;
+    std::unique_ptr<PostBlock> unused;
+    {
+      const BriefLock lock(mutex_);
+      --busy_;
+      if (PostBlock* const block = std::exchange(work.block, nullptr)) {
+        --rows_;
+        end();
+        unused = leave_log(block, &rest);
+      }
+      if (!over) pick(work);
+      if (work.none()) --tokens_;
+    }
+    unused.reset();
+    if (rest) invoker_.one_less();
+    if (work.none()) {
+      if (over) top_up();
+      return;
+    }
+  }
+}
+
+void Route::lend_token() {
+  {
+    const BriefLock lock(mutex_);
+    --tokens_;
+    --busy_;
+  }
+  top_up();
+}
+
+void Route::take_token_back() {
+  const BriefLock lock(mutex_);
+  ++tokens_;
+  ++busy_;
+}
+
+}  // namespace wisp::inline v0::detail
