@@ -211,6 +211,8 @@ Result<EventId> Bus::emit(std::string_view topic, const Given& value, const Call
   Status refusal;
   if (!publish(publication, &refusal)) {
     if (!refusal.ok()) return refusal;
+    // Its subscriptions may have ended with the runtime.
+    WISP_TRY(invoker_.admit());
     count(invoker_.counters().unmatched);
   }
   return id;

@@ -33,7 +33,6 @@ const void* input_of(const Definition& definition, const Event& event) {
 
 void Invoker::deliver(Route& route, std::shared_ptr<const Event> event, std::size_t bytes) {
   count(counters_.accepted);
-  outstanding_.fetch_add(1);
   auto delivery = std::make_unique<Shipment>();
   delivery->event = std::move(event);
   delivery->bytes = bytes;

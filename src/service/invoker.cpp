@@ -55,6 +55,12 @@ Status Invoker::admit() const {
   return born_stopped_.ok() ? refuse_stopped("the runtime has stopped") : born_stopped_;
 }
 
+// Of handlers, and of what becomes of their deliveries.
+bool Invoker::accepts_late() const {
+  return phase_.load(std::memory_order_acquire) == Phase::draining &&
+         (inside() || Errand::count(*this) > 0);
+}
+
 void Invoker::refuse_all(Status why) {
   born_stopped_ = refuse_stopped(fmt::format("the runtime did not start: {}", message(why)));
   phase_.store(Phase::stopped);
@@ -278,6 +284,7 @@ void Invoker::drain(Time until, const Pump& pump) {
     phase_.compare_exchange_strong(open, Phase::draining);
   }
   heavy_barrier();  // pairs with the light ones of publishers
+  for (const std::shared_ptr<Route>& each : routes()) each->see_accepted();
   while (busy() && parts_.clock.now() < until) {
     const std::optional<Time> next = pump ? pump() : std::optional<Time>(until);
     if (!next) continue;

@@ -23,6 +23,7 @@ Result<EventId> Invoker::post(const Definition& function, const Given& input,
   Post post;
   if (post_record(route, input, options, post)) [[likely]]
     return EventId{origin_, post.sequence};
+  WISP_TRY(admit());
   if (post.boxed.empty() && input.type != nullptr) post.boxed = input.keep(input.data);
   const std::size_t bytes = post.boxed.bytes();
   const Result<Route::Room> room = route.reserve(bytes, deadline(options).at());

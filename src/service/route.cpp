@@ -72,9 +72,12 @@ Result<Route::Room> Route::reserve(std::size_t bytes, Time deadline) {
       if (closed_)
         return refused(StatusCode::kCancelled, Reason::stopped,
                        fmt::format("{} has ended", rules_.name));
+      if (!invoker_.accepts())
+        return refused(StatusCode::kUnavailable, Reason::stopped, "the runtime has stopped");
       if (!full(bytes)) {
         ++count_;
         bytes_ += bytes;
+        invoker_.one_more();
         return Room::taken;
       }
       if (rules_.queue.act == Overflow::drop_newest) return Room::dropped;
@@ -109,10 +112,13 @@ Result<Route::Room> Route::reserve(std::size_t bytes, Time deadline) {
 }
 
 void Route::unreserve(std::size_t bytes) {
-  const BriefLock lock(mutex_);
-  --count_;
-  bytes_ -= bytes;
-  wake_waiters();
+  {
+    const BriefLock lock(mutex_);
+    --count_;
+    bytes_ -= bytes;
+    wake_waiters();
+  }
+  invoker_.one_less();
 }
 
 void Route::push(std::unique_ptr<Shipment> delivery) {

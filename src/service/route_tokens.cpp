@@ -34,7 +34,7 @@ bool Route::append(Post& post) {
   int wanted = 0;
   {
     const BriefLock lock(mutex_);
-    if (closed_ || full(post.bytes)) return false;
+    if (closed_ || !invoker_.accepts() || full(post.bytes)) return false;
     // Before others can see it; ended() never comes before accepted.
     invoker_.sums().add(Counter::accepted);
     log_.append(std::move(post));
@@ -49,6 +49,8 @@ bool Route::append(Post& post) {
   submit_tokens(wanted);
   return true;
 }
+
+void Route::see_accepted() { const BriefLock lock(mutex_); }
 
 int Route::tokens_wanted() {
   const bool manual = invoker_.parts().manual;

@@ -104,6 +104,10 @@ class Invoker final : public ContextHost {
   // Ok while verbs are accepted. While stop() drains, only from inside handlers.
   Status admit() const;
 
+  // The same for a delivery, under its route's lock; what is not yet accepted when stop() begins is
+  // not accepted any more.
+  bool accepts() const { return open() || accepts_late(); }
+
   // Whether stop() has not begun.
   bool open() const { return phase_.load(std::memory_order_acquire) == Phase::open; }
 
@@ -310,6 +314,7 @@ class Invoker final : public ContextHost {
   void cancel_delivery(const Route& route, const Shipment& delivery);
   void end_delivery(std::atomic<std::uint64_t>& counter);
   void keep_letter(Route& route, DeadLetter letter);
+  bool accepts_late() const;
   void one_more() { outstanding_.fetch_add(1); }
   void one_less();
   bool busy() const;

@@ -100,9 +100,11 @@ class Route : public std::enable_shared_from_this<Route> {
 
   // Whether posts may go into the log.
   const bool takes_records;
-  // Accepts and counts it. False, and `post` as it was: no room, or closed; reserve() knows which.
-  // Requires: takes_records.
+  // Accepts and counts it. False, and `post` as it was: no room, or closed, as reserve() will say,
+  // or the runtime has begun to stop. Requires: takes_records.
   bool append(Post& post);
+  // Once the runtime has begun to stop: what was being accepted is outstanding.
+  void see_accepted();
 
   // Whether nothing is queued, running or delayed.
   bool idle() const;
