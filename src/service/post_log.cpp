@@ -1,17 +1,9 @@
 #include <wisp/service/detail/post_log.hpp>
 
 #include <cassert>
-#include <cstring>
-#include <new>
 #include <utility>
 
 namespace wisp::inline v0::detail {
-namespace {
-
-constexpr std::size_t in_words(std::size_t bytes) { return (bytes + 7) / 8 * 8; }
-
-}  // namespace
-
 PostLog::~PostLog() {
   assert(at_rest());
   for (PostBlock* list : {full_, filling_, claimed_}) {
@@ -19,7 +11,7 @@ PostLog::~PostLog() {
   }
 }
 
-void PostLog::begin_block() {
+bool PostLog::begin_block() {
   // Not cleared: records are written before they are read.
   PostBlock* const made = spare_ != nullptr ? spare_.release() : new PostBlock;
   if (filling_ != nullptr) {
@@ -27,37 +19,8 @@ void PostLog::begin_block() {
     last_full_ = filling_;
   }
   filling_ = made;
-}
-
-void PostLog::append(Post post) {
-  const bool boxed = !post.boxed.empty();
-  const std::size_t input = boxed ? sizeof(Payload) : post.input.flat;
-  assert(input <= kInputMax && post.bytes <= kBytesMax);
-  const std::size_t size =
-      sizeof(PostRecord) + (post.cause ? sizeof(PostRecord::Cause) : 0) + in_words(input);
-  if (filling_ == nullptr || filling_->end_ + size > PostBlock::kRoom) [[unlikely]]
-    begin_block();
-  const PostRecord::Input kind = boxed        ? PostRecord::Input::boxed
-                                 : input == 0 ? PostRecord::Input::none
-                                              : PostRecord::Input::flat;
-  auto* record =
-      new (filling_->at(filling_->end_)) PostRecord{.size = static_cast<std::uint16_t>(size),
-                                                    .bytes = static_cast<std::uint16_t>(post.bytes),
-                                                    .hops = post.hops,
-                                                    .caused = post.cause.has_value(),
-                                                    .kind = kind,
-                                                    .accepted_ticks = post.accepted_ticks,
-                                                    .sequence = post.sequence};
-  if (post.cause) *record->cause() = *post.cause;
-  if (boxed) {
-    new (record->input()) Payload(std::move(post.boxed));
-  } else if (input != 0) {
-    std::memcpy(record->input(), post.input.data, input);
-    filling_->keep_ = post.input.keep;
-  }
-  filling_->end_ += size;
-  ++count_;
-  bytes_ += post.bytes;
+  // One that follows on a full one will not be the last.
+  return full_ != nullptr;
 }
 
 PostBlock* PostLog::claim() {

@@ -15,14 +15,47 @@ struct Invoker::RowEnd {
   Ended ended{};
 };
 
+inline bool Route::append(Post& post) {
+  bool wanted = false;
+  bool low = false;
+  {
+    const BriefLock lock(mutex_);
+    if (closed_ || !invoker_.accepts() || full(post.bytes)) [[unlikely]]
+      return false;
+    // Before others can see it: it does not end before it was accepted.
+    invoker_.sums().add(Counter::accepted);
+    low = log_.append(post);
+    if (!log_counted_) [[unlikely]] {
+      log_counted_ = true;
+      invoker_.one_more();
+    }
+    // One token that is free is enough here: it asks for more when it begins, if they are wanted.
+    wanted = tokens_ == busy_ && tokens_ < invoker_.parts().tokens_max;
+    if (wanted) ++tokens_;
+  }
+  if (wanted) [[unlikely]]
+    submit_tokens(1);
+  if (low) [[unlikely]]
+    give_block();
+  return true;
+}
+
 Result<EventId> Invoker::post(const Definition& function, const Given& input,
                               const CallOptions& options) {
-  WISP_TRY(admit());
-  WISP_TRY(const Registered* entry, parts_.registry.resolve(function));
+  const Registered* entry = forked() || !open() ? nullptr : parts_.registry.lookup(function);
+  if (entry == nullptr) [[unlikely]] {
+    WISP_TRY(admit());
+    WISP_TRY(entry, parts_.registry.resolve(function));
+  }
   Route& route = *static_cast<FunctionState&>(*entry->attachment).posts;
   Post post;
   if (post_record(route, input, options, post)) [[likely]]
     return EventId{origin_, post.sequence};
+  return post_delivery(route, input, options, post);
+}
+
+Result<EventId> Invoker::post_delivery(Route& route, const Given& input, const CallOptions& options,
+                                       Post& post) {
   WISP_TRY(admit());
   if (post.boxed.empty() && input.type != nullptr) post.boxed = input.keep(input.data);
   const std::size_t bytes = post.boxed.bytes();
@@ -76,6 +109,12 @@ bool Invoker::post_record(Route& route, const Given& input, const CallOptions& o
   post.sequence = next_id_here().sequence;
   post.accepted_ticks = parts_.ledger.ticks().now();
   return route.append(post);
+}
+
+void Route::give_block() {
+  auto block = std::make_unique<PostBlock>();
+  const BriefLock lock(mutex_);
+  log_.give(std::move(block));
 }
 
 void Invoker::cancel_post(const Route& route, PostRecord& record) {

@@ -30,26 +30,6 @@ struct Route::Token {
   void operator()() { std::exchange(route, nullptr)->run_token(); }
 };
 
-bool Route::append(Post& post) {
-  int wanted = 0;
-  {
-    const BriefLock lock(mutex_);
-    if (closed_ || !invoker_.accepts() || full(post.bytes)) return false;
-    // Before others can see it; ended() never comes before accepted.
-    invoker_.sums().add(Counter::accepted);
-    log_.append(std::move(post));
-    if (!log_counted_) {
-      log_counted_ = true;
-      invoker_.one_more();
-    }
-    // One token that is free is enough here: it asks for more when it begins, if they are wanted.
-    if (tokens_ == busy_ && tokens_ < invoker_.parts().tokens_max) wanted = 1;
-    tokens_ += wanted;
-  }
-  submit_tokens(wanted);
-  return true;
-}
-
 void Route::see_accepted() { const BriefLock lock(mutex_); }
 
 int Route::tokens_wanted() {

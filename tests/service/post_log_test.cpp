@@ -50,7 +50,7 @@ void append(PostLog& log, const Expected& what, const std::shared_ptr<int>& aliv
   if (what.kind == 2) post.input = Given::of(seven);
   if (what.kind == 3) post.input = Given::of(largest);
   if (what.kind == 4) post.boxed = Payload::of(Shared{alive, what.sequence});
-  log.append(std::move(post));
+  if (log.append(post)) log.give(std::make_unique<PostBlock>());
 }
 
 bool as_expected(PostRecord& record, const Expected& what) {

@@ -294,6 +294,8 @@ class Invoker final : public ContextHost {
   // Within a frame that is set up already.
   Ended attempt_here(ActiveFrame& frame, FunctionState& function, const void* in);
   // Posts (posts.cpp). Into the route's log, if this one may; else `post` holds what was made.
+  Result<EventId> post_delivery(Route& route, const Given& input, const CallOptions& options,
+                                Post& post);
   bool post_record(Route& route, const Given& input, const CallOptions& options, Post& post);
   static bool inherit(const ActiveFrame& frame, std::uint64_t origin, Post& post);
   // Runs the block's posts until none is left, the ticks are over or the route has closed; what

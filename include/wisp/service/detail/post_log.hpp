@@ -23,8 +23,11 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
+#include <new>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include <wisp/base/payload.hpp>
@@ -74,6 +77,9 @@ struct Post {
 // Some records. Filled by producers, then claimed, and not filled any more.
 class PostBlock {
  public:
+  // Its memory is there once it is made, not only when it is first written.
+  PostBlock() { records_.front() = records_.back() = std::byte{}; }
+
   static constexpr std::size_t kSize = 4096;
   static constexpr std::size_t kRoom = kSize - 128;
 
@@ -141,8 +147,26 @@ class PostLog {
   PostLog(const PostLog&) = delete;
   PostLog& operator=(const PostLog&) = delete;
 
-  // Requires: bytes <= kBytesMax. Throws std::bad_alloc, nothing appended.
-  void append(Post post);
+  // Takes the post. True: give() one more block, made without the lock, lest the next one be made
+  // under it. Requires: bytes <= kBytesMax. Throws std::bad_alloc, nothing appended.
+  bool append(Post& post) {
+    const bool boxed = !post.boxed.empty();
+    const std::size_t input = boxed ? sizeof(Payload) : in_words(post.input.flat);
+    const std::size_t size =
+        sizeof(PostRecord) + (post.cause ? sizeof(PostRecord::Cause) : 0) + input;
+    bool low = false;
+    if (filling_ == nullptr || filling_->end_ + size > PostBlock::kRoom) [[unlikely]]
+      low = begin_block();
+    PostRecord* const record = filling_->at(filling_->end_);
+    filling_->end_ += size;
+    ++count_;
+    bytes_ += post.bytes;
+    write(post, record, size);
+    return low;
+  }
+  void give(std::unique_ptr<PostBlock> block) {
+    if (spare_ == nullptr) spare_ = std::move(block);
+  }
 
   // A block that has records left, which the caller then is a reader of: one that was left, else
   // the oldest, else one that others read. Null: there is none.
@@ -162,7 +186,29 @@ class PostLog {
   bool at_rest() const { return filling_ == nullptr && full_ == nullptr && claimed_ == nullptr; }
 
  private:
-  void begin_block();
+  static constexpr std::size_t in_words(std::size_t bytes) { return (bytes + 7) / 8 * 8; }
+  bool begin_block();
+  void write(Post& post, PostRecord* place, std::size_t size) {
+    // The next one's, before it is needed.
+    __builtin_prefetch(reinterpret_cast<std::byte*>(place) + 128, 1);
+    const bool boxed = !post.boxed.empty();
+    auto* record = new (place) PostRecord{.size = static_cast<std::uint16_t>(size),
+                                          .bytes = static_cast<std::uint16_t>(post.bytes),
+                                          .hops = post.hops,
+                                          .caused = post.cause.has_value(),
+                                          .kind = boxed                  ? PostRecord::Input::boxed
+                                                  : post.input.flat == 0 ? PostRecord::Input::none
+                                                                         : PostRecord::Input::flat,
+                                          .accepted_ticks = post.accepted_ticks,
+                                          .sequence = post.sequence};
+    if (post.cause) *record->cause() = *post.cause;
+    if (boxed) {
+      new (record->input()) Payload(std::move(post.boxed));
+    } else if (post.input.flat != 0) {
+      std::memcpy(record->input(), post.input.data, post.input.flat);
+      filling_->keep_ = post.input.keep;
+    }
+  }
   PostBlock* claim_next();
   void look(PostBlock& block);
 

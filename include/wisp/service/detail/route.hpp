@@ -105,6 +105,7 @@ class Route : public std::enable_shared_from_this<Route> {
   bool append(Post& post);
   // Once the runtime has begun to stop: what was being accepted is outstanding.
   void see_accepted();
+  void give_block();
 
   // Whether nothing is queued, running or delayed.
   bool idle() const;
@@ -189,25 +190,26 @@ class Route : public std::enable_shared_from_this<Route> {
   const Rules rules_;
   const std::unique_ptr<FunctionState> own_;
   FunctionState* const function_;
+  static constexpr unsigned kClosed = 1;   // closed_, for publishers
+  static constexpr unsigned kAwaited = 2;  // by publishers: room
+  std::atomic<unsigned> notice_{0};        // release in cancel() and reserve()
 
-  mutable BriefMutex mutex_;
-  std::deque<std::unique_ptr<Shipment>> queue_ ABSL_GUARDED_BY(mutex_);
-  int count_ ABSL_GUARDED_BY(mutex_) = 0;  // queued and reserved
-  // Of those, and of what is away: both take room, or retries would pile up without a bound.
-  std::size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
-  int tokens_ ABSL_GUARDED_BY(mutex_) = 0;  // in the executor or running
-  int busy_ ABSL_GUARDED_BY(mutex_) = 0;    // of those, running a delivery
-  // Deliveries inside the handler or on their way in or out.
-  int active_ ABSL_GUARDED_BY(mutex_) = 0;
-  int away_ ABSL_GUARDED_BY(mutex_) = 0;  // delayed, or waiting for the function
-  PostLog log_ ABSL_GUARDED_BY(mutex_);
-  int rows_ ABSL_GUARDED_BY(mutex_) = 0;  // of active_: tokens that run posts of the log
-  bool log_counted_ ABSL_GUARDED_BY(mutex_) = false;  // as one that is outstanding
-  static constexpr unsigned kClosed = 1;              // closed_, for publishers
-  static constexpr unsigned kAwaited = 2;             // by publishers: room
-  std::atomic<unsigned> notice_{0};                   // release in cancel() and reserve()
+  // Apart from what is read for each delivery.
+  alignas(64) mutable BriefMutex mutex_;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;
+  bool log_counted_ ABSL_GUARDED_BY(mutex_) = false;  // as one that is outstanding
+  int tokens_ ABSL_GUARDED_BY(mutex_) = 0;            // in the executor or running
+  int busy_ ABSL_GUARDED_BY(mutex_) = 0;              // of those, running a delivery
+  int count_ ABSL_GUARDED_BY(mutex_) = 0;             // queued and reserved
+  int away_ ABSL_GUARDED_BY(mutex_) = 0;              // delayed, or waiting for the function
+  // Of all those: what is away takes room too, or retries would pile up without a bound.
+  std::size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  PostLog log_ ABSL_GUARDED_BY(mutex_);
+  // Deliveries inside the handler or on their way in or out; tokens that run posts of the log.
+  int active_ ABSL_GUARDED_BY(mutex_) = 0;
+  int rows_ ABSL_GUARDED_BY(mutex_) = 0;  // the latter alone
+  std::deque<std::unique_ptr<Shipment>> queue_ ABSL_GUARDED_BY(mutex_);
   std::vector<Parker*> waiters_ ABSL_GUARDED_BY(mutex_);  // closers, and publishers that block
   // Numbers them: an address comes back, a number does not.
   std::uint64_t delays_ ABSL_GUARDED_BY(mutex_) = 0;
