@@ -7,7 +7,7 @@ namespace wisp::inline v0 {
 namespace {
 
 constexpr int kLooks = 40;
-constexpr int kYields = 100;
+constexpr int kYields = 1000;
 
 void relax() {
 #if defined(__x86_64__) || defined(__i386__)

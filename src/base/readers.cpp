@@ -18,19 +18,25 @@ long membarrier(int command) {
 #endif
 }
 
-}  // namespace
-
-bool barrier_is_asymmetric() {
-  static const bool registered = membarrier(kRegister) == 0;
+bool register_process() {
+  const bool registered = membarrier(kRegister) == 0;
+  asymmetric_barriers.store(registered, std::memory_order_relaxed);
   return registered;
 }
+
+[[maybe_unused]] const bool at_start = register_process();
+
+}  // namespace
+
+constinit std::atomic<bool> asymmetric_barriers{false};
 
 void heavy_barrier() {
 #if !defined(__SANITIZE_THREAD__)
   std::atomic_thread_fence(std::memory_order_seq_cst);
 #endif
   // A process that was forked registers anew.
-  if (barrier_is_asymmetric() && membarrier(kExpedited) != 0 && membarrier(kRegister) == 0)
+  if (asymmetric_barriers.load(std::memory_order_relaxed) && membarrier(kExpedited) != 0 &&
+      membarrier(kRegister) == 0)
     membarrier(kExpedited);
 }
 

@@ -39,6 +39,7 @@ PoolState::PoolState(PoolOptions options)
 Status PoolState::submit(Task& task) {
   // Before the lock, which others wait for: so a task may bear an earlier time than the one ahead.
   const Time now = clock_.now();
+  const Aside aside(*this);
   WakeLock lock(mutex_, clock_);
   if (closed_) return refused(StatusCode::kUnavailable, Reason::stopped, "the pool has closed");
   if (static_cast<int>(queue_.size()) >= options_.queue_max) {

@@ -104,6 +104,26 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
     std::int64_t asleep = -1;            // the last sample that found it so
     std::uint32_t looked_run = 0;        // the value of `runs` then
     std::atomic<std::uint32_t> runs{0};  // odd inside a task; written by its own thread only
+
+    // Odd before the task and even after it, and while the task is at the pool's own lock: the
+    // supervisor's look between two equal odd values was one at this task, not at a wait for that.
+    // Its thread alone writes it, so a load and a store will do. Release: neither passes what comes
+    // before it, a lock that was let go or the task; pairs with the loads in supervise(). And the
+    // kernel has put out all stores of who it calls asleep, so that no value is seen late from
+    // within the next wait.
+    void turn() { runs.store(runs.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
+  };
+
+  // Around what a task of the pool does with the pool's lock.
+  class Aside {
+   public:
+    explicit Aside(const PoolState& pool);
+    ~Aside();
+    Aside(const Aside&) = delete;
+    Aside& operator=(const Aside&) = delete;
+
+   private:
+    Worker* const worker_;
   };
 
   // What the supervisor wants to know of a running worker.

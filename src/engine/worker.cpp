@@ -13,6 +13,15 @@ thread_local void* current_worker = nullptr;
 
 }  // namespace
 
+PoolState::Aside::Aside(const PoolState& pool)
+    : worker_(pool.on_worker() ? static_cast<Worker*>(current_worker) : nullptr) {
+  if (worker_ != nullptr) worker_->turn();
+}
+
+PoolState::Aside::~Aside() {
+  if (worker_ != nullptr) worker_->turn();
+}
+
 bool PoolState::on_worker() const {
   return current_worker != nullptr && &static_cast<Worker*>(current_worker)->pool == this;
 }
@@ -29,16 +38,10 @@ void PoolState::work(Worker& self) {
       clock_.park(self.parker, until);
       continue;
     }
-    // Odd before the task and even after it: the supervisor's look between two equal odd values was
-    // one at this task, not at a wait for the pool's own lock. This thread alone writes it, so a
-    // load and a store will do. Release: neither passes what comes before it, the lock that step()
-    // took or the task; pairs with the loads in supervise(). And the kernel has put out all stores
-    // of who it calls asleep, so that no value is seen late from within the next wait.
-    const std::uint32_t runs = self.runs.load(std::memory_order_relaxed);
-    self.runs.store(runs + 1, std::memory_order_release);
+    self.turn();
     next.task();
     next.task.reset();
-    self.runs.store(runs + 2, std::memory_order_release);
+    self.turn();
   }
   call_back(options_.on_thread_exit, self.index);
   current_worker = nullptr;

@@ -1,26 +1,62 @@
 #include <wisp/service/detail/post_log.hpp>
 
+#include <sys/mman.h>
+
 #include <cassert>
 #include <utility>
 
 namespace wisp::inline v0::detail {
-PostLog::~PostLog() {
-  assert(at_rest());
-  for (PostBlock* list : {full_, filling_, claimed_}) {
-    while (list != nullptr) delete std::exchange(list, list->next_);
+PostBlock::Pointer PostBlock::make(std::size_t size) {
+  void* memory = nullptr;
+  if (size == kLarge) {
+    memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
+                  -1, 0);
+    if (memory == MAP_FAILED) size = kSmall;
+  }
+  if (size != kLarge) memory = operator new(size, std::align_val_t{alignof(PostBlock)});
+  Pointer made(new (memory) PostBlock(size));
+  *(static_cast<volatile std::byte*>(memory) + size - 1) = std::byte{};
+  return made;
+}
+
+void PostBlock::Delete::operator()(PostBlock* block) const {
+  while (block != nullptr) {
+    PostBlock* const one = std::exchange(block, block->next_);
+    const std::size_t size = one->size_;
+    one->~PostBlock();
+    if (size == kLarge) munmap(one, size);
+    else operator delete(one, std::align_val_t{alignof(PostBlock)});
   }
 }
 
+PostLog::~PostLog() {
+  assert(at_rest());
+  for (PostBlock* list : {full_, filling_, claimed_}) PostBlock::Delete()(list);
+}
+
+void PostLog::keep(PostBlock::Pointer block) {
+  block->end_ = 0;
+  block->seen_ = 0;
+  block->cursor_.store(0, std::memory_order_relaxed);
+  block->next_ = spares_.release();
+  spares_ = std::move(block);
+  ++spare_count_;
+}
+
 bool PostLog::begin_block() {
-  // Not cleared: records are written before they are read.
-  PostBlock* const made = spare_ != nullptr ? spare_.release() : new PostBlock;
+  PostBlock* made = spares_.release();
+  if (made != nullptr) {
+    spares_.reset(std::exchange(made->next_, nullptr));
+    --spare_count_;
+  } else {
+    made = PostBlock::make(PostBlock::kSmall).release();
+  }
   if (filling_ != nullptr) {
     (full_ == nullptr ? full_ : last_full_->next_) = filling_;
     last_full_ = filling_;
   }
   filling_ = made;
-  // One that follows on a full one will not be the last.
-  return full_ != nullptr;
+  return full_ != nullptr && spares_ == nullptr;
 }
 
 PostBlock* PostLog::claim() {
@@ -69,20 +105,25 @@ void PostLog::refresh() {
   for (PostBlock* each = claimed_; each != nullptr; each = each->next_) look(*each);
 }
 
-std::unique_ptr<PostBlock> PostLog::leave(PostBlock* block) {
+PostBlock::Pointer PostLog::leave(PostBlock* block) {
   look(*block);
   if (--block->readers_ > 0 || block->has_more()) return nullptr;
   PostBlock** link = &claimed_;
   while (*link != block) link = &(*link)->next_;
-  *link = block->next_;
-  std::unique_ptr<PostBlock> finished(block);
-  if (spare_ != nullptr) return finished;
-  block->next_ = nullptr;
-  block->end_ = 0;
-  block->seen_ = 0;
-  block->cursor_.store(0, std::memory_order_relaxed);
-  spare_ = std::move(finished);
-  return nullptr;
+  *link = std::exchange(block->next_, nullptr);
+  PostBlock::Pointer finished(block);
+  if (!at_rest()) {
+    if (spare_count_ == kSparesMax) return finished;
+    keep(std::move(finished));
+    return nullptr;
+  }
+  // All but a small one.
+  finished->next_ = spares_.release();
+  spare_count_ = 0;
+  if (finished->size_ != PostBlock::kSmall) return finished;
+  PostBlock::Pointer rest(std::exchange(finished->next_, nullptr));
+  keep(std::move(finished));
+  return rest;
 }
 
 }  // namespace wisp::inline v0::detail

@@ -112,9 +112,9 @@ bool Invoker::post_record(Route& route, const Given& input, const CallOptions& o
 }
 
 void Route::give_block() {
-  auto block = std::make_unique<PostBlock>();
+  auto block = PostBlock::make(PostBlock::kLarge);
   const BriefLock lock(mutex_);
-  log_.give(std::move(block));
+  log_.give(block);
 }
 
 void Invoker::cancel_post(const Route& route, PostRecord& record) {

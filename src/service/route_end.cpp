@@ -53,7 +53,7 @@ void Route::cancel_posts() {
   for (PostBlock* const block : blocks) {
     while (PostRecord* record = block->take()) invoker_.cancel_post(*this, *record);
     bool rest = false;
-    std::unique_ptr<PostBlock> unused;
+    PostBlock::Pointer unused;
     {
       const BriefLock lock(mutex_);
       unused = leave_log(block, &rest);

@@ -84,8 +84,8 @@ void Route::pick(Work& work) {
   ++rows_;
 }
 
-std::unique_ptr<PostBlock> Route::leave_log(PostBlock* block, bool* rest) {
-  std::unique_ptr<PostBlock> unused = log_.leave(block);
+PostBlock::Pointer Route::leave_log(PostBlock* block, bool* rest) {
+  PostBlock::Pointer unused = log_.leave(block);
   if (log_counted_ && log_.at_rest()) {
     log_counted_ = false;
     *rest = true;
@@ -116,7 +116,7 @@ void Route::run_token() {
     }
     const bool over = i >= runs || ticks.now() >= stop;
     bool rest = false;
-    std::unique_ptr<PostBlock> unused;
+    PostBlock::Pointer unused;
     {
       const BriefLock lock(mutex_);
       --busy_;

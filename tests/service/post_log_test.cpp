@@ -50,7 +50,9 @@ void append(PostLog& log, const Expected& what, const std::shared_ptr<int>& aliv
   if (what.kind == 2) post.input = Given::of(seven);
   if (what.kind == 3) post.input = Given::of(largest);
   if (what.kind == 4) post.boxed = Payload::of(Shared{alive, what.sequence});
-  if (log.append(post)) log.give(std::make_unique<PostBlock>());
+  if (!log.append(post)) return;
+  auto block = PostBlock::make(PostBlock::kLarge);
+  log.give(block);
 }
 
 bool as_expected(PostRecord& record, const Expected& what) {
@@ -152,7 +154,7 @@ TEST_CASE("post log: who finds nothing else joins in, and each record is taken o
 
 TEST_CASE("post log: a block that is left goes on before newer ones", "[post_log]") {
   PostLog log;
-  const int count = 3 * static_cast<int>(PostBlock::kRoom / sizeof(PostRecord));
+  const int count = 3 * static_cast<int>(PostBlock::kSmall / sizeof(PostRecord));
   for (int i = 1; i <= count; ++i) append(log, {static_cast<std::uint64_t>(i), 0, {}, 0}, nullptr);
   PostBlock* const oldest = log.claim();
   PostBlock* const next = log.claim();

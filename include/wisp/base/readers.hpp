@@ -22,16 +22,17 @@
 
 namespace wisp::inline v0::detail {
 
-// Whether heavy_barrier() also fences the threads that only call light_barrier().
-bool barrier_is_asymmetric();
+// Whether heavy_barrier() also fences the threads that only call light_barrier(). Set before
+// main(), while there is one thread: later the kernel would take milliseconds for it, in which all
+// readers would wait. Relaxed: who reads false fences, which is right at any time.
+extern constinit std::atomic<bool> asymmetric_barriers;
 
 // Between a store and a load that must not pass it; the other side calls heavy_barrier().
 inline void light_barrier() {
 #if defined(__SANITIZE_THREAD__)
   std::atomic_signal_fence(std::memory_order_seq_cst);  // it knows no fences
 #else
-  static const bool asymmetric = barrier_is_asymmetric();
-  if (asymmetric) [[likely]]
+  if (asymmetric_barriers.load(std::memory_order_relaxed)) [[likely]]
     std::atomic_signal_fence(std::memory_order_seq_cst);
   else std::atomic_thread_fence(std::memory_order_seq_cst);
 #endif

@@ -8,18 +8,17 @@
 //   }
 //   const auto unused = log.leave(block);           // under it again
 //
-// A queue of bytes rather than of tasks: a small post is 24 bytes and its input, in a block of 4
-// KB that is allocated once and used again. A consumer claims a whole block, so that the lock is
-// taken once for some hundred posts; but each post is taken by itself, and whoever finds nothing
+// A queue of bytes rather than of tasks: a small post is 24 bytes and its input, in a block that is
+// allocated once and used again. A consumer claims a whole block, so that the lock is taken once
+// for some hundred posts; but each post is taken by itself, and whoever finds nothing
 // else to claim joins in a block that others are at, so that a post never waits behind a handler
-// that blocks while somebody is free. Blocks are given back as they are finished; one is kept.
+// that blocks while somebody is free. Blocks are given back as they are finished.
 //
 // Posts are begun in the order of the records, as far as several consumers at once have one.
 //
 // Threads: one-at-a-time (the owner's lock); PostBlock::take() any that has claimed the block.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -77,11 +76,19 @@ struct Post {
 // Some records. Filled by producers, then claimed, and not filled any more.
 class PostBlock {
  public:
-  // Its memory is there once it is made, not only when it is first written.
-  PostBlock() { records_.front() = records_.back() = std::byte{}; }
+  // A small one is the heap's. A large one is for a backlog, and the kernel's own: so that all of
+  // its memory goes back at once, whatever the heap has put beside it meanwhile.
+  static constexpr std::size_t kSmall = 4096;
+  static constexpr std::size_t kLarge = 65'536;
+  static constexpr std::size_t kHeader = 128;
 
-  static constexpr std::size_t kSize = 4096;
-  static constexpr std::size_t kRoom = kSize - 128;
+  // Deletes those that follow as well.
+  struct Delete {
+    void operator()(PostBlock* block) const;
+  };
+  using Pointer = std::unique_ptr<PostBlock, Delete>;
+  // Its memory is there from the start, not only when it is first written. Throws std::bad_alloc.
+  static Pointer make(std::size_t size);
 
   // The next record, which is the caller's alone from now on; null if all are taken. Requires: the
   // caller has claimed the block and not left it.
@@ -120,11 +127,14 @@ class PostBlock {
            record.size;
   }
 
+  explicit PostBlock(std::size_t size) : size_(size) {}
   PostRecord* at(std::size_t offset) {
-    return reinterpret_cast<PostRecord*>(records_.data() + offset);
+    return reinterpret_cast<PostRecord*>(reinterpret_cast<std::byte*>(this) + kHeader + offset);
   }
+  std::size_t room() const { return size_ - kHeader; }
 
   // The lock's: but for `end_`, which stands still once the block is claimed.
+  const std::size_t size_;
   PostBlock* next_ = nullptr;
   std::size_t end_ = 0;
   int readers_ = 0;
@@ -132,9 +142,9 @@ class PostBlock {
   Payload (*keep_)(const void*) = nullptr;  // of flat inputs: the same for all posts of a function
   // Kept apart from what producers write.
   alignas(64) std::atomic<std::uint64_t> cursor_{0};
-  alignas(64) std::array<std::byte, kRoom> records_;
 };
-static_assert(sizeof(PostBlock) == PostBlock::kSize);
+static_assert(sizeof(PostBlock) == PostBlock::kHeader);
+static_assert(PostBlock::kLarge - PostBlock::kHeader < 1 << 16);  // fits the cursor
 
 class PostLog {
  public:
@@ -147,15 +157,15 @@ class PostLog {
   PostLog(const PostLog&) = delete;
   PostLog& operator=(const PostLog&) = delete;
 
-  // Takes the post. True: give() one more block, made without the lock, lest the next one be made
-  // under it. Requires: bytes <= kBytesMax. Throws std::bad_alloc, nothing appended.
+  // Takes the post. True: there is a backlog, and no block for more of it; give() a large one, made
+  // without the lock, lest the next one be made under it. Requires: bytes <= kBytesMax. Throws std::bad_alloc, nothing appended.
   bool append(Post& post) {
     const bool boxed = !post.boxed.empty();
     const std::size_t input = boxed ? sizeof(Payload) : in_words(post.input.flat);
     const std::size_t size =
         sizeof(PostRecord) + (post.cause ? sizeof(PostRecord::Cause) : 0) + input;
     bool low = false;
-    if (filling_ == nullptr || filling_->end_ + size > PostBlock::kRoom) [[unlikely]]
+    if (filling_ == nullptr || filling_->end_ + size > filling_->room()) [[unlikely]]
       low = begin_block();
     PostRecord* const record = filling_->at(filling_->end_);
     filling_->end_ += size;
@@ -164,8 +174,9 @@ class PostLog {
     write(post, record, size);
     return low;
   }
-  void give(std::unique_ptr<PostBlock> block) {
-    if (spare_ == nullptr) spare_ = std::move(block);
+  // Takes it, unless there are enough.
+  void give(PostBlock::Pointer& block) {
+    if (!at_rest() && spare_count_ < kSparesMax) keep(std::move(block));
   }
 
   // A block that has records left, which the caller then is a reader of: one that was left, else
@@ -173,9 +184,9 @@ class PostLog {
   PostBlock* claim();
   // Every block that has records left: the caller is a reader of each.
   std::vector<PostBlock*> claim_all();
-  // Ends it. The block, once it is finished, if the log has no use for it: delete it without the
-  // lock.
-  std::unique_ptr<PostBlock> leave(PostBlock* block);
+  // Ends it. Blocks that the log has no use for any more, to be deleted without the lock: a log at
+  // rest keeps a small one.
+  PostBlock::Pointer leave(PostBlock* block);
 
   // Looks how far the readers are.
   void refresh();
@@ -186,19 +197,23 @@ class PostLog {
   bool at_rest() const { return filling_ == nullptr && full_ == nullptr && claimed_ == nullptr; }
 
  private:
+  // Of a log that is not at rest.
+  static constexpr int kSparesMax = 16;
+
+  void keep(PostBlock::Pointer block);
   static constexpr std::size_t in_words(std::size_t bytes) { return (bytes + 7) / 8 * 8; }
   bool begin_block();
   void write(Post& post, PostRecord* place, std::size_t size) {
     // The next one's, before it is needed.
     __builtin_prefetch(reinterpret_cast<std::byte*>(place) + 128, 1);
     const bool boxed = !post.boxed.empty();
+    auto kind = boxed ? PostRecord::Input::boxed : PostRecord::Input::flat;
+    if (!boxed && post.input.flat == 0) kind = PostRecord::Input::none;
     auto* record = new (place) PostRecord{.size = static_cast<std::uint16_t>(size),
                                           .bytes = static_cast<std::uint16_t>(post.bytes),
                                           .hops = post.hops,
                                           .caused = post.cause.has_value(),
-                                          .kind = boxed                  ? PostRecord::Input::boxed
-                                                  : post.input.flat == 0 ? PostRecord::Input::none
-                                                                         : PostRecord::Input::flat,
+                                          .kind = kind,
                                           .accepted_ticks = post.accepted_ticks,
                                           .sequence = post.sequence};
     if (post.cause) *record->cause() = *post.cause;
@@ -216,7 +231,8 @@ class PostLog {
   PostBlock* last_full_ = nullptr;
   PostBlock* filling_ = nullptr;
   PostBlock* claimed_ = nullptr;
-  std::unique_ptr<PostBlock> spare_;
+  PostBlock::Pointer spares_;  // a chain
+  int spare_count_ = 0;
   int count_ = 0;
   std::size_t bytes_ = 0;
 };

@@ -151,8 +151,7 @@ class Route : public std::enable_shared_from_this<Route> {
   void run_token();
   void pick(Work& work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Ends a claim. What is to be deleted without the lock; `rest`: the log has come to rest.
-  std::unique_ptr<PostBlock> leave_log(PostBlock* block, bool* rest)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  PostBlock::Pointer leave_log(PostBlock* block, bool* rest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void cancel_posts();
   std::unique_ptr<Shipment> begin() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // A serial route's next delivery waits for the one that is on its way, also through a retry's
