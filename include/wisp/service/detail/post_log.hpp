@@ -158,7 +158,8 @@ class PostLog {
   PostLog& operator=(const PostLog&) = delete;
 
   // Takes the post. True: there is a backlog, and no block for more of it; give() a large one, made
-  // without the lock, lest the next one be made under it. Requires: bytes <= kBytesMax. Throws std::bad_alloc, nothing appended.
+  // without the lock, lest the next one be made under it. Requires: bytes <= kBytesMax. Throws
+  // std::bad_alloc, nothing appended.
   bool append(Post& post) {
     const bool boxed = !post.boxed.empty();
     const std::size_t input = boxed ? sizeof(Payload) : in_words(post.input.flat);
