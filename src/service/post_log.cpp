@@ -34,29 +34,41 @@ PostLog::~PostLog() {
   for (PostBlock* list : {full_, filling_, claimed_}) PostBlock::Delete()(list);
 }
 
-void PostLog::keep(PostBlock::Pointer block) {
+PostBlock::Pointer PostBlocks::take(std::size_t size) {
+  const bool large = size == PostBlock::kLarge;
+  const BriefLock lock(mutex_);
+  PostBlock::Pointer taken = std::move(kept_[large]);
+  if (taken == nullptr) return taken;
+  kept_[large].reset(std::exchange(taken->next_, nullptr));
+  --count_[large];
+  return taken;
+}
+
+void PostBlocks::put(PostBlock::Pointer block) {
+  if (block == nullptr) return;
   block->end_ = 0;
   block->seen_ = 0;
   block->cursor_.store(0, std::memory_order_relaxed);
-  block->next_ = spares_.release();
-  spares_ = std::move(block);
-  ++spare_count_;
+  const bool large = block->size_ == PostBlock::kLarge;
+  const BriefLock lock(mutex_);
+  if (count_[large] == kKept) return;  // freed by the caller's hand, without the lock
+  block->next_ = kept_[large].release();
+  kept_[large] = std::move(block);
+  ++count_[large];
 }
 
 bool PostLog::begin_block() {
-  PostBlock* made = spares_.release();
-  if (made != nullptr) {
-    spares_.reset(std::exchange(made->next_, nullptr));
-    --spare_count_;
-  } else {
-    made = PostBlock::make(PostBlock::kSmall).release();
-  }
-  if (filling_ != nullptr) {
+  const bool backlog = filling_ != nullptr;
+  PostBlock::Pointer made = backlog ? blocks_.take(PostBlock::kLarge) : nullptr;
+  const bool low = backlog && made == nullptr;
+  if (made == nullptr) made = blocks_.take(PostBlock::kSmall);
+  if (made == nullptr) made = PostBlock::make(PostBlock::kSmall);
+  if (backlog) {
     (full_ == nullptr ? full_ : last_full_->next_) = filling_;
     last_full_ = filling_;
   }
-  filling_ = made;
-  return full_ != nullptr && spares_ == nullptr;
+  filling_ = made.release();
+  return low;
 }
 
 PostBlock* PostLog::claim() {
@@ -111,19 +123,7 @@ PostBlock::Pointer PostLog::leave(PostBlock* block) {
   PostBlock** link = &claimed_;
   while (*link != block) link = &(*link)->next_;
   *link = std::exchange(block->next_, nullptr);
-  PostBlock::Pointer finished(block);
-  if (!at_rest()) {
-    if (spare_count_ == kSparesMax) return finished;
-    keep(std::move(finished));
-    return nullptr;
-  }
-  // All but a small one.
-  finished->next_ = spares_.release();
-  spare_count_ = 0;
-  if (finished->size_ != PostBlock::kSmall) return finished;
-  PostBlock::Pointer rest(std::exchange(finished->next_, nullptr));
-  keep(std::move(finished));
-  return rest;
+  return PostBlock::Pointer(block);
 }
 
 }  // namespace wisp::inline v0::detail

@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include <wisp/base/readers.hpp>
 #include <wisp/service/invoker.hpp>
 
@@ -16,28 +18,51 @@ struct Invoker::RowEnd {
 };
 
 inline bool Route::append(Post& post) {
-  bool wanted = false;
-  bool low = false;
+  After after;
   {
     const BriefLock lock(mutex_);
     if (closed_ || !invoker_.accepts() || full(post.bytes)) [[unlikely]]
       return false;
-    // Before others can see it: it does not end before it was accepted.
-    invoker_.sums().add(Counter::accepted);
-    low = log_.append(post);
-    if (!log_counted_) [[unlikely]] {
-      log_counted_ = true;
-      invoker_.one_more();
-    }
-    // One token that is free is enough here: it asks for more when it begins, if they are wanted.
-    wanted = tokens_ == busy_ && tokens_ < invoker_.parts().tokens_max;
-    if (wanted) ++tokens_;
+    after = append_within(post);
   }
-  if (wanted) [[unlikely]]
-    submit_tokens(1);
-  if (low) [[unlikely]]
-    give_block();
+  see_to(after);
   return true;
+}
+
+bool Route::append_reserved(Post& post) {
+  After after;
+  {
+    const BriefLock lock(mutex_);
+    --count_;
+    bytes_ -= post.bytes;
+    if (!closed_) after = append_within(post);
+    else wake_waiters();
+  }
+  see_to(after);
+  // The place was outstanding; the post is with its log.
+  invoker_.one_less();
+  return after.done;
+}
+
+inline Route::After Route::append_within(Post& post) {
+  // Before others can see it: it does not end before it was accepted.
+  invoker_.sums().add(Counter::accepted);
+  After after{.done = true, .low = log_.append(post)};
+  if (!log_counted_) [[unlikely]] {
+    log_counted_ = true;
+    invoker_.one_more();
+  }
+  // One token that is free is enough here: it asks for more when it begins, if they are wanted.
+  after.wanted = tokens_ == busy_ && tokens_ < invoker_.parts().tokens_max;
+  if (after.wanted) ++tokens_;
+  return after;
+}
+
+inline void Route::see_to(const After& after) {
+  if (after.wanted) [[unlikely]]
+    submit_tokens(1);
+  if (after.low) [[unlikely]]
+    invoker_.post_blocks().put(PostBlock::make(PostBlock::kLarge));
 }
 
 Result<EventId> Invoker::post(const Definition& function, const Given& input,
@@ -49,27 +74,35 @@ Result<EventId> Invoker::post(const Definition& function, const Given& input,
   }
   Route& route = *static_cast<FunctionState&>(*entry->attachment).posts;
   Post post;
-  if (post_record(route, input, options, post)) [[likely]]
+  const bool record = prepare(route, input, options, post);
+  if (record && route.append(post)) [[likely]]
     return EventId{origin_, post.sequence};
-  return post_delivery(route, input, options, post);
+  return post_late(route, input, options, record, post);
 }
 
-Result<EventId> Invoker::post_delivery(Route& route, const Given& input, const CallOptions& options,
-                                       Post& post) {
+// Where there is no room yet, or what a record cannot hold.
+Result<EventId> Invoker::post_late(Route& route, const Given& input, const CallOptions& options,
+                                   bool record, Post& post) {
   WISP_TRY(admit());
-  if (post.boxed.empty() && input.type != nullptr) post.boxed = input.keep(input.data);
-  const std::size_t bytes = post.boxed.bytes();
+  if (!record && post.boxed.empty() && input.type != nullptr) post.boxed = input.keep(input.data);
+  const std::size_t bytes = record ? post.bytes : post.boxed.bytes();
   const Result<Route::Room> room = route.reserve(bytes, deadline(options).at());
   if (!room.ok()) {
     count(counters_.refused);
     return room.status();
   }
-  const EventId id = next_id();
+  const EventId id = record ? EventId{origin_, post.sequence} : next_id();
   if (*room == Route::Room::dropped) {
     count(counters_.accepted);
     count(counters_.dropped);
     count(counters_.dead);
     return id;
+  }
+  if (record) {
+    if (route.append_reserved(post)) return id;
+    count(counters_.refused);
+    return refused(StatusCode::kCancelled, Reason::stopped,
+                   fmt::format("{} has ended", route.rules().name));
   }
   auto event = std::make_shared<Event>();
   event->id = id;
@@ -94,8 +127,7 @@ bool Invoker::inherit(const ActiveFrame& frame, std::uint64_t origin, Post& post
   return true;
 }
 
-bool Invoker::post_record(Route& route, const Given& input, const CallOptions& options,
-                          Post& post) {
+bool Invoker::prepare(Route& route, const Given& input, const CallOptions& options, Post& post) {
   if (!route.takes_records || !options.tenant.empty() || !options.tag.empty()) return false;
   const ActiveFrame* const frame = ActiveFrame::top();
   if (frame != nullptr && frame->invoker == this && !inherit(*frame, origin_, post)) return false;
@@ -108,13 +140,7 @@ bool Invoker::post_record(Route& route, const Given& input, const CallOptions& o
   }
   post.sequence = next_id_here().sequence;
   post.accepted_ticks = parts_.ledger.ticks().now();
-  return route.append(post);
-}
-
-void Route::give_block() {
-  auto block = PostBlock::make(PostBlock::kLarge);
-  const BriefLock lock(mutex_);
-  log_.give(block);
+  return true;
 }
 
 void Invoker::cancel_post(const Route& route, PostRecord& record) {

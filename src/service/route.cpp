@@ -47,7 +47,8 @@ Route::Route(Invoker& invoker, Rules rules, FunctionState* function,
       keep_(invoker.weak_from_this()),
       rules_(std::move(rules)),
       own_(std::move(own)),
-      function_(own_ != nullptr ? own_.get() : function) {}
+      function_(own_ != nullptr ? own_.get() : function),
+      log_(invoker.post_blocks()) {}
 
 bool Route::over(std::size_t bytes) const {
   const int held = count_ + away_ + log_.count();

@@ -59,6 +59,7 @@ void Route::cancel_posts() {
       unused = leave_log(block, &rest);
       wake_waiters();
     }
+    invoker_.post_blocks().put(std::move(unused));
     if (rest) invoker_.one_less();
   }
 }

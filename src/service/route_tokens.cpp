@@ -128,7 +128,7 @@ void Route::run_token() {
       if (!over) pick(work);
       if (work.none()) --tokens_;
     }
-    unused.reset();
+    invoker_.post_blocks().put(std::move(unused));
     if (rest) invoker_.one_less();
     if (work.none()) {
       if (over) top_up();

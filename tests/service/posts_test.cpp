@@ -1,4 +1,5 @@
 // Posts that wait in a log: see post_log.hpp.
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -218,6 +219,39 @@ TEST_CASE("posts: stop cancels what a row has claimed and not begun", "[posts]")
   CHECK(input.use_count() == 2);
   gate.open();
   CHECK(eventually([&] { return input.use_count() == 1; }));
+}
+
+// The one worker's function posts two of itself for each one that runs, as long as there is room.
+TEST_CASE("posts: one from outside runs among a flood from within", "[posts]") {
+  const bool same = GENERATE(true, false);
+  std::atomic<bool> over{false};
+  std::atomic<std::uint64_t> ran{0};
+  std::atomic<std::uint64_t> seen{0};
+  const auto self = wisp::named<void(bool)>("flood");
+  const auto flood = wisp::function("flood", [&](bool outside, wisp::Context& context) {
+    ++ran;
+    if (outside) seen = ran.load();
+    for (int i = 0; i < 2 && !over; ++i) (void)context.runtime().post(self, false);
+  });
+  const auto other = wisp::function("other", [&](bool) { seen = ran.load(); });
+  constexpr std::uint64_t kRoom = 10'000;
+  Runtime runtime{Catalogue().add(flood).add(other),
+                  {.workers = {.max = 1}, .queue = {.count = static_cast<int>(kRoom)}}};
+  REQUIRE(runtime.post(flood, false).ok());
+  CHECK(eventually([&] { return ran > 5 * kRoom; }));
+  for (int i = 0; i < 20; ++i) {
+    seen = 0;
+    const std::uint64_t before = ran;
+    // Where the flood leaves no room one tries again.
+    CHECK(eventually([&] { return runtime.post(same ? flood : other, true).ok(); }));
+    const std::uint64_t accepted = ran;
+    CHECK(eventually([&] { return seen > 0; }));
+    // What was before it in its queue; and for a queue of its own what one token runs.
+    CHECK(seen - std::min(seen.load(), accepted) <= 2 * kRoom);
+    CHECK(seen >= before);
+  }
+  over = true;
+  CHECK(runtime.stop(60s).status.ok());
 }
 
 TEST_CASE("posts: nothing is lost while four threads post and the runtime stops",

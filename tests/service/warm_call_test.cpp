@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <pthread.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <new>
 #include <vector>
@@ -19,6 +20,7 @@ using namespace wisp::literals;
 
 thread_local long allocations = 0;
 thread_local long locks = 0;
+std::atomic<long> allocations_of_all{0};
 
 // Stands still, or a new second would make the ledger write the old one down. No lock, unlike
 // ManualClock.
@@ -46,8 +48,23 @@ long counted(const long& counter, Body body, int runs = 1'000) {
 // Not inlined, or g++ takes one of a pair for its own and the other for a mismatch.
 [[gnu::noinline]] void* operator new(std::size_t size) {
   ++allocations;
+  allocations_of_all.fetch_add(1, std::memory_order_relaxed);
   if (void* const memory = std::malloc(size)) return memory;
   throw std::bad_alloc();
+}
+[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment) {
+  ++allocations;
+  allocations_of_all.fetch_add(1, std::memory_order_relaxed);
+  const auto align = static_cast<std::size_t>(alignment);
+  if (void* const memory = std::aligned_alloc(align, (size + align - 1) / align * align))
+    return memory;
+  throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* memory, std::align_val_t) noexcept {
+  std::free(memory);
+}
+[[gnu::noinline]] void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
+  std::free(memory);
 }
 [[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
@@ -130,6 +147,35 @@ TEST_CASE("warm call: a million by handle and by name neither allocate nor lock"
   REQUIRE(bill.lines.size() == 2);
   CHECK(bill.lines[0].calls == kRuns + 1);  // sampled
   CHECK(bill.lines[1].calls == 2 * (kRuns + 1));
+}
+
+TEST_CASE("warm post: a million to workers allocate nothing", "[warm_call]") {
+  struct Reading {
+    int sensor = 0;
+    double value = 0;
+  };
+  std::atomic<long> ran{0};
+  const auto take = wisp::function("take", [&ran](const Reading&) { ++ran; });
+  // A backlog has a bound, and so does the memory for it.
+  wisp::Runtime runtime{
+      wisp::Catalogue().add(take),
+      {.workers = {.max = 2, .policy = wisp::scaling::Fixed{2}},
+       .queue = {.count = 1'000, .bytes = 1'000'000, .act = wisp::Overflow::block}}};
+  constexpr long kRuns = 1'000'000;
+  long refused = 0;
+  const auto post = [&] {
+    if (!runtime.post(take, {1, 0.5}).ok()) ++refused;
+  };
+  (void)counted(allocations, post, 200'000);  // warm from here on
+  const long before = allocations_of_all;
+  const long mine = counted(allocations, post, kRuns);
+  const long all = allocations_of_all - before;
+  CHECK(refused == 0);
+  CHECK(mine == 0);
+  // Once a second of activity each worker writes its counts down.
+  CHECK(all <= 20);
+  CHECK(runtime.stop(60s).status.ok());
+  CHECK(ran == kRuns + 200'000);
 }
 
 #endif

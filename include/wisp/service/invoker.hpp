@@ -193,6 +193,7 @@ class Invoker final : public ContextHost {
   // Of publishers: added to counters().
   CounterShards& sums() { return sums_; }
   Publishers& publishers() { return publishers_; }
+  PostBlocks& post_blocks() { return post_blocks_; }
   // After a delivery, once open() is false.
   void wake_drainer();
 
@@ -293,10 +294,10 @@ class Invoker final : public ContextHost {
   Ended attempt_event(Route& route, const void* in, const Event& event, const Shipment* shipment);
   // Within a frame that is set up already.
   Ended attempt_here(ActiveFrame& frame, FunctionState& function, const void* in);
-  // Posts (posts.cpp). Into the route's log, if this one may; else `post` holds what was made.
-  Result<EventId> post_delivery(Route& route, const Given& input, const CallOptions& options,
-                                Post& post);
-  bool post_record(Route& route, const Given& input, const CallOptions& options, Post& post);
+  // Posts (posts.cpp). False: `input` or its circumstances are no record's.
+  bool prepare(Route& route, const Given& input, const CallOptions& options, Post& post);
+  Result<EventId> post_late(Route& route, const Given& input, const CallOptions& options,
+                            bool record, Post& post);
   static bool inherit(const ActiveFrame& frame, std::uint64_t origin, Post& post);
   // Runs the block's posts until none is left, the ticks are over or the route has closed; what
   // fails goes the way of other deliveries.
@@ -339,6 +340,7 @@ class Invoker final : public ContextHost {
   Counters counters_;
   CounterShards sums_;
   Publishers publishers_;
+  PostBlocks post_blocks_;
   DeadLetters dead_letters_;
 
   // Tasks in the executor's queue without a call. Grows at any time, shrinks under the mutex.

@@ -29,6 +29,7 @@
 #include <utility>
 #include <vector>
 
+#include <wisp/base/mutex.hpp>
 #include <wisp/base/payload.hpp>
 
 namespace wisp::inline v0::detail {
@@ -114,6 +115,7 @@ class PostBlock {
   }
 
  private:
+  friend class PostBlocks;
   friend class PostLog;
 
   // The cursor: bytes of records taken, their number, and what the queue's limit counts of them.
@@ -146,20 +148,39 @@ class PostBlock {
 static_assert(sizeof(PostBlock) == PostBlock::kHeader);
 static_assert(PostBlock::kLarge - PostBlock::kHeader < 1 << 16);  // fits the cursor
 
+// Blocks that nobody uses, for all logs of a runtime: a few of each size, the rest is freed.
+//
+// Threads: any.
+class PostBlocks {
+ public:
+  static constexpr int kKept = 16;
+
+  // Null: there is none.
+  PostBlock::Pointer take(std::size_t size);
+  void put(PostBlock::Pointer block);
+
+ private:
+  BriefMutex mutex_;
+  // Chains, and how long they are: of small ones, of large ones.
+  PostBlock::Pointer kept_[2] ABSL_GUARDED_BY(mutex_);
+  int count_[2] ABSL_GUARDED_BY(mutex_) = {};
+};
+
 class PostLog {
  public:
   // The largest input that is stored in a record, and the most that one may count as.
   static constexpr std::size_t kInputMax = 256;
   static constexpr std::size_t kBytesMax = 65'535;
 
-  PostLog() = default;
+  // `blocks` outlives the last append().
+  explicit PostLog(PostBlocks& blocks) : blocks_(blocks) {}
   ~PostLog();
   PostLog(const PostLog&) = delete;
   PostLog& operator=(const PostLog&) = delete;
 
-  // Takes the post. True: there is a backlog, and no block for more of it; give() a large one, made
-  // without the lock, lest the next one be made under it. Requires: bytes <= kBytesMax. Throws
-  // std::bad_alloc, nothing appended.
+  // Takes the post. True: there is a backlog, and no block for more of it: put a large one among
+  // the blocks, made without the lock, lest the next one be made under it. Requires: bytes <=
+  // kBytesMax. Throws std::bad_alloc, nothing appended.
   bool append(Post& post) {
     const bool boxed = !post.boxed.empty();
     const std::size_t input = boxed ? sizeof(Payload) : in_words(post.input.flat);
@@ -175,18 +196,12 @@ class PostLog {
     write(post, record, size);
     return low;
   }
-  // Takes it, unless there are enough.
-  void give(PostBlock::Pointer& block) {
-    if (!at_rest() && spare_count_ < kSparesMax) keep(std::move(block));
-  }
-
   // A block that has records left, which the caller then is a reader of: one that was left, else
   // the oldest, else one that others read. Null: there is none.
   PostBlock* claim();
   // Every block that has records left: the caller is a reader of each.
   std::vector<PostBlock*> claim_all();
-  // Ends it. Blocks that the log has no use for any more, to be deleted without the lock: a log at
-  // rest keeps a small one.
+  // Ends it. The block, once it is finished, to be put among the others without the lock.
   PostBlock::Pointer leave(PostBlock* block);
 
   // Looks how far the readers are.
@@ -198,10 +213,6 @@ class PostLog {
   bool at_rest() const { return filling_ == nullptr && full_ == nullptr && claimed_ == nullptr; }
 
  private:
-  // Of a log that is not at rest.
-  static constexpr int kSparesMax = 16;
-
-  void keep(PostBlock::Pointer block);
   static constexpr std::size_t in_words(std::size_t bytes) { return (bytes + 7) / 8 * 8; }
   bool begin_block();
   void write(Post& post, PostRecord* place, std::size_t size) {
@@ -228,12 +239,11 @@ class PostLog {
   PostBlock* claim_next();
   void look(PostBlock& block);
 
+  PostBlocks& blocks_;
   PostBlock* full_ = nullptr;  // the oldest of those that nobody claimed, without filling_
   PostBlock* last_full_ = nullptr;
   PostBlock* filling_ = nullptr;
   PostBlock* claimed_ = nullptr;
-  PostBlock::Pointer spares_;  // a chain
-  int spare_count_ = 0;
   int count_ = 0;
   std::size_t bytes_ = 0;
 };

@@ -103,9 +103,10 @@ class Route : public std::enable_shared_from_this<Route> {
   // Accepts and counts it. False, and `post` as it was: no room, or closed, as reserve() will say,
   // or the runtime has begun to stop. Requires: takes_records.
   bool append(Post& post);
+  // Into a place that was reserved. False: closed meanwhile, and the place given back.
+  bool append_reserved(Post& post);
   // Once the runtime has begun to stop: what was being accepted is outstanding.
   void see_accepted();
-  void give_block();
 
   // Whether nothing is queued, running or delayed.
   bool idle() const;
@@ -149,6 +150,14 @@ class Route : public std::enable_shared_from_this<Route> {
     bool none() const { return delivery == nullptr && block == nullptr; }
   };
   void run_token();
+  // What is left to do without the lock once a post is in the log.
+  struct After {
+    bool done = false;
+    bool low = false;     // on blocks
+    bool wanted = false;  // a token, which is counted
+  };
+  After append_within(Post& post) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void see_to(const After& after);
   void pick(Work& work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Ends a claim. What is to be deleted without the lock; `rest`: the log has come to rest.
   PostBlock::Pointer leave_log(PostBlock* block, bool* rest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
