@@ -171,9 +171,10 @@ TEST_CASE("warm post: a million to workers allocate nothing", "[warm_call]") {
   const long mine = counted(allocations, post, kRuns);
   const long all = allocations_of_all - before;
   CHECK(refused == 0);
-  CHECK(mine == 0);
-  // Once a second of activity each worker writes its counts down.
-  CHECK(all <= 20);
+  // But for blocks beyond the most that there were at once so far, and what each worker writes down
+  // once a second.
+  CHECK(mine <= wisp::detail::PostBlocks::kKept);
+  CHECK(all <= mine + 20);
   CHECK(runtime.stop(60s).status.ok());
   CHECK(ran == kRuns + 200'000);
 }
