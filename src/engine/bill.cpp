@@ -63,7 +63,9 @@ Usage usage_of(const Totals& totals) {
   Usage usage;
   usage.attempts = at(totals, Count::attempts);
   usage.wall_ns = at(totals, Count::wall_ns);
-  const std::uint64_t timed = usage.attempts - at(totals, Count::untimed);
+  // The others are in these.
+  const std::uint64_t timed =
+      usage.attempts - at(totals, Count::untimed) + at(totals, Count::stood_for);
   usage.wall_ms = settled(timed * kOrdinary.wall_ms + at(totals, Count::over_ms));
   usage.wall_min_100_ms =
       settled(timed * kOrdinary.wall_min_100_ms + at(totals, Count::over_ms_min));
@@ -109,10 +111,9 @@ std::vector<Totals> Ledger::totals_since(std::int64_t from) {
     for (std::size_t i = 0; i < all.size(); ++i) {
       const Cell* cell = shard->peek(static_cast<int>(i));
       if (cell == nullptr) continue;
-      for (std::size_t k = 0; k < kCounts; ++k) {
-        all[i][k] += cell->totals[k].load(std::memory_order_relaxed) - cell->flushed[k];
-      }
-      at(all[i], Count::cpu_ns) += ticks_.to_ns(cell->open_ticks.load(std::memory_order_relaxed));
+      const Totals totals = cell->read();
+      for (std::size_t k = 0; k < kCounts; ++k) all[i][k] += totals[k] - cell->flushed[k];
+      at(all[i], Count::cpu_ns) += ticks_.to_ns(cell->open());
     }
   }
   return all;
@@ -140,7 +141,7 @@ std::uint64_t Ledger::open_of(const Shard& shard) const {
   std::uint64_t open = 0;
   for (std::size_t i = 1; i < lines_.size(); ++i) {
     if (const Cell* cell = shard.peek(static_cast<int>(i)); cell != nullptr)
-      open += ticks_.to_ns(cell->open_ticks.load(std::memory_order_relaxed));
+      open += ticks_.to_ns(cell->open());
   }
   return open;
 }
@@ -272,14 +273,11 @@ std::vector<FunctionStats> Ledger::functions() {
     for (const auto& shard : shards_) {
       const Cell* cell = shard->peek(static_cast<int>(i));
       if (cell == nullptr) continue;
-      Totals totals{};
-      for (std::size_t k = 0; k < kCounts; ++k)
-        totals[k] = cell->totals[k].load(std::memory_order_relaxed);
+      const Totals totals = cell->read();
       sum.stats.calls += calls_of(totals);
       sum.stats.attempts += at(totals, Count::attempts);
       sum.stats.errors += at(totals, Count::errors);
-      sum.stats.cpu += Duration(at(totals, Count::cpu_ns) +
-                                ticks_.to_ns(cell->open_ticks.load(std::memory_order_relaxed)));
+      sum.stats.cpu += Duration(at(totals, Count::cpu_ns) + ticks_.to_ns(cell->open()));
       if (cell->own == nullptr) continue;
       sum.run += cell->own->run.snapshot();
       sum.wait += cell->own->wait.snapshot();

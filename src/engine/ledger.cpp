@@ -181,13 +181,12 @@ void Ledger::flush(Shard& shard) {
   const MutexLock lock(mutex_);
   for (const int line : shard.touched_) {
     Cell& cell = shard.cell(line);
+    const Totals now = cell.read();
     Totals growth{};
-    for (std::size_t i = 0; i < kCounts; ++i) {
-      const std::uint64_t now = cell.totals[i].load(std::memory_order_relaxed);
-      growth[i] = now - cell.flushed[i];
-      cell.flushed[i] = now;
-    }
-    cell.touched = false;
+    for (std::size_t i = 0; i < kCounts; ++i) growth[i] = now[i] - cell.flushed[i];
+    cell.flushed = now;
+    // The next call has to touch it.
+    cell.touched = cell.brief = false;
     lines_[static_cast<std::size_t>(line)]->window.add(shard.epoch_, growth);
   }
   shard.touched_.clear();

@@ -15,7 +15,6 @@ constexpr std::uint64_t kGapNs = 20'000;
 // A batch is closed after a millisecond of handlers at the latest.
 constexpr std::uint64_t kBatchNs = 1'000'000;
 constexpr std::uint64_t kSecondNs = 1'000'000'000;
-constexpr std::uint64_t kSampledEvery = 16;
 
 std::uint64_t thread_cpu_ns() {
   timespec now{};
@@ -129,16 +128,37 @@ std::uint64_t Shard::read_cpu(int late_line, std::uint64_t late) {
   return given;
 }
 
+void Span::sample() {
+  // What untimed calls took that left it to later.
+  const std::uint64_t usual = cell_.usual_ticks.load(std::memory_order_relaxed);
+  const std::uint64_t untimed = cell_.count(Count::untimed);
+  const std::uint64_t late = untimed - cell_.opened.load(std::memory_order_relaxed);
+  if (static_cast<std::int64_t>(late) > 0) {
+    cell_.opened.store(untimed, std::memory_order_relaxed);
+    shard_.add_segment(cell_, late * usual);
+    shard_.last_end_ += late * usual;
+  }
+  const bool first = usual == 0 && cell_.timed_at == 0;
+  passed_ns_ = first ? kSecondNs : shard_.ticks_.to_ns(ticks_between(cell_.timed_at, start_));
+  cell_.timed_at = start_;
+  weight_ = static_cast<unsigned>(cell_.waiting() + 1);
+  sampled(1, weight_);
+}
+
 // How many of the next calls to leave untimed: none if these come so rarely that a window would
 // miss them, since what is not timed waits for the next timed call.
-void Span::sample() {
-  weight_ = std::exchange(cell_.untimed_first, std::uint8_t{0}) + 1U;
-  const std::uint64_t passed = shard_.ticks_.to_ns(ticks_between(cell_.timed_at, start_));
-  const bool often = cell_.usual_ticks != 0 || cell_.timed_at != 0;
-  if (often && passed * kSampledEvery < kSecondNs * weight_)
-    cell_.untimed_first = kSampledEvery - 1;
-  cell_.untimed = cell_.untimed_first;
-  cell_.timed_at = start_;
+void Span::sampled(std::uint64_t calls, std::uint64_t weight) {
+  const bool often =
+      passed_ns_ < kSecondNs && passed_ns_ * (kUntimed + 1) * calls < kSecondNs * weight;
+  cell_.untimed = often ? static_cast<std::uint32_t>(kUntimed * calls) : 0;
+}
+
+std::uint64_t Span::end_row(std::uint64_t calls, std::uint64_t weight) {
+  const std::uint64_t wall_ns = end_for_wall_ns();
+  cell_.usual_ticks.store(own_ticks_ / calls, std::memory_order_relaxed);
+  cell_.opened.store(cell_.count(Count::untimed), std::memory_order_relaxed);
+  sampled(calls, weight);
+  return wall_ns;
 }
 
 void Span::turn_second() {
@@ -171,12 +191,9 @@ Span::Taken Span::end() {
             .weight = weight_};
   }
   end_untimed();
-  const auto total = [this](Count count) {
-    return cell_.totals[static_cast<std::size_t>(count)].load(std::memory_order_relaxed);
-  };
-  const std::uint64_t attempts = std::max<std::uint64_t>(total(Count::attempts), 1);
-  return {.wall_ns = total(Count::wall_ns) / attempts,
-          .cpu_ns = shard_.ticks_.to_ns(cell_.usual_ticks),
+  const std::uint64_t timed = cell_.count(Count::attempts) + cell_.count(Count::stood_for);
+  return {.wall_ns = cell_.count(Count::wall_ns) / std::max<std::uint64_t>(timed, 1),
+          .cpu_ns = shard_.ticks_.to_ns(cell_.usual_ticks.load(std::memory_order_relaxed)),
           .wall_quality = Quality::estimated,
           .cpu_quality = Quality::estimated};
 }

@@ -83,7 +83,9 @@ struct Delivery {
 
 // How a function's run and CPU time are taken.
 enum class Meter : std::uint8_t {
-  sampled,  // every call counted, one in 16 timed; the rest estimated from those
+  // Every call counted, one in 16 timed; the rest estimated from those. In a row of synchronous
+  // deliveries of an event all are timed, as one, or none.
+  sampled,
   batched,  // every call timed by the cycle counter, CPU read per batch and shared out by cycles
   exact,    // the thread's CPU clock read before and after each call
 };

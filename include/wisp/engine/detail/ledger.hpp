@@ -97,6 +97,21 @@ class Ledger {
     count_attempt(shard, cell, first, failed);
   }
 
+  // Ends that of a row of first attempts that did not wait: each ended before the next began, and
+  // was counted as untimed then. Requires: Meter::sampled, timed, calls > 0.
+  void end_and_record_row(Shard& shard, Span& span, std::uint64_t calls) {
+    Cell& cell = span.cell();
+    const std::uint64_t weight = std::max(cell.waiting(), calls);
+    const std::uint64_t all_ns = span.end_row(calls, weight);
+    const std::uint64_t wall_ns = all_ns / calls;
+    cell.add(Count::wall_ns, all_ns * weight / calls);
+    cell.add(Count::stood_for, cell.waiting());
+    if (wall_ns - 1 >= kOrdinary.wall_ns) [[unlikely]]
+      add_unusual(cell, wall_ns, weight);
+    cell.histograms->run.record(wall_ns, calls);
+    shard.touch(cell);
+  }
+
   // The same for one that waited.
   void end_and_record_waited(Shard& shard, Span& span, std::uint64_t wait_ns, bool failed) {
     span.cell().histograms->wait.record(wait_ns);
@@ -159,7 +174,6 @@ class Ledger {
   void flush(Shard& shard);
   static void count_attempt(Shard& shard, Cell& cell, bool first, bool failed) {
     shard.touch(cell);
-    cell.add(Count::attempts, 1);
     if (!first) [[unlikely]]
       cell.add(Count::retries, 1);
     if (failed) [[unlikely]]
@@ -169,9 +183,10 @@ class Ledger {
   }
   static void give_back(Shard& shard);
   static void add_times(Cell& cell, std::uint64_t wall_ns, std::uint64_t weight) {
+    cell.add(Count::attempts, 1);
     cell.add(Count::wall_ns, wall_ns * weight);
     if (weight != 1) [[unlikely]]
-      cell.add(Count::untimed, 1 - weight);
+      cell.add(Count::stood_for, weight - 1);
     if (wall_ns - 1 >= kOrdinary.wall_ns) [[unlikely]]
       add_unusual(cell, wall_ns, weight);
     cell.histograms->run.record(wall_ns);

@@ -29,13 +29,14 @@ inline constexpr int kLinesMax = 16'384;
 inline constexpr int kOwnLine = 0;     // what wisp's threads spend outside of handlers
 inline constexpr int kOthersLine = 1;  // "(others)"
 
-// What a cell counts, so that a short call touches two words: the rest is what is out of the
-// ordinary. The last four are what attempts beyond their ordinary value (a first attempt; 1 ms; 100
-// ms at least; 100 ms) add, and what shorter ones lack, modulo 2^64.
+// What a cell counts, so that a short call touches two words and an untimed one a single one: the
+// rest is what is out of the ordinary. The last four are what attempts beyond their ordinary value
+// (a first attempt; 1 ms; 100 ms at least; 100 ms) add, and what shorter ones lack, modulo 2^64.
 enum class Count : int {
-  attempts,
+  attempts,  // in a cell those that are timed, in what it is read as all
   wall_ns,
-  untimed,  // attempts that wait for the next timed one
+  untimed,    // attempts of the sampled meter
+  stood_for,  // of the untimed, those that a later timed one stood for
   cpu_ns,
   errors,
   retries,
@@ -43,14 +44,10 @@ enum class Count : int {
   over_ms_min,
   over_100ms
 };
-inline constexpr int kCounts = 9;
+inline constexpr int kCounts = 10;
 using Totals = std::array<std::uint64_t, kCounts>;
-inline std::uint64_t& at(Totals& totals, Count count) {
-  return totals[static_cast<std::size_t>(count)];
-}
-inline std::uint64_t at(const Totals& totals, Count count) {
-  return totals[static_cast<std::size_t>(count)];
-}
+// The count of a Totals, const or not.
+auto& at(auto& totals, Count count) { return totals[static_cast<std::size_t>(count)]; }
 
 // How long a function's calls ran and waited on one thread, over tenants and tags.
 struct Histograms {
@@ -62,19 +59,19 @@ struct Histograms {
 struct alignas(64) Cell {
   explicit Cell(int number) : line(number) {}
 
-  Histograms* histograms = nullptr;          // constant once made
-  std::atomic<std::uint64_t> open_ticks{0};  // of handlers, whose CPU has not been shared out yet
-  std::uint64_t usual_ticks = 0;             // its own CPU, of the last timed sampled one
+  Histograms* histograms = nullptr;           // constant once made
+  std::atomic<std::uint64_t> open_ticks{0};   // of handlers, whose CPU has not been shared out yet
+  std::atomic<std::uint64_t> usual_ticks{0};  // its own CPU, of the last timed sampled one
   const int line;
   bool in_batch = false;      // listed in Shard::batch_
   bool touched = false;       // grew since the last flush
   bool long_running = false;  // the last timed call took over 50 µs
-  // Of the sampled meter: calls until the next timed one, now and after the last timed one.
-  std::uint8_t untimed = 0;
-  std::uint8_t untimed_first = 0;
+  bool brief = false;         // untimed ones may leave what they took to the next timed one
+  std::uint32_t untimed = 0;  // of the sampled meter: calls until the next timed one
   std::array<std::atomic<std::uint64_t>, kCounts> totals{};
-  std::uint64_t timed_at = 0;  // ticks, the start of the last timed sampled one
-  Totals flushed{};            // guarded by the ledger's mutex
+  std::uint64_t timed_at = 0;            // ticks, the start of the last timed sampled one
+  std::atomic<std::uint64_t> opened{0};  // of the untimed, those whose ticks are in open_ticks
+  Totals flushed{};                      // guarded by the ledger's mutex
   // Those of the function's own line are shared by its tenants and tags: they are large.
   std::unique_ptr<Histograms> own;
 
@@ -82,7 +79,29 @@ struct alignas(64) Cell {
     auto& word = totals[static_cast<std::size_t>(count)];
     word.store(word.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
+  std::uint64_t count(Count count) const {
+    return totals[static_cast<std::size_t>(count)].load(std::memory_order_relaxed);
+  }
+
+  std::uint64_t waiting() const { return count(Count::untimed) - count(Count::stood_for); }
+
+  Totals read() const {
+    Totals all{};
+    for (std::size_t i = 0; i < kCounts; ++i) all[i] = totals[i].load(std::memory_order_relaxed);
+    at(all, Count::attempts) += at(all, Count::untimed);
+    return all;
+  }
+  // Of handlers, with those that are not in open_ticks yet.
+  std::uint64_t open() const {
+    const auto late =
+        static_cast<std::int64_t>(count(Count::untimed) - opened.load(std::memory_order_relaxed));
+    const std::uint64_t each = late > 0 ? usual_ticks.load(std::memory_order_relaxed) : 0;
+    return open_ticks.load(std::memory_order_relaxed) + static_cast<std::uint64_t>(late) * each;
+  }
 };
+
+// Of the sampled meter: so many calls for each timed one are not.
+inline constexpr std::uint32_t kUntimed = 15;
 
 class Ledger;
 class Span;
@@ -101,6 +120,11 @@ class Shard {
     const MutexLock lock(running_mutex_);
     return std::exchange(running_, running);
   }
+
+  // Whether it stays this thread's until that ends, and not only until a handler has.
+  bool lasting() const { return !borrowed_; }
+  // Whether a handler that is timed runs.
+  bool timing() const { return top_ != nullptr; }
 
   Cell& cell(int line) {
     const Page* page =
@@ -186,13 +210,20 @@ inline std::uint64_t ticks_between(std::uint64_t from, std::uint64_t to) {
 class Span {
  public:
   // Requires: shard is the calling thread's.
-  Span(Shard& shard, int line, Meter mode)
+  Span(Shard& shard, int line, Meter mode) : Span(shard, shard.cell(line), mode) {}
+  Span(Shard& shard, Cell& cell, Meter mode)
       : shard_(shard),
-        cell_(shard.cell(line)),
+        cell_(cell),
         mode_(mode),
         timed_(mode != Meter::sampled || cell_.untimed == 0) {
     if (timed_) begin();
     else --cell_.untimed;
+  }
+  // Begins where the last one ended, with that one's reading. Requires: Meter::batched, and that
+  // the thread has done next to nothing since.
+  Span(Shard& shard, Cell& cell)
+      : shard_(shard), cell_(cell), mode_(Meter::batched), timed_(true), weight_(1) {
+    follow();
   }
   Span(const Span&) = delete;
   Span& operator=(const Span&) = delete;
@@ -217,17 +248,12 @@ class Span {
   // Requires: Meter::batched.
   std::uint64_t next() {
     const std::uint64_t wall_ns = end_for_wall_ns();
-    start_ = segment_ = parent_ != nullptr ? parent_->segment_ : shard_.last_end_;
-    own_ticks_ = nested_ns_ = 0;
-    shard_.top_ = this;
-    if (parent_ == nullptr) shard_.inside_.store(true, std::memory_order_relaxed);
-    clocked_ = cell_.long_running;
-    if (clocked_) [[unlikely]] {
-      begin_clocked();
-      segment_ = start_;
-    }
+    follow();
     return wall_ns;
   }
+  // Ends that of calls in a row, each counted as untimed since it ended. What all took.
+  // Requires: Meter::sampled, timed.
+  std::uint64_t end_row(std::uint64_t calls, std::uint64_t weight);
   // Ends it as if it had not begun.
   void abandon() {
     if (timed_) (void)end_for_wall_ns();
@@ -238,8 +264,10 @@ class Span {
   // Ends that of a sampled call that is not timed: as the last timed one, also for whoever called
   // it.
   void end_untimed() {
-    shard_.add_segment(cell_, cell_.usual_ticks);
-    (shard_.top_ != nullptr ? shard_.top_->segment_ : shard_.last_end_) += cell_.usual_ticks;
+    const std::uint64_t usual = cell_.usual_ticks.load(std::memory_order_relaxed);
+    shard_.add_segment(cell_, usual);
+    (shard_.top_ != nullptr ? shard_.top_->segment_ : shard_.last_end_) += usual;
+    cell_.opened.store(cell_.opened.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
 
   bool timed() const { return timed_; }
@@ -252,8 +280,10 @@ class Span {
     bool measured = false;
   };
   void begin();
+  void follow();
   std::uint64_t stop(Used& used);
   void sample();
+  void sampled(std::uint64_t calls, std::uint64_t weight);
   void turn_second();  // the calls before belong to the last one
   void begin_clocked();
   bool close_late(std::uint64_t own);
@@ -282,6 +312,7 @@ class Span {
   std::uint64_t own_ticks_;  // of CPU, in the segments before
   std::uint64_t nested_ns_;  // CPU of the calls that it made
   std::uint64_t cpu_start_ns_;
+  std::uint64_t passed_ns_;  // of the sampled meter: since the last timed call
 };
 
 inline void Span::begin() {
@@ -308,6 +339,19 @@ inline void Span::begin() {
   segment_ = start_;
 }
 
+inline void Span::follow() {
+  parent_ = shard_.top_;
+  start_ = segment_ = parent_ != nullptr ? parent_->segment_ : shard_.last_end_;
+  own_ticks_ = nested_ns_ = 0;
+  shard_.top_ = this;
+  if (parent_ == nullptr) shard_.inside_.store(true, std::memory_order_relaxed);
+  clocked_ = cell_.long_running;
+  if (clocked_) [[unlikely]] {
+    begin_clocked();
+    segment_ = start_;
+  }
+}
+
 inline std::uint64_t Span::stop(Used& used) {
   const Ticks& ticks = shard_.ticks_;
   const std::uint64_t end = std::max(ticks.now(), start_);
@@ -326,7 +370,11 @@ inline std::uint64_t Span::stop(Used& used) {
     used.cpu_ns = ticks.to_ns(own_ticks_) + nested_ns_;
   if (clocked_ && shard_.real_) [[unlikely]]
     used = {shard_.cpu_read_ns_.load(std::memory_order_relaxed) - cpu_start_ns_, true};
-  if (mode_ == Meter::sampled) cell_.usual_ticks = own_ticks_;
+  if (mode_ == Meter::sampled) {
+    cell_.usual_ticks.store(own_ticks_, std::memory_order_relaxed);
+    // All that wait for the next timed one are no gap worth a reading of the CPU.
+    cell_.brief = own_ticks_ * kUntimed <= shard_.away_ticks_;
+  }
   shard_.top_ = parent_;
   const std::uint64_t left_at = read ? ticks.now() : end;
   if (parent_ != nullptr) [[unlikely]] {
