@@ -149,7 +149,7 @@ Status Bus::reserve(Publication& publication) {
 bool Bus::publish(Publication& publication, Status* refusal) {
   using Fate = Publication::Target::Fate;
   const Given& value = publication.value;
-  const TopicIndex<std::shared_ptr<Subscribed>>::Match match(index_, publication.head.topic);
+  const Index::Match match(index_, publication.head.topic);
   for (const std::shared_ptr<Subscribed>& each : match) {
     const bool mismatch = each->wants != nullptr && !same_type(*each->wants, *value.type);
     if (!mismatch && !passes(*each, publication)) continue;
@@ -198,6 +198,10 @@ bool Bus::publish(Publication& publication, Status* refusal) {
 }
 
 Result<EventId> Bus::emit(std::string_view topic, const Given& value, const CallOptions& options) {
+  // Before anything is asked; see PublishHere.
+  const std::uint64_t closings = invoker_.publishers().closings();
+  if (const std::optional<EventId> id = emit_here(topic, value, options, closings)) [[likely]]
+    return *id;
   WISP_TRY(invoker_.admit());
   WISP_TRY(check_topic(topic));
   const EventId id = invoker_.next_id_here();
@@ -205,7 +209,7 @@ Result<EventId> Bus::emit(std::string_view topic, const Given& value, const Call
   if (!lineage.cause.empty()) ++lineage.hops;
   if (lineage.trace.empty()) lineage.trace = id;
   if (lineage.hops > kHopsMax) return refuse_hops(head(topic, id, std::move(lineage)), value);
-  if (publish_here(topic, id, lineage, value)) return id;
+  if (publish_here(topic, id, lineage, value, closings)) return id;
   Publication publication{.head = head(topic, id, std::move(lineage)), .value = value};
   publication.deadline = invoker_.deadline(options).at();
   Status refusal;
@@ -225,34 +229,6 @@ Event Bus::head(std::string_view topic, EventId id, Lineage lineage) const {
           .time = invoker_.parts().clock.wall(),
           .payload = {},
           .lineage = std::move(lineage)};
-}
-
-bool Bus::publish_here(std::string_view topic, EventId id, const Lineage& lineage,
-                       const Given& value) {
-  // A line of the bill that is not the function's own has to be found first.
-  if (!lineage.tenant.empty() || !lineage.tag.empty()) return false;
-  const TopicIndex<std::shared_ptr<Subscribed>>::Match match(index_, topic);
-  for (const std::shared_ptr<Subscribed>& each : match)
-    if (!each->plain || !same_type(*each->wants, *value.type)) return false;
-  if (match.size() == 0) return false;
-  PublishHere here(invoker_, id, lineage);
-  if (!here.room()) return false;
-  std::shared_ptr<const Event> whole;
-  const auto make = [&] {
-    if (whole == nullptr) {
-      auto made = std::make_shared<Event>(head(topic, id, lineage));
-      made->payload = value.keep(value.data);
-      whole = std::move(made);
-    }
-    return whole;
-  };
-  // By reference: larger captures would be allocated for each publish.
-  const PublishHere::Keep keep = std::cref(make);
-  bool taken = false;
-  for (const std::shared_ptr<Subscribed>& each : match)
-    taken = here.deliver(*each->route, value.data, keep) || taken;
-  if (!taken) count(invoker_.counters().unmatched);
-  return true;
 }
 
 // Refused, and kept: a loop of events ends where somebody can see it.

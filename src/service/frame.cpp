@@ -5,13 +5,9 @@
 #include <wisp/service/invoker.hpp>
 
 namespace wisp::inline v0::detail {
-namespace {
-
-thread_local Errand* errand = nullptr;  // the innermost one
-
-}  // namespace
 
 constinit thread_local ActiveFrame* ActiveFrame::top_ = nullptr;
+constinit thread_local Errand* Errand::top_ = nullptr;
 
 void ActiveFrame::inherit() {
   on_executor = on_executor || outer->on_executor;
@@ -22,22 +18,20 @@ void ActiveFrame::inherit() {
   }
 }
 
-Errand::Errand(const Invoker& invoker, const Route* route)
-    : invoker_(invoker), route_(route), outer_(std::exchange(errand, this)) {}
-
-Errand::~Errand() { errand = outer_; }
-
 int Errand::count(const Invoker& invoker) {
   int count = 0;
-  for (const Errand* each = errand; each != nullptr; each = each->outer_)
+  for (const Errand* each = top_; each != nullptr; each = each->outer_)
     count += &each->invoker_ == &invoker ? 1 : 0;
   return count;
 }
 
 int Errand::count(const Route& route) {
   int count = 0;
-  for (const Errand* each = errand; each != nullptr; each = each->outer_)
-    count += each->route_ == &route ? 1 : 0;
+  for (const Errand* each = top_; each != nullptr; each = each->outer_) {
+    const Route* const its =
+        each->marked_ == nullptr ? each->route_ : each->marked_->load(std::memory_order_relaxed);
+    count += its == &route ? 1 : 0;
+  }
   return count;
 }
 

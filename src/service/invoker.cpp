@@ -260,12 +260,7 @@ bool Invoker::busy() const { return outstanding_.load() > 0 || publishers_.any_i
 
 EventId Invoker::next_id_here() {
   const PerThread<Publishers::Slot>::Use slot(publishers_.slots());
-  if (slot->next_id == slot->last_id) {
-    // Relaxed: only uniqueness matters.
-    slot->next_id = sequence_.fetch_add(Publishers::kIds, std::memory_order_relaxed);
-    slot->last_id = slot->next_id + Publishers::kIds;
-  }
-  return {origin_, ++slot->next_id};
+  return next_id(*slot);
 }
 
 void Invoker::abandoned(Abandoned what) {
@@ -380,7 +375,7 @@ EventStats Invoker::events() const {
   const auto read = [](const std::atomic<std::uint64_t>& counter) {
     return counter.load(std::memory_order_relaxed);
   };
-  EventStats stats{.done = read(counters_.done) + sums_.sum(Counter::done),
+  EventStats stats{.done = read(counters_.done) + sums_.sum(Counter::done) + publishers_.done(),
                    .dead = read(counters_.dead) + sums_.sum(Counter::dead),
                    .expired = read(counters_.expired),
                    .cancelled = read(counters_.cancelled),
@@ -389,7 +384,7 @@ EventStats Invoker::events() const {
                    .refused = read(counters_.refused),
                    .skipped = read(counters_.skipped)};
   // Last: what ends meanwhile is still on its way, and not ended before it was accepted.
-  stats.accepted = read(counters_.accepted) + sums_.sum(Counter::accepted);
+  stats.accepted = read(counters_.accepted) + sums_.sum(Counter::accepted) + publishers_.accepted();
   return stats;
 }
 

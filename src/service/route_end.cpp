@@ -35,6 +35,7 @@ void Route::cancel() {
     const BriefLock lock(mutex_);
     closed_ = true;
     notice_.fetch_or(kClosed, std::memory_order_release);
+    invoker_.publishers().note_closing();
     queued = take_queue();
     delayed.swap(delayed_);
   }

@@ -37,7 +37,8 @@
 
 namespace wisp::inline v0 {
 
-template <class T>
+// A List may know more of its values than a vector does; they are added one by one.
+template <class T, class ListOf = std::vector<T>>
 class TopicIndex {
  public:
   static constexpr std::size_t kTopicsKept = 4096;
@@ -85,11 +86,15 @@ class TopicIndex {
     Match(TopicIndex& index, std::string_view topic)
         : index_(index), look_(index.readers_), began_(look_.began()) {
       const List* list = index.find(topic);
-      if (list == nullptr) list = index.make(topic, &own_);
-      held_ = list != own_.get() && look_.hold(list);
-      if (!held_ && own_ == nullptr) own_ = std::make_unique<const List>(*list);
-      list_ = held_ ? list : own_.get();
-      look_.end();
+      keep(list != nullptr ? list : index.make(topic, &own_));
+    }
+    // The same if the topic's list is kept already, else nothing.
+    static constexpr struct Kept {
+    } kKept{};
+    Match(TopicIndex& index, std::string_view topic, Kept)
+        : index_(index), look_(index.readers_), began_(look_.began()) {
+      if (const List* list = index.find(topic)) keep(list);
+      else look_.end();
     }
     ~Match() {
       if (held_) look_.let_go();
@@ -101,16 +106,27 @@ class TopicIndex {
     Match(const Match&) = delete;
     Match& operator=(const Match&) = delete;
 
+    // Null: nothing is kept.
+    const ListOf* list() const { return list_; }
+
+    // Requires: list().
     const T* begin() const { return list_->data(); }
     const T* end() const { return list_->data() + list_->size(); }
     std::size_t size() const { return list_->size(); }
 
    private:
+    void keep(const ListOf* list) {
+      held_ = list != own_.get() && look_.hold(list);
+      if (!held_ && own_ == nullptr) own_ = std::make_unique<const ListOf>(*list);
+      list_ = held_ ? list : own_.get();
+      look_.end();
+    }
+
     TopicIndex& index_;
     detail::Readers::Look look_;
     const std::uint64_t began_;
-    std::unique_ptr<const std::vector<T>> own_;  // where there is no room to hold or to keep it
-    const std::vector<T>* list_ = nullptr;
+    std::unique_ptr<const ListOf> own_;  // where there is no room to hold or to keep it
+    const ListOf* list_ = nullptr;
     bool held_ = false;
   };
 
@@ -122,7 +138,7 @@ class TopicIndex {
   }
 
  private:
-  using List = std::vector<T>;
+  using List = ListOf;
   struct Entry {
     std::uint64_t number;  // of addition
     TopicPattern pattern;

@@ -60,6 +60,32 @@ struct Subscribed {
   std::shared_ptr<Route> route;
 };
 
+// What matches a topic, with what publishers need of it at hand.
+class Subscribers {
+ public:
+  using Each = std::shared_ptr<Subscribed>;
+
+  void push_back(const Each& each) {
+    const bool alike = all_.empty() || (wants_ != nullptr && each->wants == wants_);
+    wants_ = each->plain && alike ? each->wants : nullptr;
+    all_.push_back(each);
+    FunctionState& function = each->route->function();
+    if (rows_.empty() || rows_.back().function != &function) rows_.push_back({&function, {}});
+    rows_.back().routes.push_back(each->route.get());
+  }
+  const Each* data() const { return all_.data(); }
+  std::size_t size() const { return all_.size(); }
+
+  const std::vector<PublishRow>& rows() const { return rows_; }
+  // Whether there are some, and all are plain and want just this.
+  bool plain(const TypeInfo& type) const { return wants_ != nullptr && same_type(*wants_, type); }
+
+ private:
+  std::vector<Each> all_;
+  std::vector<PublishRow> rows_;
+  const TypeInfo* wants_ = nullptr;  // what all of them want, if all are plain
+};
+
 class Bus {
  public:
   explicit Bus(Invoker& invoker);
@@ -78,8 +104,17 @@ class Bus {
   struct Publication;
 
   static bool passes(const Subscribed& subscribed, Publication& publication);
-  // To plain subscriptions alone. False, nothing done: there are others.
-  bool publish_here(std::string_view topic, EventId id, const Lineage& lineage, const Given& value);
+  using Index = TopicIndex<Subscribers::Each, Subscribers>;
+  // To plain subscriptions alone. Nothing, and nothing done: there are others, or a label, or more
+  // to ask first.
+  // (publishing.cpp)
+  std::optional<EventId> emit_here(std::string_view topic, const Given& value,
+                                   const CallOptions& options, std::uint64_t closings);
+  // Within a handler. False, nothing done: there are others.
+  bool publish_here(std::string_view topic, EventId id, const Lineage& lineage, const Given& value,
+                    std::uint64_t closings);
+  void publish_here(PublishHere& here, const Index::Match& match, std::string_view topic,
+                    const Given& value);
   Event head(std::string_view topic, EventId id, Lineage lineage) const;
   Status reserve(Publication& publication);
   bool publish(Publication& publication, Status* refusal);
@@ -87,7 +122,7 @@ class Bus {
   Status refuse_hops(Event event, const Given& value);
 
   Invoker& invoker_;
-  TopicIndex<std::shared_ptr<Subscribed>> index_;
+  Index index_;
 };
 
 }  // namespace detail

@@ -153,6 +153,14 @@ class Invoker final : public ContextHost {
   Deadline deadline(const CallOptions& options) const;
   // From a block of the calling thread's, for publishers: no shared line is written.
   EventId next_id_here();
+  EventId next_id(Publishers::Slot& slot) {
+    if (slot.next_id == slot.last_id) [[unlikely]] {
+      // Relaxed: only uniqueness matters.
+      slot.next_id = sequence_.fetch_add(Publishers::kIds, std::memory_order_relaxed);
+      slot.last_id = slot.next_id + Publishers::kIds;
+    }
+    return {origin_, ++slot.next_id};
+  }
   EventId next_id() { return {origin_, sequence_.fetch_add(1, std::memory_order_relaxed) + 1}; }
 
   // Sends dead letters to a topic: true if some subscription took it. Set by the bus before the
@@ -292,8 +300,6 @@ class Invoker final : public ContextHost {
   bool attempt_delivery(Route& route, Shipment& delivery);
   // Without a shipment: on the publisher's thread.
   Ended attempt_event(Route& route, const void* in, const Event& event, const Shipment* shipment);
-  // Within a frame that is set up already.
-  Ended attempt_here(ActiveFrame& frame, FunctionState& function, const void* in);
   // Posts (posts.cpp). False: `input` or its circumstances are no record's.
   bool prepare(Route& route, const Given& input, const CallOptions& options, Post& post);
   Result<EventId> post_late(Route& route, const Given& input, const CallOptions& options,

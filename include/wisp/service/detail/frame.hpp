@@ -13,6 +13,8 @@
 #include <memory>
 #include <optional>
 #include <stop_token>
+#include <string_view>
+#include <utility>
 
 #include <wisp/base/mutex.hpp>
 #include <wisp/engine/timer.hpp>
@@ -124,8 +126,12 @@ struct ActiveFrame : Frame {
 class Errand {
  public:
   // `route`: that counts it among its active ones; null for a call.
-  Errand(const Invoker& invoker, const Route* route);
-  ~Errand();
+  Errand(const Invoker& invoker, const Route* route)
+      : invoker_(invoker), route_(route), outer_(std::exchange(top_, this)) {}
+  // Of a publisher: `route` is what it has marked, if anything; see publishing.hpp.
+  Errand(const Invoker& invoker, const std::atomic<Route*>& route)
+      : invoker_(invoker), route_(nullptr), marked_(&route), outer_(std::exchange(top_, this)) {}
+  ~Errand() { top_ = outer_; }
   Errand(const Errand&) = delete;
   Errand& operator=(const Errand&) = delete;
 
@@ -136,7 +142,10 @@ class Errand {
  private:
   const Invoker& invoker_;
   const Route* const route_;
+  const std::atomic<Route*>* const marked_ = nullptr;
   Errand* const outer_;
+
+  static constinit thread_local Errand* top_;  // the innermost one
 };
 
 // Around a wait: whoever's worker the calling thread is, of this Runtime or of one whose handler

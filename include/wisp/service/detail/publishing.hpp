@@ -1,35 +1,48 @@
 // Synchronous deliveries that need no queue, slot or timer: what a publisher's thread does for
 // them, and how others see it.
 //
-//   PublishHere here(invoker, id, lineage);
-//   if (here.room()) here.deliver(route, &value, keep);
+//   const std::uint64_t closings = invoker.publishers().closings();   // before the match
+//   PublishHere here(invoker, closings);
+//   if (here.room()) { here.begin(id, lineage); here.deliver(rows, &value, keep); }
 //
 // A publisher marks the route that it is inside of in a word of its own thread and then looks
-// whether the route has closed; whoever closes a route, or waits for the runtime's handlers, does
-// the opposite, with a heavy barrier between (readers.hpp). So either the publisher does not enter,
-// or the other sees it and waits; and no publisher writes what another reads.
+// whether a route has closed since it began; whoever closes a route, or waits for the runtime's
+// handlers, does the opposite, with a heavy barrier between (readers.hpp). So either the publisher
+// does not enter, or the other sees it and waits; and no publisher writes what another reads.
+//
+// One word counts the closings of all routes, so that a publisher asks each route only if some have
+// closed since it read that word. A route that had closed before is not in its match: it left the
+// index first. When the runtime stops, routes close that stay in the index, but the word is read
+// before the runtime is asked whether it still accepts.
 //
 // Threads: Publishers any; PublishHere belongs to the thread that made it.
 #pragma once
 
+#include <absl/functional/function_ref.h>
+
 #include <array>
 #include <atomic>
-#include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include <wisp/base/id.hpp>
 #include <wisp/base/per_thread.hpp>
+#include <wisp/base/readers.hpp>
+#include <wisp/engine/detail/shard.hpp>
 #include <wisp/model/event.hpp>
+#include <wisp/model/function.hpp>
 #include <wisp/service/detail/frame.hpp>
 
 namespace wisp::inline v0::detail {
 
+struct FunctionState;
 class Invoker;
 class Route;
 
-// What each thread delivers at the moment.
+// What each thread delivers at the moment, and how many it has.
 class Publishers {
  public:
   // Publishes within each other on one thread; a deeper one goes the way of all deliveries.
@@ -37,17 +50,23 @@ class Publishers {
   // Event ids that a thread takes at once.
   static constexpr std::uint64_t kIds = 256;
 
+  // One publish. Each word is written by its thread alone.
   struct Level {
     // Release, acquire by whoever looks: what the handler did is seen once its mark has gone.
-    std::atomic<const Route*> route{nullptr};
+    std::atomic<Route*> route{nullptr};
     std::atomic<std::uint64_t> sequence{0};  // of the event
+    // Release, acquire in sum(): as in counters.hpp. What fails is counted there as dead.
+    std::atomic<std::uint64_t> accepted{0};
+    std::atomic<std::uint64_t> done{0};
   };
   struct Slot {
     std::array<Level, kDepth> levels;
     int depth = 0;  // the owner's alone, as the next
     std::uint64_t next_id = 0;
     std::uint64_t last_id = 0;
+    std::array<Lineage, kDepth> lineages{};  // of events from outside
   };
+
 
   // How many are inside of `route`, or whether any is at all. With a heavy barrier before.
   int count(const Route& route) const;
@@ -56,33 +75,76 @@ class Publishers {
   using Marks = std::vector<std::pair<const Route*, std::uint64_t>>;
   Marks inside() const;
 
+  // Who compares them reads `accepted` last.
+  std::uint64_t accepted() const { return sum(&Level::accepted); }
+  std::uint64_t done() const { return sum(&Level::done); }
+
+  // Of a route that has closed, before the heavy barrier. Release, acquire in closings().
+  void note_closing() { closings_.fetch_add(1, std::memory_order_release); }
+  std::uint64_t closings() const { return closings_.load(std::memory_order_acquire); }
+
   PerThread<Slot>& slots() { return slots_; }
 
  private:
+  std::uint64_t sum(std::atomic<std::uint64_t> Level::* word) const;
+
   PerThread<Slot> slots_;
+  alignas(64) std::atomic<std::uint64_t> closings_{0};  // on a line that nobody else writes
+};
+
+// Deliveries to one function in a row.
+struct PublishRow {
+  FunctionState* function;
+  std::vector<Route*> routes;
 };
 
 class PublishHere {
  public:
-  using Keep = std::function<std::shared_ptr<const Event>()>;
+  using Keep = absl::FunctionRef<std::shared_ptr<const Event>()>;
 
-  PublishHere(Invoker& invoker, EventId event, const Lineage& lineage);
+  // `closings`: read before the runtime was asked, and before the match was looked up.
+  PublishHere(Invoker& invoker, std::uint64_t closings);
   ~PublishHere();
   PublishHere(const PublishHere&) = delete;
   PublishHere& operator=(const PublishHere&) = delete;
 
   bool room() const { return level_ != nullptr; }
 
-  // One attempt, counted and metered. False if the route has closed. Requires: room(), and a
-  // handler without timeout and concurrency limit. `keep`, which may throw, makes the event whole
-  // for a dead letter.
-  bool deliver(Route& route, const void* in, const Keep& keep);
+  // With an id of its own and an empty lineage, or with these. Requires: room().
+  EventId begin();
+  void begin(EventId event, const Lineage& lineage);
+  EventId event() const { return frame_.event; }
+  const Lineage& lineage() const { return *frame_.lineage; }
+
+  // One attempt each, counted and metered. False if all of the routes have closed. Requires:
+  // begin(), once, and handlers without timeout and concurrency limit. `keep`, which may throw,
+  // makes the event whole for dead letters: then the rest is not delivered.
+  bool deliver(std::span<const PublishRow> rows, const void* in, Keep keep);
 
  private:
+  bool enter_late(Route* before, const Route& route) const;
+  void deliver_row(const PublishRow& row, const void* in, Context& context, Keep keep);
+  bool begin_row(FunctionState& function);
+  void end_row();
+  Attempted run_alone(const void* in, Context& context);
+  void bury(Route& route, Status error, Keep keep);
+  void leave();
+  std::uint64_t accepted() const { return level_->accepted.load(std::memory_order_relaxed); }
+
   Invoker& invoker_;
+  const std::uint64_t closings_;
   const PerThread<Publishers::Slot>::Use slot_;
   Publishers::Level* level_ = nullptr;
-  ActiveFrame frame_;  // without a cancellation: nobody can cancel it
+  Shard* shard_ = nullptr;
+  // Deliveries to one function in a row. Of the sampled meter a row is timed as a whole or not at
+  // all, and nothing but a count is left to do for each.
+  const Definition* definition_ = nullptr;
+  Cell* cell_ = nullptr;
+  bool counting_ = false;
+  std::uint64_t row_at_ = 0;   // accepted when it began
+  std::optional<Span> row_{};  // if it is timed
+  bool chained_ = false;       // the last delivery's end has just been read
+  ActiveFrame frame_;          // without a cancellation: nobody can cancel it
 };
 
 }  // namespace wisp::inline v0::detail
