@@ -187,11 +187,13 @@ class Invoker::Row {
   Row(const Row&) = delete;
   Row& operator=(const Row&) = delete;
 
-  // False once the route has closed.
+  // False once the route has closed, or the runtime asks handlers to stop, which comes before that.
   bool enter(const PostRecord& record) {
     running_.sequence.store(record.sequence, std::memory_order_relaxed);
     // After the mark: either stop() sees this handler, or the handler is not entered.
     light_barrier();
+    if (invoker_.phase_.load(std::memory_order_acquire) == Phase::stopped) [[unlikely]]
+      return false;
     if (!route_.noticed()) [[likely]]
       return true;
     if (route_.closed()) return false;
@@ -282,7 +284,8 @@ Invoker::RowEnd Invoker::run_row(Route& route, PostBlock& block, std::uint64_t u
 // A post that has closed its row: the route has, or it was too old, or it failed.
 void Invoker::see_off(Route& route, PostBlock& block, RowEnd& end) {
   PostRecord& record = *end.record;
-  if (!end.began && route.closed()) return cancel_post(route, record);
+  const bool stopped = phase_.load(std::memory_order_acquire) == Phase::stopped;
+  if (!end.began && (stopped || route.closed())) return cancel_post(route, record);
   const EventId id{origin_, record.sequence};
   const bool caused = record.caused;
   const std::uint64_t since = ticks_between(record.accepted_ticks, parts_.ledger.ticks().now());

@@ -221,6 +221,32 @@ TEST_CASE("posts: stop cancels what a row has claimed and not begun", "[posts]")
   CHECK(eventually([&] { return input.use_count() == 1; }));
 }
 
+TEST_CASE("posts: a row begins nothing more once handlers are asked to stop", "[posts]") {
+  for (int round = 0; round < 50; ++round) {
+    std::atomic<int> inside{0};
+    std::atomic<int> ended{0};
+    // A wait would lend the worker to the next one.
+    const auto turns = wisp::function("turns", [&](wisp::Context& context) {
+      ++inside;
+      while (!context.cancelled()) std::this_thread::yield();
+      ++ended;
+    });
+    Gate first;
+    const auto begin = wisp::function("begin", [&] { first.pass(); });
+    Runtime runtime{Catalogue().add(turns).add(begin), {.workers = {.max = 1}}};
+    REQUIRE(runtime.post(begin).ok());
+    first.await(1);
+    for (int n = 0; n < 20; ++n) REQUIRE(runtime.post(turns).ok());
+    first.open();
+    REQUIRE(eventually([&] { return inside == 1; }));
+    const wisp::Stopped stopped = runtime.stop(0s);
+    CHECK(inside == 1);
+    CHECK(ended == 1);
+    CHECK(runtime.stats().events.cancelled == 19);
+    for (const wisp::Abandoned& each : stopped.abandoned) CHECK(each.state == "queued");
+  }
+}
+
 // The one worker's function posts two of itself for each one that runs, as long as there is room.
 TEST_CASE("posts: one from outside runs among a flood from within", "[posts]") {
   const bool same = GENERATE(true, false);
