@@ -67,7 +67,6 @@ class Publishers {
     std::array<Lineage, kDepth> lineages{};  // of events from outside
   };
 
-
   // How many are inside of `route`, or whether any is at all. With a heavy barrier before.
   int count(const Route& route) const;
   bool any_inside() const;
