@@ -6,6 +6,7 @@
 #include <utility>
 
 namespace wisp::inline v0::detail {
+
 PostBlock::Pointer PostBlock::make(std::size_t size) {
   void* memory = nullptr;
   if (size == kLarge) {

@@ -11,8 +11,8 @@ namespace wisp::inline v0::detail {
 
 // How a row of posts ended.
 struct Invoker::RowEnd {
-  PostRecord* record =
-      nullptr;  // that was not run, or failed; null: no more posts, or no more time
+  // That was not run, or failed; null: no more posts, or no more time.
+  PostRecord* record = nullptr;
   bool began = false;
   Ended ended{};
 };
@@ -45,9 +45,10 @@ bool Route::append_reserved(Post& post) {
 }
 
 inline Route::After Route::append_within(Post& post) {
-  // Before others can see it: it does not end before it was accepted.
-  invoker_.sums().add(Counter::accepted);
   After after{.done = true, .low = log_.append(post)};
+  // Before others can see it, as the lock is held: it does not end before it was accepted. And
+  // after what may throw.
+  invoker_.sums().add(Counter::accepted);
   if (!log_counted_) [[unlikely]] {
     log_counted_ = true;
     invoker_.one_more();

@@ -54,10 +54,10 @@ class ABSL_SCOPED_LOCKABLE MutexLock {
   Mutex* mutex_;
 };
 
-// A mutex that is held for tens of nanoseconds by each of its holders: half the price of the other
-// where nobody else is at it, and no thread ever sleeps holding it. Who finds it taken looks again
-// for about a microsecond, then lets other threads run between looks, then sleeps between them, so
-// that a holder of lower priority on the same core comes to its end.
+// A mutex for what is done in an instant, rare turns apart, and never while a thread waits: where
+// nobody else is at it, one read-modify-write instead of two. Who finds it taken looks again for a
+// moment, then lets other threads run between looks, then sleeps between them, so that a holder of
+// lower priority on the same core comes to its end.
 class ABSL_LOCKABLE BriefMutex {
  public:
   BriefMutex() = default;

@@ -105,9 +105,8 @@ class Bus {
 
   static bool passes(const Subscribed& subscribed, Publication& publication);
   using Index = TopicIndex<Subscribers::Each, Subscribers>;
-  // To plain subscriptions alone. Nothing, and nothing done: there are others, or a label, or more
-  // to ask first.
-  // (publishing.cpp)
+  // In publishing.cpp: to plain subscriptions alone. Nothing, and nothing done: there are others,
+  // or a label, or more to ask first.
   std::optional<EventId> emit_here(std::string_view topic, const Given& value,
                                    const CallOptions& options, std::uint64_t closings);
   // Within a handler. False, nothing done: there are others.

@@ -1,6 +1,6 @@
 // The posts that wait for one function, as records in blocks of memory.
 //
-//   log.append(std::move(post));                    // a producer, under the lock of the log
+//   const bool low = log.append(post);              // a producer, under the lock of the log
 //   PostBlock* block = log.claim();                 // a consumer, under the same lock
 //   while (PostRecord* record = block->take()) {    // without it
 //     run(*record);
@@ -10,9 +10,9 @@
 //
 // A queue of bytes rather than of tasks: a small post is 24 bytes and its input, in a block that is
 // allocated once and used again. A consumer claims a whole block, so that the lock is taken once
-// for some hundred posts; but each post is taken by itself, and whoever finds nothing
-// else to claim joins in a block that others are at, so that a post never waits behind a handler
-// that blocks while somebody is free. Blocks are given back as they are finished.
+// for some hundred posts; but each post is taken by itself, and whoever finds nothing else to claim
+// joins in a block that others are at, so that a post never waits behind a handler that blocks
+// while somebody is free. Blocks are given back as they are finished.
 //
 // Posts are begun in the order of the records, as far as several consumers at once have one.
 //
