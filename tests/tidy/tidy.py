@@ -55,6 +55,7 @@ FLOORS = """
     trace
     detail/ledger → meter, metrics
     detail/shard → meter, metrics
+    detail/span → meter
 3 service
     dead_letters
     invoker → dead_letters

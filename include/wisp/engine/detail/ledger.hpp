@@ -29,6 +29,7 @@
 #include <wisp/base/clock.hpp>
 #include <wisp/base/mutex.hpp>
 #include <wisp/engine/detail/shard.hpp>
+#include <wisp/engine/detail/span.hpp>
 #include <wisp/engine/detail/ticks.hpp>
 #include <wisp/engine/meter.hpp>
 #include <wisp/engine/metrics.hpp>

@@ -32,6 +32,7 @@
 #include <wisp/base/per_thread.hpp>
 #include <wisp/base/readers.hpp>
 #include <wisp/engine/detail/shard.hpp>
+#include <wisp/engine/detail/span.hpp>
 #include <wisp/model/event.hpp>
 #include <wisp/model/function.hpp>
 #include <wisp/service/detail/frame.hpp>

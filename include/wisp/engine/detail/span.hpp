@@ -1,0 +1,208 @@
+// The stopwatch around each handler. See ledger.hpp.
+//
+// What a warm call passes through is inline here, and its rare turns (another second, a long
+// handler, a gap) each hide behind one comparison of ticks.
+//
+// Threads: a Span belongs to the thread that it was made on.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include <wisp/engine/detail/shard.hpp>
+#include <wisp/engine/meter.hpp>
+#include <wisp/model/policy.hpp>
+
+namespace wisp::inline v0::detail {
+
+// A handler's stay on this thread. Spans nest as calls do.
+class Span {
+ public:
+  // Requires: shard is the calling thread's.
+  Span(Shard& shard, int line, Meter mode) : Span(shard, shard.cell(line), mode) {}
+  Span(Shard& shard, Cell& cell, Meter mode)
+      : shard_(shard),
+        cell_(cell),
+        mode_(mode),
+        timed_(mode != Meter::sampled || cell_.untimed == 0) {
+    if (timed_) begin();
+    else --cell_.untimed;
+  }
+  // Begins where the last one ended, with that one's reading. Requires: Meter::batched, and that
+  // the thread has done next to nothing since.
+  Span(Shard& shard, Cell& cell)
+      : shard_(shard), cell_(cell), mode_(Meter::batched), timed_(true), weight_(1) {
+    follow();
+  }
+  Span(const Span&) = delete;
+  Span& operator=(const Span&) = delete;
+
+  struct Taken {
+    std::uint64_t wall_ns = 0;
+    std::uint64_t cpu_ns = 0;
+    Quality wall_quality = Quality::measured;
+    Quality cpu_quality = Quality::estimated;
+    bool timed = false;
+    unsigned weight = 1;  // calls that a sampled one stands for: those since the last, and itself
+  };
+  // Ends the stay. Once, and before an outer span ends.
+  Taken end();
+  // Without the rest of what it took. Requires: timed.
+  std::uint64_t end_for_wall_ns() {
+    Used used;
+    return stop(used);
+  }
+
+  // Ends it, and begins the next one of the same line with the same reading. What it took.
+  // Requires: Meter::batched.
+  std::uint64_t next() {
+    const std::uint64_t wall_ns = end_for_wall_ns();
+    follow();
+    return wall_ns;
+  }
+  // Ends that of calls in a row, each counted as untimed since it ended. What all took.
+  // Requires: Meter::sampled, timed.
+  std::uint64_t end_row(std::uint64_t calls, std::uint64_t weight);
+  // Ends it as if it had not begun.
+  void abandon() {
+    if (timed_) (void)end_for_wall_ns();
+  }
+  // In ticks; of a call that is not timed the time now.
+  std::uint64_t started() const { return timed_ ? start_ : shard_.ticks_.now(); }
+
+  // Ends that of a sampled call that is not timed: as the last timed one, also for whoever called
+  // it.
+  void end_untimed() {
+    const std::uint64_t usual = cell_.usual_ticks.load(std::memory_order_relaxed);
+    shard_.add_segment(cell_, usual);
+    (shard_.top_ != nullptr ? shard_.top_->segment_ : shard_.last_end_) += usual;
+    cell_.opened.store(cell_.opened.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+
+  bool timed() const { return timed_; }
+  unsigned weight() const { return weight_; }
+  Cell& cell() const { return cell_; }
+
+ private:
+  struct Used {
+    std::uint64_t cpu_ns = 0;
+    bool measured = false;
+  };
+  void begin();
+  void follow();
+  std::uint64_t stop(Used& used);
+  void sample();
+  void sampled(std::uint64_t calls, std::uint64_t weight);
+  void turn_second();  // the calls before belong to the last one
+  void begin_clocked();
+  bool close_late(std::uint64_t own);
+
+  // Counts what this handler itself did since its start, or since the call that it made came back.
+  // True if the CPU was read, which takes its time.
+  bool close_segment(std::uint64_t now) {
+    const std::uint64_t own = ticks_between(segment_, now);
+    if (own > shard_.long_ticks_) [[unlikely]]
+      return close_late(own);
+    shard_.add_segment(cell_, own);
+    own_ticks_ += own;
+    return false;
+  }
+
+  Shard& shard_;
+  Cell& cell_;
+  const Meter mode_;
+  const bool timed_;
+  // Set in begin(): an untimed call has none of these, and is to cost next to nothing.
+  bool clocked_;
+  unsigned weight_;
+  Span* parent_;
+  std::uint64_t start_;
+  std::uint64_t segment_;    // where the current own segment began
+  std::uint64_t own_ticks_;  // of CPU, in the segments before
+  std::uint64_t nested_ns_;  // CPU of the calls that it made
+  std::uint64_t cpu_start_ns_;
+  std::uint64_t passed_ns_;  // of the sampled meter: since the last timed call
+};
+
+inline void Span::begin() {
+  start_ = shard_.ticks_.now();
+  weight_ = 1;
+  own_ticks_ = nested_ns_ = 0;
+  if (mode_ == Meter::sampled) sample();
+  parent_ = shard_.top_;
+  if (start_ >= shard_.flush_at_) [[unlikely]]
+    turn_second();
+  bool away = false;
+  if (parent_ != nullptr) {
+    if (parent_->close_segment(start_)) start_ = shard_.ticks_.now();
+  } else {
+    const std::uint64_t gap = ticks_between(shard_.last_end_, start_);
+    shard_.gap_ticks_ += gap;
+    away = gap > shard_.away_ticks_;
+    shard_.inside_.store(true, std::memory_order_relaxed);
+  }
+  shard_.top_ = this;
+  clocked_ = mode_ == Meter::exact || cell_.long_running;
+  if (clocked_ || away) [[unlikely]]
+    begin_clocked();
+  segment_ = start_;
+}
+
+inline void Span::follow() {
+  parent_ = shard_.top_;
+  start_ = segment_ = parent_ != nullptr ? parent_->segment_ : shard_.last_end_;
+  own_ticks_ = nested_ns_ = 0;
+  shard_.top_ = this;
+  if (parent_ == nullptr) shard_.inside_.store(true, std::memory_order_relaxed);
+  clocked_ = cell_.long_running;
+  if (clocked_) [[unlikely]] {
+    begin_clocked();
+    segment_ = start_;
+  }
+}
+
+inline std::uint64_t Span::stop(Used& used) {
+  const Ticks& ticks = shard_.ticks_;
+  const std::uint64_t end = std::max(ticks.now(), start_);
+  const std::uint64_t wall_ns = ticks.to_ns(end - start_);
+  used = {wall_ns, false};
+  // A call belongs to the second that it ends in.
+  if (end >= shard_.flush_at_) [[unlikely]]
+    shard_.flush();
+  bool read = close_segment(end);
+  if (!read && (clocked_ || shard_.batch_ticks_ > shard_.batch_max_)) [[unlikely]] {
+    shard_.read_cpu();
+    read = true;
+  }
+  cell_.long_running = end - start_ > shard_.long_ticks_;
+  if (cell_.long_running) [[unlikely]]
+    used.cpu_ns = ticks.to_ns(own_ticks_) + nested_ns_;
+  if (clocked_ && shard_.real_) [[unlikely]]
+    used = {shard_.cpu_read_ns_.load(std::memory_order_relaxed) - cpu_start_ns_, true};
+  if (mode_ == Meter::sampled) {
+    cell_.usual_ticks.store(own_ticks_, std::memory_order_relaxed);
+    // All that wait for the next timed one are no gap worth a reading of the CPU.
+    cell_.brief = own_ticks_ * kUntimed <= shard_.away_ticks_;
+  }
+  shard_.top_ = parent_;
+  const std::uint64_t left_at = read ? ticks.now() : end;
+  if (parent_ != nullptr) [[unlikely]] {
+    parent_->segment_ = left_at;
+    parent_->nested_ns_ += used.cpu_ns;
+  } else {
+    shard_.last_end_ = left_at;
+    shard_.inside_.store(false, std::memory_order_relaxed);
+  }
+  return wall_ns;
+}
+
+// What a finished attempt adds to its line.
+struct Attempt {
+  Span::Taken taken;
+  bool first = true;  // of its call
+  bool failed = false;
+  bool waited = false;
+  std::uint64_t wait_ns = 0;
+};
+
+}  // namespace wisp::inline v0::detail
