@@ -92,6 +92,7 @@ struct Runtime::Core {
                  .log = options.log,
                  .queue = options.queue,
                  .manual = manual != nullptr,
+                 .pooled = pool != nullptr,
                  .tokens_max = pool != nullptr ? std::max(options.workers.max, 1) : 64}),
         registry([this](const detail::Registered& entry) { return invoker.attach(entry); }),
         bus(invoker),

@@ -1,26 +1,120 @@
 #include <wisp/service/detail/call_node.hpp>
 
+#include <chrono>
 #include <utility>
+#include <vector>
 
 #include <wisp/service/invoker.hpp>
 
 namespace wisp::inline v0::detail {
+namespace {
+
+const Lineage kNoLineage;
+
+// All that nobody has, and the last number given out.
+struct Anchors {
+  Mutex mutex;
+  std::vector<Anchor*> free ABSL_GUARDED_BY(mutex);
+  std::uint64_t number ABSL_GUARDED_BY(mutex) = 0;
+};
+
+Anchors& anchors() {
+  static auto* const all = new Anchors;
+  return *all;
+}
+
+void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#endif
+}
+
+}  // namespace
+
+Anchor& Anchor::take(std::uint64_t& number) {
+  Anchors& all = anchors();
+  const MutexLock lock(all.mutex);
+  number = ++all.number;
+  Anchor* anchor = nullptr;
+  if (all.free.empty()) {
+    anchor = new Anchor;
+  } else {
+    anchor = all.free.back();
+    all.free.pop_back();
+  }
+  const BriefLock own(anchor->mutex_);
+  anchor->number_ = number;
+  return *anchor;
+}
+
+void Anchor::give_back() {
+  std::weak_ptr<Invoker> gone;  // released outside of the lock
+  {
+    const BriefLock lock(mutex_);
+    number_ = 0;
+    gone.swap(invoker_);
+  }
+  Anchors& all = anchors();
+  const MutexLock lock(all.mutex);
+  all.free.push_back(this);
+}
+
+void Anchor::hold(std::weak_ptr<Invoker> invoker) {
+  const BriefLock lock(mutex_);
+  invoker_ = std::move(invoker);
+}
+
+std::shared_ptr<Invoker> Anchor::find(std::uint64_t number) {
+  const BriefLock lock(mutex_);
+  return number_ == number ? invoker_.lock() : nullptr;
+}
+
+const Lineage& CallNode::lineage() const { return lineage_ != nullptr ? *lineage_ : kNoLineage; }
+
+Receipt CallNode::receipt() const {
+  Receipt receipt{.function = name_,
+                  .version = charged_.version,
+                  .attempts = attempts_,
+                  .outcome = charged_.outcome};
+  if (attempts_ == 0) return receipt;
+  receipt.queued = Duration(charged_.queued_ns);
+  receipt.queued_quality = Quality::measured;
+  receipt.wall = Duration(charged_.wall_ns);
+  receipt.wall_quality = charged_.wall_quality;
+  receipt.cpu = Duration(charged_.cpu_ns);
+  receipt.cpu_quality = charged_.cpu_quality;
+  receipt.bytes_in = bytes_in;
+  receipt.bytes_in_quality = Quality::measured;
+  if (cost_ == nullptr) return receipt;
+  receipt.cost = *cost_;
+  receipt.cost_quality = Quality::estimated;
+  return receipt;
+}
 
 std::shared_ptr<Invoker> CallNode::invoker() {
-  const MutexLock lock(mutex_);
-  return invoker_;
+  {
+    const BriefLock lock(mutex_);
+    if (state_ == State::done || anchor_ == nullptr) return invoker_;
+  }
+  return anchor_->find(anchored_);
 }
 
 std::shared_ptr<Invoker> CallNode::claim(Time* due) {
-  std::shared_ptr<Invoker> invoker;
+  // Null: it is done, or will be any moment.
+  std::shared_ptr<Invoker> invoker = this->invoker();
+  if (invoker == nullptr) return nullptr;
   bool lodges = false;
+  bool queued = false;
   {
-    const MutexLock lock(mutex_);
+    const BriefLock lock(mutex_);
     if (state_ != State::queued && state_ != State::delayed) return nullptr;
     if (due != nullptr) *due = state_ == State::delayed ? due_ : Time();
-    invoker = invoker_;
     lodges = lodges_;
-    if (state_ == State::queued && !lodges_) {
+    if (state_ == State::queued && place_.block != 0) {
+      // Before its queue may come to rest.
+      counted_ = queued = true;
+      invoker->one_more();
+    } else if (state_ == State::queued && !lodges_) {
       // Its task stays in the executor's queue.
       spare_of_ = invoker;
       invoker->spare_tasks_.fetch_add(1);
@@ -28,72 +122,99 @@ std::shared_ptr<Invoker> CallNode::claim(Time* due) {
     state_ = State::running;
   }
   if (lodges) invoker->forget_lodger(*this);
+  if (queued) invoker->calls_.forget(*this);
   return invoker;
 }
 
 std::shared_ptr<Invoker> CallNode::claim_by_task(bool lodger) {
-  const MutexLock lock(mutex_);
+  std::shared_ptr<Invoker> invoker = this->invoker();
+  const BriefLock lock(mutex_);
   if (lodger) lodges_ = false;
   if (lodges_ || (state_ != State::queued && state_ != State::delayed)) return nullptr;
   state_ = State::running;
-  return invoker_;
+  return invoker;
+}
+
+bool CallNode::claim_by_row() {
+  const BriefLock lock(mutex_);
+  if (state_ != State::queued) return false;
+  state_ = State::running;
+  return true;
 }
 
 void CallNode::withdraw(Task& task) {
   {
-    const MutexLock lock(mutex_);
+    const BriefLock lock(mutex_);
     lodges_ = true;
   }
   task.reset();  // leaves a call that lodges alone
-  const MutexLock lock(mutex_);
+  const BriefLock lock(mutex_);
   lodges_ = false;
 }
 
 std::shared_ptr<Invoker> CallNode::spare_task() {
-  const MutexLock lock(mutex_);
+  const BriefLock lock(mutex_);
   return std::exchange(spare_of_, {}).lock();
 }
 
 bool CallNode::delay(Time due) {
-  const MutexLock lock(mutex_);
-  // Not if it was cancelled, or given up, a moment ago.
-  if (state_ != State::running || cancellation_.requested()) return false;
-  state_ = State::delayed;
-  due_ = due;
-  // Perhaps the waiter has to run it.
-  if (waiter_ != nullptr) clock_->wake(*waiter_);
+  Waiter* waiter = nullptr;
+  {
+    const BriefLock lock(mutex_);
+    // Not if it was cancelled, or given up, a moment ago.
+    if (state_ != State::running || cancellation_.requested()) return false;
+    state_ = State::delayed;
+    due_ = due;
+    waiter = hold(waiter_);
+  }
+  // Perhaps it has to run it.
+  wake(waiter);
   return true;
 }
 
+CallNode::Waiter* CallNode::hold(Waiter* waiter) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  if (waiter != nullptr) waiter->mutex.lock();
+  return waiter;
+}
+
+void CallNode::wake(Waiter* waiter) const ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  if (waiter == nullptr) return;
+  clock_->wake(waiter->parker);
+  waiter->mutex.unlock();
+}
+
 bool CallNode::finish(bool abandoned) {
-  Continuation then;
+  std::unique_ptr<Continuation> then;
+  Waiter* waiter = nullptr;
   std::shared_ptr<Invoker> last;  // released outside of the lock
   {
-    const MutexLock lock(mutex_);
+    const BriefLock lock(mutex_);
     if (state_ == State::done) return false;
     state_ = State::done;
     abandoned_.store(abandoned, std::memory_order_release);
     ready_.store(true, std::memory_order_release);
-    // Under the lock: the waiter cannot leave, and take its Parker along, before this has returned.
-    if (waiter_ != nullptr) clock_->wake(*waiter_);
+    waiter = hold(waiter_);
     then = std::move(then_);
     last = std::move(invoker_);
   }
-  if (then) then();
+  wake(waiter);
+  if (then != nullptr) (*then)();
   return true;
 }
 
 void CallNode::then(Continuation continuation) {
   if (given_up_by_fork()) return;
+  auto next = std::make_unique<Continuation>(std::move(continuation));
   {
-    const MutexLock lock(mutex_);
+    const BriefLock lock(mutex_);
     if (state_ != State::done) {
       // The one that it replaces goes once the lock is gone.
-      std::swap(then_, continuation);
+      std::swap(then_, next);
+      attended_.store(true, std::memory_order_relaxed);
       return;
     }
   }
-  continuation();
+  (*next)();
 }
 
 void CallNode::cancel() {
@@ -133,20 +254,39 @@ void CallNode::wait_until(Time until) {
 }
 
 void CallNode::park(Time until, bool claimable) {
-  Parker parker;
+  Waiter waiter;
   const auto over = [&] { return ready() || (claimable && can_be_claimed()); };
   {
-    const MutexLock lock(mutex_);
+    const BriefLock lock(mutex_);
     if (state_ == State::done) return;
-    waiter_ = &parker;
+    waiter_ = &waiter;
+    attended_.store(true, std::memory_order_relaxed);
   }
-  while (!over() && clock_->now() < until) clock_->park(parker, until);
-  const MutexLock lock(mutex_);
-  waiter_ = nullptr;
+  while (!over() && clock_->now() < until) clock_->park(waiter.parker, until);
+  {
+    const BriefLock lock(mutex_);
+    waiter_ = nullptr;
+  }
+  const MutexLock woken(waiter.mutex);
+}
+
+// For as long as a short handler takes, so that nobody has to wake this thread.
+bool CallNode::spin() const {
+  if (!clock_->real()) return ready();
+  constexpr Duration kSpin = std::chrono::microseconds(4);
+  constexpr int kLooks = 16;
+  const Time until = clock_->now() + kSpin;
+  do {
+    for (int i = 0; i < kLooks; ++i) {
+      if (ready()) return true;
+      relax();
+    }
+  } while (clock_->now() < until);
+  return ready();
 }
 
 bool CallNode::can_be_claimed() {
-  const MutexLock lock(mutex_);
+  const BriefLock lock(mutex_);
   return state_ == State::queued || state_ == State::delayed;
 }
 
@@ -155,7 +295,7 @@ bool CallNode::run_here() {
   const std::shared_ptr<Invoker> invoker = claim(&due);
   if (invoker == nullptr) return false;
   if (due != Time() && invoker->parts_.manual) {
-    invoker->complete(*this, receipt_.outcome);
+    invoker->complete(*this, charged_.outcome);
     return true;
   }
   if (due != Time()) invoker->wait_for_retry(cancellation_, due);
@@ -168,6 +308,7 @@ void CallNode::wait() {
   std::shared_ptr<Invoker> invoker = this->invoker();
   if (invoker == nullptr) return park(Time::never());  // it is ending right now
   if (!function_->definition->options.pool_only && run_here()) return;
+  if (spin()) return;
   Executor& executor = invoker->parts_.executor;
   const Blocking blocking(executor);
   const ActiveFrame* frame = ActiveFrame::top();

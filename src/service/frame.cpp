@@ -41,17 +41,23 @@ Blocking::Blocking(Executor& executor) {
     Executor& holder = frame->invoker->parts().executor;
     if (executor_ == nullptr && &holder != &executor && holder.begin_blocking())
       executor_ = &holder;
-    if (frame->token != nullptr) lender_ = frame;
+    if (frame->token != nullptr || frame->call_token) lender_ = frame;
   }
   if (executor_ == nullptr || lender_ == nullptr) return;
   lent_ = std::exchange(lender_->token, nullptr);
-  lent_->lend_token();
+  lent_call_ = std::exchange(lender_->call_token, false);
+  if (lent_ != nullptr) lent_->lend_token();
+  if (lent_call_) lender_->invoker->calls().lend_token();
 }
 
 Blocking::~Blocking() {
   if (lent_ != nullptr) {
     lent_->take_token_back();
     lender_->token = lent_;
+  }
+  if (lent_call_) {
+    lender_->invoker->calls().take_token_back();
+    lender_->call_token = true;
   }
   if (executor_ != nullptr) executor_->end_blocking();
 }

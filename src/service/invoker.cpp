@@ -36,7 +36,10 @@ std::uint64_t fork_generation() {
 }
 
 Invoker::Invoker(Parts parts)
-    : parts_(std::move(parts)), origin_(parts_.random.next()), forks_(fork_generation()) {}
+    : parts_(std::move(parts)),
+      origin_(parts_.random.next()),
+      forks_(fork_generation()),
+      anchor_(Anchor::take(anchored_)) {}
 
 bool Invoker::inside() const {
   for (const ActiveFrame* frame = ActiveFrame::top(); frame != nullptr; frame = frame->outer) {
@@ -256,18 +259,9 @@ void Invoker::wake_drainer() {
   if (drainer_ != nullptr) parts_.clock.wake(*drainer_);
 }
 
-bool Invoker::busy() const { return outstanding_.load() > 0 || publishers_.any_inside(); }
-
 EventId Invoker::next_id_here() {
   const PerThread<Publishers::Slot>::Use slot(publishers_.slots());
   return next_id(*slot);
-}
-
-void Invoker::abandoned(Abandoned what) {
-  // While stop() drains, what ends unrun ends with its own subscription or schedule.
-  if (phase_.load(std::memory_order_acquire) != Phase::stopped) return;
-  const MutexLock lock(mutex_);
-  if (abandoned_.size() < kAbandonedMax) abandoned_.push_back(std::move(what));
 }
 
 void Invoker::drain(Time until, const Pump& pump) {
@@ -280,6 +274,7 @@ void Invoker::drain(Time until, const Pump& pump) {
   }
   heavy_barrier();  // pairs with the light ones of publishers
   for (const std::shared_ptr<Route>& each : routes()) each->see_accepted();
+  calls_.see_accepted();
   while (busy() && parts_.clock.now() < until) {
     const std::optional<Time> next = pump ? pump() : std::optional<Time>(until);
     if (!next) continue;
@@ -298,15 +293,17 @@ void Invoker::abort() {
     phase_.store(Phase::stopped);
     for (const auto& [owner, source] : tokens_) tokens.push_back(source);
   }
+  calls_.close();  // what ends now makes no room for the next
   for (std::stop_source& each : tokens) each.request_stop();
   const std::vector<std::shared_ptr<Route>> all = routes();
   for (const std::shared_ptr<Route>& each : all) each->cancel();
+  calls_.drop_queued();
   heavy_barrier();  // a publisher is seen in settle(), or sees that its route has closed
   for (const std::shared_ptr<Route>& each : all) each->function().close();
 }
 
 std::int64_t Invoker::outstanding() {
-  std::int64_t all = outstanding_.load(std::memory_order_relaxed);
+  std::int64_t all = outstanding_.load(std::memory_order_relaxed) + calls_.uncounted();
   for (const std::shared_ptr<Route>& each : routes()) all += each->uncounted();
   return all;
 }
@@ -349,8 +346,11 @@ std::vector<Abandoned> Invoker::give_up_running(const Publishers::Marks& stuck) 
         event.sequence = each->sequence.load(std::memory_order_relaxed);
         if (event.sequence == 0) continue;
       }
+      // It lets its share in the node go under the lock that is held here, or did before.
+      CallNode* const node = each->node.load(std::memory_order_relaxed);
+      if (each->calls && node == nullptr) continue;
       running.push_back({std::string(each->function), event, "running"});
-      if (each->node != nullptr) nodes.push_back(each->node->shared_from_this());
+      if (node != nullptr) nodes.push_back(node->shared_from_this());
     }
   });
   for (const std::shared_ptr<CallNode>& each : nodes) each->finish(true);

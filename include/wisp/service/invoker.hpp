@@ -23,6 +23,7 @@
 #include <wisp/model/registry.hpp>
 #include <wisp/service/dead_letters.hpp>
 #include <wisp/service/detail/call_node.hpp>
+#include <wisp/service/detail/call_queue.hpp>
 #include <wisp/service/detail/counters.hpp>
 #include <wisp/service/detail/frame.hpp>
 #include <wisp/service/detail/publishing.hpp>
@@ -88,13 +89,18 @@ class Invoker final : public ContextHost {
     LogSink log;
     Queue queue;          // of posts, per function
     bool manual = false;  // the host pumps: nothing may wait for its own thread
+    bool pooled = false;  // the executor is the runtime's own pool
     int tokens_max = 64;  // of one route in the executor
   };
   explicit Invoker(Parts parts);
+  ~Invoker() { anchor_.give_back(); }
 
   // The invoker together with the parts that it stands on; whoever holds it keeps them all. Set by
   // the owner at first.
-  void owned_by(std::weak_ptr<Invoker> self) { self_ = std::move(self); }
+  void owned_by(std::weak_ptr<Invoker> self) {
+    self_ = std::move(self);
+    anchor_.hold(self_);
+  }
   std::shared_ptr<Invoker> shared_from_this() const { return self_.lock(); }
   const std::weak_ptr<Invoker>& weak_from_this() const { return self_; }
 
@@ -202,11 +208,13 @@ class Invoker final : public ContextHost {
   CounterShards& sums() { return sums_; }
   Publishers& publishers() { return publishers_; }
   PostBlocks& post_blocks() { return post_blocks_; }
+  CallQueue& calls() { return calls_; }
   // After a delivery, once open() is false.
   void wake_drainer();
 
  private:
   friend class CallNode;
+  friend class CallQueue;
   friend class PublishHere;
   friend class Route;
 
@@ -287,6 +295,14 @@ class Invoker final : public ContextHost {
   // With `inline_retries` on this thread to the end, else later attempts go through the timer and
   // the executor.
   void run_claimed(CallNode& node, bool inline_retries);
+  void retry_later(const std::shared_ptr<CallNode>& node, Time due, Outcome outcome);
+  // The calls of a block, until none is left or the ticks are over (call_row.cpp).
+  class CallRow;
+  void run_calls(CallBlock& block, std::uint64_t until);
+  static std::shared_ptr<CallNode> next_call(CallBlock& block);
+  std::shared_ptr<CallNode> run_call_row(CallBlock& block, std::shared_ptr<CallNode> node,
+                                         std::uint64_t until);
+  void end_attempt(const std::shared_ptr<CallNode>& node, const Ended& ended);
   void drop(CallNode& node);
   Ended attempt_call(CallNode& node, bool on_executor);
   void charge(CallNode& node, const Ended& ended) const;
@@ -326,7 +342,7 @@ class Invoker final : public ContextHost {
   bool accepts_late() const;
   void one_more() { outstanding_.fetch_add(1); }
   void one_less();
-  bool busy() const;
+  bool busy() const { return outstanding_.load() > 0 || publishers_.any_inside(); }
   void abandoned(Abandoned what);
   std::vector<std::shared_ptr<Route>> routes();
   void list_route(const std::shared_ptr<Route>& route);
@@ -348,6 +364,9 @@ class Invoker final : public ContextHost {
   Publishers publishers_;
   PostBlocks post_blocks_;
   DeadLetters dead_letters_;
+  CallQueue calls_{*this};
+  std::uint64_t anchored_ = 0;  // constant after construction
+  Anchor& anchor_;
 
   // Tasks in the executor's queue without a call. Grows at any time, shrinks under the mutex.
   std::atomic<std::size_t> spare_tasks_{0};

@@ -43,8 +43,7 @@ class Pending {
   const Result<R>& wait_for(Duration d) {
     if (!node_->ready()) node_->wait_until(node_->clock().now() + d);
     if (node_->ready()) return settled();
-    refusal_ = deadline_exceeded("the call was not ready within {} ns", d.count());
-    return refusal_;
+    return own().refusal = deadline_exceeded("the call was not ready within {} ns", d.count());
   }
 
   bool ready() const { return node_->ready(); }
@@ -56,11 +55,11 @@ class Pending {
   // What it cost. Waits for it first, as wait() does.
   const Receipt& receipt() {
     node_->wait();
-    if (!node_->abandoned()) return node_->receipt();
+    Receipt& receipt = own().receipt;
+    if (!node_->abandoned()) return receipt = node_->receipt();
     // What the handler that goes on may still write is not read.
-    given_up_.function = node_->receipt().function;
-    given_up_.outcome = Outcome::cancelled;
-    return given_up_;
+    receipt = {.function = node_->name(), .outcome = Outcome::cancelled};
+    return receipt;
   }
 
   // Calls `continuation` once, with the result or with nothing, on the thread that completes the
@@ -91,13 +90,21 @@ class Pending {
 
   const Result<R>& settled() {
     if (!node_->abandoned()) return node_->output;
-    refusal_ = stopped();
-    return refusal_;
+    return own().refusal = stopped();
+  }
+
+  // What most never need.
+  struct Own {
+    Receipt receipt;
+    Result<R> refusal = Status(StatusCode::kUnknown, "");  // what no handler said
+  };
+  Own& own() {
+    if (own_ == nullptr) own_ = std::make_unique<Own>();
+    return *own_;
   }
 
   std::shared_ptr<detail::ResultCall<R>> node_;
-  Receipt given_up_;
-  Result<R> refusal_ = Status(StatusCode::kUnknown, "");  // what no handler said
+  std::unique_ptr<Own> own_;
 };
 
 }  // namespace wisp::inline v0

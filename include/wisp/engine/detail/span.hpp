@@ -56,9 +56,17 @@ class Span {
   // Ends it, and begins the next one of the same line with the same reading. What it took.
   // Requires: Meter::batched.
   std::uint64_t next() {
-    const std::uint64_t wall_ns = end_for_wall_ns();
-    follow();
-    return wall_ns;
+    Used used;
+    return next(used);
+  }
+  // The same for one with a receipt.
+  Taken next_taken() {
+    Used used;
+    const std::uint64_t wall_ns = next(used);
+    return {.wall_ns = wall_ns,
+            .cpu_ns = used.cpu_ns,
+            .cpu_quality = used.measured ? Quality::measured : Quality::estimated,
+            .timed = true};
   }
   // Ends that of calls in a row, each counted as untimed since it ended. What all took.
   // Requires: Meter::sampled, timed.
@@ -91,6 +99,11 @@ class Span {
   void begin();
   void follow();
   std::uint64_t stop(Used& used);
+  std::uint64_t next(Used& used) {
+    const std::uint64_t wall_ns = stop(used);
+    follow();
+    return wall_ns;
+  }
   void sample();
   void sampled(std::uint64_t calls, std::uint64_t weight);
   void turn_second();  // the calls before belong to the last one

@@ -9,10 +9,11 @@
 
 #include <atomic>
 #include <memory>
-#include <optional>
+#include <string>
 #include <utility>
 
 #include <wisp/base/callable.hpp>
+#include <wisp/base/money.hpp>
 #include <wisp/base/mutex.hpp>
 #include <wisp/base/park.hpp>
 #include <wisp/engine/executor.hpp>
@@ -26,6 +27,24 @@ struct FunctionState;
 
 // What `then` is given: one slot, bounded size. Larger callables go through wisp::boxed.
 using Continuation = InlineFunction<void(), 64>;
+
+// How a started call finds the runtime whose pool is to run it, which may be gone: a share of it in
+// each call would be the one word that all threads write. One for each runtime that lives, used
+// again by later ones under another number, and never freed.
+class Anchor {
+ public:
+  // For a runtime to come, which gives it back. `number` is what its calls know it by.
+  static Anchor& take(std::uint64_t& number);
+  void give_back() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  void hold(std::weak_ptr<Invoker> invoker) ABSL_LOCKS_EXCLUDED(mutex_);
+  std::shared_ptr<Invoker> find(std::uint64_t number) ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  BriefMutex mutex_;
+  std::uint64_t number_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::weak_ptr<Invoker> invoker_ ABSL_GUARDED_BY(mutex_);
+};
 
 class CallNode : public std::enable_shared_from_this<CallNode> {
  public:
@@ -47,7 +66,9 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   void wait_until(Time until);
   void cancel();
   void then(Continuation continuation);
-  const Receipt& receipt() const { return receipt_; }
+  // Requires: ready, and not abandoned.
+  Receipt receipt() const;
+  const std::string& name() const { return name_; }
   const Clock& clock() const { return *clock_; }
 
   // Assigns an error to the result. Requires: not done, and the caller is the runner.
@@ -59,7 +80,25 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   std::size_t bytes_in = 0;
 
  private:
+  friend class CallQueue;
   friend class Invoker;
+
+  // On its waiter's stack. Who wakes it holds its mutex meanwhile, so that it does not leave, and
+  // take its Parker along, before that has returned.
+  struct Waiter {
+    Mutex mutex;
+    Parker parker;
+  };
+  // What a receipt says beyond what is known anyway.
+  struct Charged {
+    std::uint64_t queued_ns = 0;
+    std::uint64_t wall_ns = 0;
+    std::uint64_t cpu_ns = 0;
+    int version = 0;
+    Outcome outcome = Outcome::rejected;
+    Quality wall_quality = Quality::unavailable;
+    Quality cpu_quality = Quality::unavailable;
+  };
 
   // Moves from queued or delayed to running; null if somebody else has. `due` is when a delayed one
   // wanted to run. For all but a task of the executor: that of a queued one is spare from now on.
@@ -69,6 +108,10 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   // Destroys a task of it that no executor took, without an end of the call. Requires: nobody else
   // knows the node yet.
   void withdraw(Task& task) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The same for a token of the queue of calls.
+  bool claim_by_row() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whether somebody waits, or goes on from here. Relaxed: it may change at any time.
+  bool attended() const { return attended_.load(std::memory_order_relaxed); }
   // If the call's task is spare: whose, once.
   std::shared_ptr<Invoker> spare_task() ABSL_LOCKS_EXCLUDED(mutex_);
   // From running to delayed; false if it shall not be tried again.
@@ -81,15 +124,30 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   bool given_up_by_fork();
   // Until the call is done or, if `claimable`, somebody may run it.
   void park(Time until, bool claimable = false) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool spin() const;
+  const Lineage& lineage() const;
+  // Under the lock, then without it.
+  static Waiter* hold(Waiter* waiter);
+  void wake(Waiter* waiter) const;
 
   // Constant once started.
   Clock* clock_ = nullptr;
   std::uint64_t forks_ = 0;
   FunctionState* function_ = nullptr;
   int line_ = 0;
-  Lineage lineage_;
+  std::string name_;
+  std::unique_ptr<Lineage> lineage_;  // if it is not empty
+  // Of a runtime with its own pool; of others, see invoker_.
+  Anchor* anchor_ = nullptr;
+  std::uint64_t anchored_ = 0;
   Deadline deadline_;
   std::uint64_t accepted_ = 0;  // ticks
+  // In the queue of calls; block 0: not there, but a task of the executor. The queue's.
+  struct Place {
+    std::uint64_t block = 0;
+    std::uint32_t slot = 0;
+  };
+  Place place_;
   Cancellation cancellation_;
 
   // Release in finish(), acquire in ready() and abandoned().
@@ -98,15 +156,18 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
 
   // Belong to the runner, then to the Pending.
   int attempts_ = 0;
-  Receipt receipt_;
+  bool counted_ = false;  // as one that is outstanding; else its queue is
+  Charged charged_;
+  std::unique_ptr<Money> cost_;  // under a tariff, once charged
 
-  Mutex mutex_;
-  // Until the call is done; a Pending may outlive the Runtime.
+  std::atomic<bool> attended_{false};  // a hint; under the mutex but for attended()
+  BriefMutex mutex_;
+  // Until the call is done; a Pending may outlive the Runtime. Null with an anchor.
   std::shared_ptr<Invoker> invoker_ ABSL_GUARDED_BY(mutex_);
   State state_ ABSL_GUARDED_BY(mutex_) = State::queued;
   Time due_ ABSL_GUARDED_BY(mutex_);  // of a delayed retry
-  Parker* waiter_ ABSL_GUARDED_BY(mutex_) = nullptr;
-  Continuation then_ ABSL_GUARDED_BY(mutex_);
+  Waiter* waiter_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  std::unique_ptr<Continuation> then_ ABSL_GUARDED_BY(mutex_);
   bool lodges_ ABSL_GUARDED_BY(mutex_) = false;  // see Invoker::lodge
   std::weak_ptr<Invoker> spare_of_ ABSL_GUARDED_BY(mutex_);
 };

@@ -30,8 +30,10 @@ class Route;
 struct Running {
   std::string_view function;
   EventId event{};
-  CallNode* node = nullptr;  // of a started call
+  // Of a started call; of calls in a row the current one, null between two.
+  std::atomic<CallNode*> node{nullptr};
   void* before = nullptr;
+  bool calls = false;  // in a row
   // Of posts in a row: the current one's, in place of the event's; 0 between two.
   bool post = false;
   std::atomic<std::uint64_t> sequence{0};
@@ -49,18 +51,18 @@ class Cancellation {
     requested_.store(true, std::memory_order_release);
     std::optional<std::stop_source> source;
     {
-      const MutexLock lock(mutex_);
+      const BriefLock lock(mutex_);
       source = source_;
     }
     if (source) source->request_stop();
   }
 
   std::stop_source source() {
-    std::optional<std::stop_source> source;
+    std::optional<std::stop_source> source(std::in_place);
     {
-      const MutexLock lock(mutex_);
-      if (!source_) source_.emplace();
-      source = source_;
+      const BriefLock lock(mutex_);
+      if (!source_) source_ = source;
+      else source = source_;
     }
     // Outside of the lock: it runs the callbacks of those who came earlier.
     if (requested()) source->request_stop();
@@ -69,7 +71,7 @@ class Cancellation {
 
  private:
   std::atomic<bool> requested_{false};
-  Mutex mutex_;
+  BriefMutex mutex_;
   std::optional<std::stop_source> source_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -85,6 +87,7 @@ struct ActiveFrame : Frame {
   Cancellation* cancellation = nullptr;  // null: nobody can cancel this call but through the above
   void* running = nullptr;               // the thread's mark in the ledger meanwhile
   Route* token = nullptr;                // that it runs under, unless lent; see Blocking
+  bool call_token = false;               // the same for one of the queue of calls
   // Of a task of the executor, or of what such a handler calls or waits for.
   bool on_executor = false;
   // Made once the handler asked for a token. Each attempt has its own, or what stopped one by its
@@ -164,6 +167,7 @@ class Blocking {
   Executor* executor_ = nullptr;  // whose begin_blocking said yes
   ActiveFrame* lender_ = nullptr;
   Route* lent_ = nullptr;
+  bool lent_call_ = false;
 };
 
 }  // namespace wisp::inline v0::detail
