@@ -16,7 +16,6 @@ class Invoker::CallRow {
         frame_({.runtime = invoker.parts_.runtime, .function = definition_.name}, &invoker,
                nullptr),
         context_(invoker, frame_) {
-    frame_.call_token = true;
     frame_.on_executor = true;
     frame_.push();
     running_.function = definition_.name;
@@ -76,7 +75,7 @@ class Invoker::CallRow {
 };
 
 void Invoker::run_calls(CallBlock& block, std::uint64_t until) {
-  const Errand errand(*this, nullptr);
+  Errand errand(*this);
   while (true) {
     std::shared_ptr<CallNode> node = next_call(block);
     if (node == nullptr) return;

@@ -35,19 +35,36 @@ int Errand::count(const Route& route) {
   return count;
 }
 
+Errand* Errand::under_call_token() {
+  Errand* found = nullptr;
+  for (Errand* each = top_; each != nullptr; each = each->outer_) {
+    if (each->call_token != nullptr) found = each;
+  }
+  return found;
+}
+
 Blocking::Blocking(Executor& executor) {
   if (executor.begin_blocking()) executor_ = &executor;
-  for (ActiveFrame* frame = ActiveFrame::top(); frame != nullptr; frame = frame->outer) {
-    Executor& holder = frame->invoker->parts().executor;
+  const auto begin = [&](Invoker& invoker) {
+    Executor& holder = invoker.parts().executor;
     if (executor_ == nullptr && &holder != &executor && holder.begin_blocking())
       executor_ = &holder;
-    if (frame->token != nullptr || frame->call_token) lender_ = frame;
+  };
+  for (ActiveFrame* frame = ActiveFrame::top(); frame != nullptr; frame = frame->outer) {
+    begin(*frame->invoker);
+    if (frame->token != nullptr) lender_ = frame;
   }
-  if (executor_ == nullptr || lender_ == nullptr) return;
-  lent_ = std::exchange(lender_->token, nullptr);
-  lent_call_ = std::exchange(lender_->call_token, false);
-  if (lent_ != nullptr) lent_->lend_token();
-  if (lent_call_) lender_->invoker->calls().lend_token();
+  call_lender_ = Errand::under_call_token();
+  if (call_lender_ != nullptr) begin(*call_lender_->call_token);
+  if (executor_ == nullptr) return;
+  // The outermost, which has the worker.
+  if (call_lender_ != nullptr) {
+    lent_call_ = std::exchange(call_lender_->call_token, nullptr);
+    lent_call_->calls().lend_token();
+  } else if (lender_ != nullptr) {
+    lent_ = std::exchange(lender_->token, nullptr);
+    lent_->lend_token();
+  }
 }
 
 Blocking::~Blocking() {
@@ -55,9 +72,9 @@ Blocking::~Blocking() {
     lent_->take_token_back();
     lender_->token = lent_;
   }
-  if (lent_call_) {
-    lender_->invoker->calls().take_token_back();
-    lender_->call_token = true;
+  if (lent_call_ != nullptr) {
+    lent_call_->calls().take_token_back();
+    call_lender_->call_token = lent_call_;
   }
   if (executor_ != nullptr) executor_->end_blocking();
 }

@@ -215,3 +215,24 @@ TEST_CASE("call_queue: starts, waits and cancels race with the end of their runt
   }
   CHECK(wrong == 0);
 }
+
+TEST_CASE("call_queue: a continuation that waits lends its place to what it waits for",
+          "[call_queue]") {
+  Gate gate;
+  const auto hold = wisp::function("hold", [&gate] { gate.pass(); });
+  const auto pooled = wisp::function("pooled", [](int n) { return n; }, {.pool_only = true});
+  wisp::Runtime runtime{wisp::Catalogue().add(hold).add(pooled),
+                        {.workers = {.max = 1, .policy = wisp::scaling::Fixed{1}}}};
+  std::atomic<int> seen{-1};
+  auto holder = runtime.start(hold);
+  gate.await(1);
+  // On the only worker, which finds a substitute: with a token that it has to give.
+  holder.then([&] {
+    auto next = runtime.start(pooled, 7);
+    const wisp::Result<int>& result = next.wait_for(5s);
+    seen = result.ok() ? *result : -2;
+  });
+  gate.open();
+  CHECK(eventually([&] { return seen != -1; }));
+  CHECK(seen == 7);
+}

@@ -87,7 +87,6 @@ struct ActiveFrame : Frame {
   Cancellation* cancellation = nullptr;  // null: nobody can cancel this call but through the above
   void* running = nullptr;               // the thread's mark in the ledger meanwhile
   Route* token = nullptr;                // that it runs under, unless lent; see Blocking
-  bool call_token = false;               // the same for one of the queue of calls
   // Of a task of the executor, or of what such a handler calls or waits for.
   bool on_executor = false;
   // Made once the handler asked for a token. Each attempt has its own, or what stopped one by its
@@ -134,6 +133,8 @@ class Errand {
   // Of a publisher: `route` is what it has marked, if anything; see publishing.hpp.
   Errand(const Invoker& invoker, const std::atomic<Route*>& route)
       : invoker_(invoker), route_(nullptr), marked_(&route), outer_(std::exchange(top_, this)) {}
+  // Under a token of the invoker's queue of calls: all that happens at one of its blocks.
+  explicit Errand(Invoker& invoker) : Errand(invoker, nullptr) { call_token = &invoker; }
   ~Errand() { top_ = outer_; }
   Errand(const Errand&) = delete;
   Errand& operator=(const Errand&) = delete;
@@ -141,6 +142,11 @@ class Errand {
   // How many of the calling thread's are of this invoker, or of this route.
   static int count(const Invoker& invoker);
   static int count(const Route& route);
+  // The one that has a token of a queue of calls, which is then its worker's outermost; or null.
+  static Errand* under_call_token();
+
+  // Whose queue's, unless lent; see Blocking. Not a frame's: a continuation may wait as well.
+  Invoker* call_token = nullptr;
 
  private:
   const Invoker& invoker_;
@@ -152,8 +158,8 @@ class Errand {
 };
 
 // Around a wait: whoever's worker the calling thread is, of this Runtime or of one whose handler
-// called into it, finds a substitute for it, and the delivery that it is inside of lends its place
-// among its route's to another.
+// called into it, finds a substitute for it, and the delivery or call that it sees through lends
+// its place among its route's, or the started calls, to another.
 class Blocking {
  public:
   explicit Blocking(Executor& executor);
@@ -167,7 +173,8 @@ class Blocking {
   Executor* executor_ = nullptr;  // whose begin_blocking said yes
   ActiveFrame* lender_ = nullptr;
   Route* lent_ = nullptr;
-  bool lent_call_ = false;
+  Errand* call_lender_ = nullptr;
+  Invoker* lent_call_ = nullptr;
 };
 
 }  // namespace wisp::inline v0::detail
