@@ -59,33 +59,44 @@ CallQueue::~CallQueue() {
 }
 
 Status CallQueue::append(const std::shared_ptr<CallNode>& node) {
+  bool stopped = false;
+  bool no_room = false;
   bool wanted = false;
   {
     std::shared_ptr<CallNode> entry = node;
     const BriefLock lock(mutex_);
-    if (closed() || !invoker_.accepts()) [[unlikely]]
-      return refused(StatusCode::kUnavailable, Reason::stopped, "the runtime has stopped");
-    if (full()) [[unlikely]] {
-      return refused(
-          StatusCode::kResourceExhausted, Reason::full,
-          fmt::format("the queue of started calls is full ({})", invoker_.parts().queue.count));
-    }
-    CallBlock& block = with_room();
-    node->place_ = {.block = block.number_, .slot = block.end_};
-    block.nodes_[block.end_++] = std::move(entry);
-    ++block.held_;
-    ++held_;
-    // Before others can see it: the queue does not come to rest before it was counted.
-    if (!std::exchange(counted_, true)) [[unlikely]]
-      invoker_.one_more();
-    // One token that is free is enough here: it asks for more when it begins, if they are wanted.
-    wanted = tokens_ == busy_ && tokens_ < invoker_.parts().tokens_max;
-    if (wanted) ++tokens_;
+    stopped = closed() || !invoker_.accepts();
+    no_room = full();
+    if (!stopped && !no_room) [[likely]]
+      wanted = append_within(std::move(entry));
+  }
+  if (stopped) [[unlikely]]
+    return refused(StatusCode::kUnavailable, Reason::stopped, "the runtime has stopped");
+  if (no_room) [[unlikely]] {
+    return refused(
+        StatusCode::kResourceExhausted, Reason::full,
+        fmt::format("the queue of started calls is full ({})", invoker_.parts().queue.count));
   }
   Status why;
   if (wanted && !submit_for(*node, why)) [[unlikely]]
     return why;
   return Status();
+}
+
+// Whether a token is wanted, which is counted then.
+inline bool CallQueue::append_within(std::shared_ptr<CallNode> entry) {
+  CallBlock& block = with_room();
+  entry->place_ = {.block = block.number_, .slot = block.end_};
+  block.nodes_[block.end_++] = std::move(entry);
+  ++block.held_;
+  ++held_;
+  // Before others can see it: the queue does not come to rest before it was counted.
+  if (!std::exchange(counted_, true)) [[unlikely]]
+    invoker_.one_more();
+  // One token that is free is enough here: it asks for more when it begins, if they are wanted.
+  const bool wanted = tokens_ == busy_ && tokens_ < invoker_.parts().tokens_max;
+  if (wanted) ++tokens_;
+  return wanted;
 }
 
 // False: the executor refuses, nobody else runs the call, and it is the caller's again.
@@ -101,8 +112,13 @@ bool CallQueue::submit_for(CallNode& node, Status& why) {
   {
     const BriefLock lock(mutex_);
     alone = left() == 0;
+    // What is started from now on brings a token of its own.
+    if (alone) {
+      --tokens_;
+      ++withdrawn_;
+    }
   }
-  // What others started meanwhile counts on this token.
+  // What others started meanwhile counts on this one.
   if (!alone) invoker_.submit_surely(std::move(task));
   return !mine;
 }
@@ -115,19 +131,22 @@ CallBlock& CallQueue::with_room() {
 }
 
 int CallQueue::left() const {
-  int left = 0;
-  for (const auto& each : waiting_) left += each->held_;
-  for (const CallBlock* each = claimed_; each != nullptr; each = each->next_) left += each->left();
-  return left;
-}
-
-bool CallQueue::full() {
-  const int most = invoker_.parts().queue.count;
-  if (held_ < most) return false;
   int taken = 0;
   for (const CallBlock* each = claimed_; each != nullptr; each = each->next_)
     taken += each->held_ - each->left();
-  return held_ - taken >= most;
+  return held_ - taken;
+}
+
+bool CallQueue::unread() const {
+  for (const CallBlock* each = claimed_; each != nullptr; each = each->next_) {
+    if (each->readers_ == 0) return true;
+  }
+  return false;
+}
+
+bool CallQueue::full() const {
+  const int most = invoker_.parts().queue.count;
+  return held_ >= most && left() >= most;
 }
 
 CallBlock* CallQueue::find_claimed(std::uint64_t number) {
@@ -217,11 +236,13 @@ bool CallQueue::leave(CallBlock* block) {
   return at_rest();
 }
 
-void CallQueue::top_up() {
+void CallQueue::top_up(int served) {
   int wanted = 0;
   {
     const BriefLock lock(mutex_);
-    const int most = std::min(held_ + busy_, invoker_.parts().tokens_max);
+    // A block that nobody is at has to be seen through, even if all that it has left is gone.
+    const int calls = std::max(left() - served, unread() ? 1 : 0);
+    const int most = std::min(calls + busy_, invoker_.parts().tokens_max);
     wanted = closed() ? 0 : std::max(most - tokens_, 0);
     tokens_ += wanted;
   }
@@ -235,6 +256,11 @@ void CallQueue::submit_tokens(int count) {
 void CallQueue::token_lost() {
   {
     const BriefLock lock(mutex_);
+    // One is as good as another.
+    if (withdrawn_ > 0) {
+      --withdrawn_;
+      return;
+    }
     if (--tokens_ != 0) return;
   }
   // Nobody would come for what is queued. A later call may find the executor well again.
@@ -255,8 +281,8 @@ void CallQueue::run_token() {
     }
   }
   if (block == nullptr) return;
-  // For what is queued beside: this one may be held up.
-  top_up();
+  // For what is queued behind the call that it runs: that one may hold it up.
+  top_up(1);
   const std::uint64_t stop = ticks.now() + ticks.from_ns(kNsPerToken);
   for (int i = 1;; ++i) {
     invoker_.run_calls(*block, stop);
@@ -274,7 +300,7 @@ void CallQueue::run_token() {
     }
     if (rest) invoker_.one_less();
     if (block != nullptr) continue;
-    if (over) top_up();
+    if (over) top_up(0);
     return;
   }
 }
@@ -321,7 +347,7 @@ void CallQueue::lend_token() {
     --tokens_;
     --busy_;
   }
-  top_up();
+  top_up(0);
 }
 
 void CallQueue::take_token_back() {

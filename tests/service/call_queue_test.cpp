@@ -216,6 +216,18 @@ TEST_CASE("call_queue: starts, waits and cancels race with the end of their runt
   CHECK(wrong == 0);
 }
 
+TEST_CASE("call_queue: a call by itself brings one token, and so one worker", "[call_queue]") {
+  const auto same = wisp::function("same", [](int n) { return n; }, {.pool_only = true});
+  wisp::Runtime runtime{wisp::Catalogue().add(same),
+                        {.workers = {.max = 2, .policy = wisp::scaling::Fixed{2}}}};
+  for (int i = 0; i < 20; ++i) {
+    CHECK(*runtime.start(same, i).wait() == i);
+    // The next one comes when the token of this one has gone.
+    CHECK(eventually([&runtime] { return runtime.stats().workers.running == 0; }));
+  }
+  CHECK(runtime.stats().workers.peak == 1);
+}
+
 TEST_CASE("call_queue: a continuation that waits lends its place to what it waits for",
           "[call_queue]") {
   Gate gate;

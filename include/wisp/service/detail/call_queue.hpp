@@ -92,9 +92,14 @@ class CallQueue {
   bool submit_for(CallNode& node, Status& why);
   void submit_tokens(int count);
   void token_lost();
-  void top_up();
-  bool full() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Asks for a token for each queued call, but for `served` ones, that no free one stands for.
+  void top_up(int served);
+  bool append_within(std::shared_ptr<CallNode> entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool full() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Calls that nobody took or forgot: as long as blocks are claimed.
   int left() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether a claimed block has nobody at it.
+  bool unread() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   CallBlock& with_room() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   CallBlock* claim() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   CallBlock* claim_next() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -111,6 +116,7 @@ class CallQueue {
   bool counted_ ABSL_GUARDED_BY(mutex_) = false;  // as one that is outstanding
   int tokens_ ABSL_GUARDED_BY(mutex_) = 0;        // in the executor or running
   int busy_ ABSL_GUARDED_BY(mutex_) = 0;          // of those, at a block
+  int withdrawn_ ABSL_GUARDED_BY(mutex_) = 0;     // will be lost, and are not in tokens_ any more
   int rows_ ABSL_GUARDED_BY(mutex_) = 0;          // at a block, lent ones included
   int held_ ABSL_GUARDED_BY(mutex_) = 0;  // in blocks, taken ones too until their block is left
   std::uint64_t blocks_ ABSL_GUARDED_BY(mutex_) = 0;  // made so far: numbers them
