@@ -308,7 +308,10 @@ void CallNode::wait() {
   std::shared_ptr<Invoker> invoker = this->invoker();
   if (invoker == nullptr) return park(Time::never());  // it is ending right now
   if (!function_->definition->options.pool_only && run_here()) return;
+  invoker.reset();  // see wait_until()
   if (spin()) return;
+  invoker = this->invoker();
+  if (invoker == nullptr) return park(Time::never());
   Executor& executor = invoker->parts_.executor;
   const Blocking blocking(executor);
   const ActiveFrame* frame = ActiveFrame::top();
