@@ -13,14 +13,27 @@ const Lineage kNoLineage;
 
 // All that nobody has, and the last number given out.
 struct Anchors {
+  const std::uint64_t forks;
+  Anchors* const before;  // the parent's, whose locks may be held for ever: never looked at
+
   Mutex mutex;
   std::vector<Anchor*> free ABSL_GUARDED_BY(mutex);
   std::uint64_t number ABSL_GUARDED_BY(mutex) = 0;
 };
 
+// Those of this process. A child after fork, which may start a runtime of its own, begins anew.
 Anchors& anchors() {
-  static auto* const all = new Anchors;
-  return *all;
+  static constinit std::atomic<Anchors*> all{nullptr};
+  const std::uint64_t forks = fork_generation();
+  // Acquire, release below: it is whole.
+  Anchors* now = all.load(std::memory_order_acquire);
+  while (now == nullptr || now->forks != forks) {
+    auto made = std::unique_ptr<Anchors>(new Anchors{.forks = forks, .before = now});
+    if (all.compare_exchange_strong(now, made.get(), std::memory_order_acq_rel,
+                                    std::memory_order_acquire))
+      now = made.release();
+  }
+  return *now;
 }
 
 void relax() {

@@ -1,8 +1,12 @@
 // Started calls that wait in blocks: their bound, and that no call waits for another's sake.
 #include <wisp/service/detail/call_queue.hpp>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <array>
 #include <atomic>
+#include <cstdint>
 #include <thread>
 #include <vector>
 
@@ -247,4 +251,30 @@ TEST_CASE("call_queue: a continuation that waits lends its place to what it wait
   gate.open();
   CHECK(eventually([&] { return seen != -1; }));
   CHECK(seen == 7);
+}
+
+TEST_CASE("call_queue: a child after fork makes runtimes, whatever its parent was at",
+          "[call_queue]") {
+  const auto same = wisp::function("same", [](int n) { return n; });
+  std::atomic<bool> over{false};
+  std::thread other([&over] {
+    std::uint64_t number = 0;
+    while (!over) wisp::detail::Anchor::take(number).give_back();
+  });
+  int lost = 0;
+  for (int i = 0; i < 50; ++i) {
+    const pid_t child = fork();
+    if (child == 0) {
+      alarm(20);  // a hang ends here, by SIGALRM
+      wisp::Runtime runtime{wisp::Catalogue().add(same)};
+      _exit(runtime.call(same, i).value_or(-1) == i ? 0 : 1);
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    if (status != 0) ++lost;
+    if (lost > 0) break;
+  }
+  over = true;
+  other.join();
+  CHECK(lost == 0);
 }
