@@ -196,12 +196,14 @@ Invoker::Ended Invoker::attempt(const Attempt& what) {
   Running running{
       .function = definition.name, .event = what.event, .node = what.node, .before = frame.running};
   const bool marked = what.node != nullptr || what.route != nullptr;
+  // Not the frame's: a row that is between two handlers has a mark, and no frame.
+  void* marked_before = nullptr;
   if (marked) {
     frame.running = &running;
-    shard.set_running(&running);
+    marked_before = shard.set_running(&running);
     // After the mark: either stop() sees this handler, or the handler is not entered.
     if (phase_.load() == Phase::stopped) {
-      shard.set_running(running.before);
+      shard.set_running(marked_before);
       leave(frame);
       return {.outcome = Outcome::cancelled,
               .status = refused(StatusCode::kCancelled, Reason::stopped, "the runtime stopped"),
@@ -219,7 +221,7 @@ Invoker::Ended Invoker::attempt(const Attempt& what) {
   const bool waited = what.accepted_ticks != 0 && waited_until >= what.accepted_ticks;
   ended.waited_ns = waited ? ticks.to_ns(waited_until - what.accepted_ticks) : 0;
   leave(frame);
-  if (marked) shard.set_running(running.before);
+  if (marked) shard.set_running(marked_before);
   // Last: a thread on its way out gives the shard back.
   parts_.ledger.record(shard, what.line,
                        {.taken = ended.taken,

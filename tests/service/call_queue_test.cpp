@@ -7,6 +7,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -218,6 +219,39 @@ TEST_CASE("call_queue: starts, waits and cancels race with the end of their runt
     for (std::thread& each : threads) each.join();
   }
   CHECK(wrong == 0);
+}
+
+TEST_CASE("call_queue: stop sees a handler after an input that called as it was destroyed",
+          "[call_queue]") {
+  using Input = std::shared_ptr<Gate>;
+  Gate held;
+  Gate gate;
+  const auto hold = wisp::function("hold", [&held] { held.pass(); });
+  const auto same = wisp::function("same", [](int n) { return n; });
+  std::atomic<int> ended{0};
+  const auto take = wisp::function("take", [&ended](const Input& input) {
+    if (input.get() == nullptr) return;
+    input->pass();
+    ++ended;
+  });
+  wisp::Runtime runtime{wisp::Catalogue().add(hold).add(same).add(take), {.workers = {.max = 1}}};
+  auto holder = runtime.start(hold);
+  held.await(1);
+  std::atomic<int> seen{0};
+  // Destroyed on the worker, between two calls, by the last who holds it.
+  const auto call = [&runtime, &same, &seen](Gate*) { seen = *runtime.start(same, 7).wait(); };
+  (void)runtime.start(take, Input(nullptr, call));
+  auto stands = runtime.start(take, Input(&gate, [](Gate*) {}));
+  held.open();
+  gate.await(1);
+  CHECK(seen == 7);
+  const wisp::Stopped stopped = runtime.stop(0s);
+  REQUIRE(stopped.abandoned.size() == 1);
+  CHECK(stopped.abandoned.front().function == "take");
+  CHECK(stopped.abandoned.front().state == "running");
+  CHECK(stands.ready());
+  gate.open();
+  CHECK(eventually([&ended] { return ended == 1; }));
 }
 
 TEST_CASE("call_queue: a call by itself brings one token, and so one worker", "[call_queue]") {
