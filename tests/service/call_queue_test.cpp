@@ -6,6 +6,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <thread>
@@ -264,6 +265,29 @@ TEST_CASE("call_queue: a call by itself brings one token, and so one worker", "[
     CHECK(eventually([&runtime] { return runtime.stats().workers.running == 0; }));
   }
   CHECK(runtime.stats().workers.peak == 1);
+}
+
+TEST_CASE("call_queue: a block left with nothing but what is gone does not hold up a stop",
+          "[call_queue]") {
+  Gate held;
+  Gate gate;
+  const auto hold = wisp::function("hold", [&held] { held.pass(); });
+  // By itself in its row, after which the worker's time is over.
+  const auto slow = wisp::function("slow", [&gate] { gate.pass(); }, {.meter = wisp::Meter::exact});
+  wisp::Runtime runtime{wisp::Catalogue().add(hold).add(slow), {.workers = {.max = 1}}};
+  auto holder = runtime.start(hold);
+  held.await(1);
+  auto first = runtime.start(slow);
+  auto second = runtime.start(slow);
+  held.open();
+  gate.await(1);
+  std::this_thread::sleep_for(1ms);
+  second.cancel();
+  gate.open();
+  CHECK(first.wait_for(20s).ok());
+  const auto began = std::chrono::steady_clock::now();
+  CHECK(runtime.stop(20s).status.ok());
+  CHECK(std::chrono::steady_clock::now() - began < 15s);
 }
 
 TEST_CASE("call_queue: a continuation that waits lends its place to what it waits for",
