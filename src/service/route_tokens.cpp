@@ -32,7 +32,7 @@ struct Route::Token {
 
 void Route::see_accepted() { const BriefLock lock(mutex_); }
 
-int Route::tokens_wanted() {
+int Route::tokens_wanted(int own) {
   const bool manual = invoker_.parts().manual;
   int most = invoker_.parts().tokens_max;
   if (rules_.serial) most = held() ? 0 : 1;
@@ -40,15 +40,16 @@ int Route::tokens_wanted() {
   // the start.
   if (manual) most = INT_MAX;
   // One that runs a delivery may be held up in it for long: it does not stand for what is queued.
-  const std::int64_t queued = static_cast<std::int64_t>(queue_.size()) + log_.count();
+  log_.refresh();
+  const std::int64_t queued = static_cast<std::int64_t>(queue_.size()) + log_.count() - own;
   return static_cast<int>(std::min<std::int64_t>(queued + busy_, most)) - tokens_;
 }
 
-void Route::top_up() {
+void Route::top_up(int own) {
   int wanted = 0;
   {
     const BriefLock lock(mutex_);
-    wanted = closed_ ? 0 : std::max(tokens_wanted(), 0);
+    wanted = closed_ ? 0 : std::max(tokens_wanted(own), 0);
     tokens_ += wanted;
   }
   submit_tokens(wanted);
@@ -105,7 +106,7 @@ void Route::run_token() {
   }
   if (work.none()) return;
   // For what is queued beside: this one may be held up.
-  top_up();
+  top_up(work.block != nullptr ? 1 : 0);
   for (int i = 1;; ++i) {
     if (stop == 0) stop = ticks.now() + ticks.from_ns(kNsPerToken);
     if (work.delivery != nullptr) {

@@ -49,6 +49,19 @@ TEST_CASE("posts: what was claimed behind a handler that blocks runs elsewhere",
   CHECK(runtime.stats().events.done == 101);
 }
 
+TEST_CASE("posts: a post by itself brings one token, and so one worker", "[posts]") {
+  std::atomic<int> ran{0};
+  const auto work = wisp::function("work", [&ran](int) { ++ran; });
+  Runtime runtime{Catalogue().add(work),
+                  {.workers = {.max = 2, .policy = wisp::scaling::Fixed{2}}}};
+  for (int n = 1; n <= 20; ++n) {
+    REQUIRE(runtime.post(work, n).ok());
+    // The next one comes when the token of this one has gone.
+    CHECK(eventually([&] { return ran == n && runtime.stats().workers.running == 0; }));
+  }
+  CHECK(runtime.stats().workers.peak == 1);
+}
+
 TEST_CASE("posts: the queue's bound is exact while a row of them runs", "[posts]") {
   Gate gate;
   const bool bytes = GENERATE(false, true);

@@ -171,10 +171,11 @@ class Route : public std::enable_shared_from_this<Route> {
   void go_away(const Shipment& delivery) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void come_back(const Shipment& delivery) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void end() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  int tokens_wanted() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  int tokens_wanted(int own) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void submit_tokens(int count);
   void token_lost();
-  void top_up();
+  // `own`: of what is queued, what the caller takes itself at once.
+  void top_up(int own = 0);
   // The delivery leaves this thread: for the timer until it is due, or for the function until it
   // has a slot. Given back, counted as cancelled, if the route has closed.
   std::unique_ptr<Shipment> delay(std::unique_ptr<Shipment> delivery);
