@@ -1,6 +1,7 @@
 #include <wisp/base/park.hpp>
 
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -25,6 +26,9 @@ WallTime moved(WallTime wall, Duration d) {
 
 Duration steady_now() { return std::chrono::steady_clock::now().time_since_epoch(); }
 
+constexpr Duration kLook = std::chrono::microseconds(4);
+constexpr Duration kShortSleep = std::chrono::microseconds(200);
+
 class SystemClock final : public Clock {
  public:
   Time now() const override { return Time(steady_now()); }
@@ -33,6 +37,27 @@ class SystemClock final : public Clock {
 };
 
 }  // namespace
+
+constinit thread_local bool Patience::patient_ = true;
+
+Duration Patience::begin() { return steady_now() + kLook; }
+
+bool Patience::goes_on(Duration until) {
+  if (steady_now() < until) return true;
+  // Until the sleep that follows has shown what it is like.
+  patient_ = false;
+  return false;
+}
+
+void Patience::relax() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#endif
+}
+
+void Patience::slept(Duration how_long, int woken_from) {
+  patient_ = how_long < kShortSleep && woken_from != sched_getcpu();
+}
 
 bool Parker::take() {
   std::uint32_t expected = kWoken;
@@ -43,12 +68,20 @@ bool Parker::take() {
 bool Parker::block(Duration timeout) {
   if (take()) return true;
   if (timeout <= Duration::zero()) return false;
+  const auto woken = [this] { return state_.load(std::memory_order_relaxed) == kWoken; };
+  if (Patience::look(woken) && take()) return true;
+  const Duration began = steady_now();
+  const bool taken = sleep(timeout, began);
+  Patience::slept(steady_now() - began, waker_core_.load(std::memory_order_relaxed));
+  return taken;
+}
+
+bool Parker::sleep(Duration timeout, Duration began) {
   std::uint32_t expected = kEmpty;
   if (!state_.compare_exchange_strong(expected, kParked, std::memory_order_acquire)) return take();
   const bool limited = timeout != Duration::max();
   const Duration end =
-      limited ? steady_now() + std::min(timeout, Duration(std::chrono::hours(24 * 365)))
-              : Duration::max();
+      limited ? began + std::min(timeout, Duration(std::chrono::hours(24 * 365))) : Duration::max();
   while (true) {
     // Does not sleep unless the word still says parked: MUTANT_NO_RECHECK in
     // tests/model_check/pool_wake.pml.
@@ -67,6 +100,7 @@ bool Parker::block(Duration timeout) {
 }
 
 void Parker::unblock() {
+  waker_core_.store(sched_getcpu(), std::memory_order_relaxed);
   // Release: pairs with the acquire in take(). Whatever the word said, the wake stays in it:
   // MUTANT_WAKE_ONLY_PARKED in the model.
   if (state_.exchange(kWoken, std::memory_order_acq_rel) != kParked) return;

@@ -1,6 +1,5 @@
 #include <wisp/service/detail/call_node.hpp>
 
-#include <chrono>
 #include <utility>
 #include <vector>
 
@@ -34,12 +33,6 @@ Anchors& anchors() {
       now = made.release();
   }
   return *now;
-}
-
-void relax() {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#endif
 }
 
 }  // namespace
@@ -283,21 +276,6 @@ void CallNode::park(Time until, bool claimable) {
   const MutexLock woken(waiter.mutex);
 }
 
-// For as long as a short handler takes, so that nobody has to wake this thread.
-bool CallNode::spin() const {
-  if (!clock_->real()) return ready();
-  constexpr Duration kSpin = std::chrono::microseconds(4);
-  constexpr int kLooks = 16;
-  const Time until = clock_->now() + kSpin;
-  do {
-    for (int i = 0; i < kLooks; ++i) {
-      if (ready()) return true;
-      relax();
-    }
-  } while (clock_->now() < until);
-  return ready();
-}
-
 bool CallNode::can_be_claimed() {
   const BriefLock lock(mutex_);
   return state_ == State::queued || state_ == State::delayed;
@@ -322,7 +300,8 @@ void CallNode::wait() {
   if (invoker == nullptr) return park(Time::never());  // it is ending right now
   if (!function_->definition->options.pool_only && run_here()) return;
   invoker.reset();  // see wait_until()
-  if (spin()) return;
+  // For as long as a short handler takes: nobody has to stand in for this thread, or to wake it.
+  if (clock_->real() && Patience::look([this] { return ready(); })) return;
   invoker = this->invoker();
   if (invoker == nullptr) return park(Time::never());
   Executor& executor = invoker->parts_.executor;

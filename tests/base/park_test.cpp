@@ -224,3 +224,30 @@ TEST_CASE("park: the word of a simulator stays as it was set", "[park]") {
   (void)clock.park(parker, Time::never());
   CHECK(parker.tag == &clock);
 }
+
+TEST_CASE("park: a thread whose last look was in vain does not look again before it has slept",
+          "[park]") {
+  std::thread other([] {
+    const auto looks_of = [] {
+      int looks = 0;
+      CHECK_FALSE(wisp::Patience::look([&looks] { return ++looks < 0; }));
+      return looks;
+    };
+    CHECK(looks_of() > 10);
+    CHECK(looks_of() == 1);
+    int looks = 0;
+    CHECK(wisp::Patience::look([&looks] { return ++looks == 1; }));
+    // A sleep that was long: the next one will be, too.
+    Parker parker;
+    CHECK_FALSE(parker.block(1ms));
+    CHECK(looks_of() == 1);
+  });
+  other.join();
+}
+
+TEST_CASE("park: a look sees what another thread does", "[park]") {
+  std::atomic<bool> there{false};
+  std::thread other([&there] { there = true; });
+  other.join();
+  CHECK(wisp::Patience::look([&there] { return there.load(); }));
+}

@@ -124,7 +124,6 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   bool given_up_by_fork();
   // Until the call is done or, if `claimable`, somebody may run it.
   void park(Time until, bool claimable = false) ABSL_LOCKS_EXCLUDED(mutex_);
-  bool spin() const;
   const Lineage& lineage() const;
   // Under the lock, then without it.
   static Waiter* hold(Waiter* waiter);
