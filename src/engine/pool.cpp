@@ -52,6 +52,7 @@ Status PoolState::submit(Task& task) {
     // Nobody serves the queue, so nothing else is in it.
     task = queue_.pop_back();
   }
+  has_queued_.store(!queue_.empty(), std::memory_order_relaxed);
   return served;
 }
 
@@ -171,6 +172,7 @@ int PoolState::close(Time until) {
     WakeLock lock(mutex_, clock_);
     closed_ = true;
     dropped.swap(queue_);
+    has_queued_.store(false, std::memory_order_relaxed);
     for (Worker* worker : parked_) lock.wake(worker->parker);
     lock.wake(supervisor_parker_);
   }
@@ -245,6 +247,7 @@ Pool::~Pool() { state_->abandon(); }
 Status Pool::submit(Task& task) { return state_->submit(task); }
 bool Pool::begin_blocking() { return state_->begin_blocking(); }
 void Pool::end_blocking() { state_->end_blocking(); }
+bool Pool::has_queued() const { return state_->has_queued(); }
 bool Pool::on_executor_thread() const { return state_->on_worker(); }
 bool Pool::drain(Time until) { return state_->drain(until); }
 int Pool::close(Time until) { return state_->close(until); }

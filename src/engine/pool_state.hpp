@@ -72,6 +72,7 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
   Status submit(Task& task);
   bool begin_blocking();
   void end_blocking();
+  bool has_queued() const { return has_queued_.load(std::memory_order_relaxed); }
   bool on_worker() const;
   bool drain(Time until) { return await(until, false); }
   int close(Time until);
@@ -174,6 +175,7 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
 
   mutable Mutex mutex_;
   TaskQueue queue_ ABSL_GUARDED_BY(mutex_);
+  std::atomic<bool> has_queued_{false};  // what it is to those without the lock; relaxed: a hint
   std::vector<std::unique_ptr<Worker>> records_ ABSL_GUARDED_BY(mutex_);
   std::vector<Worker*> parked_ ABSL_GUARDED_BY(mutex_);   // the last one is woken first
   std::vector<Parker*> waiters_ ABSL_GUARDED_BY(mutex_);  // in drain and close

@@ -106,6 +106,7 @@ bool PoolState::take(WakeLock& lock, Worker& self, Queued& next, Time now) {
     }
   }
   next = queue_.pop_front();
+  has_queued_.store(!queue_.empty(), std::memory_order_relaxed);
   if (self.is == Is::starting) {
     self.is = Is::running;
     --starting_;

@@ -15,9 +15,10 @@ namespace wisp::inline v0::detail {
 namespace {
 
 // How long one token keeps its worker before it goes to the back of the executor's queue: so many
-// claims, or so much time.
+// claims or so much time if others wait there, else longer.
 constexpr int kClaimsPerToken = 16;
 constexpr std::uint64_t kNsPerToken = 100'000;
+constexpr std::uint64_t kNsPerTokenMax = 1'000'000;
 
 }  // namespace
 
@@ -127,6 +128,7 @@ CallBlock& CallQueue::with_room() {
   if (!waiting_.empty() && waiting_.back()->end_ < CallBlock::kRecords) return *waiting_.back();
   waiting_.push_back(spares_ > 0 ? std::move(spare_[--spares_]) : std::make_unique<CallBlock>());
   waiting_.back()->number_ = ++blocks_;
+  some_wait_.store(true, std::memory_order_relaxed);
   return *waiting_.back();
 }
 
@@ -184,6 +186,7 @@ void CallQueue::forget(const CallNode& node) {
     }
     std::unique_ptr<CallBlock> empty = std::move(*place);
     waiting_.erase(place);
+    some_wait_.store(!waiting_.empty(), std::memory_order_relaxed);
     put_away(std::move(empty));
     rest = at_rest();
   }
@@ -221,6 +224,7 @@ CallBlock* CallQueue::claim() {
 CallBlock* CallQueue::claim_next() {
   CallBlock* const block = waiting_.front().release();
   waiting_.pop_front();
+  some_wait_.store(!waiting_.empty(), std::memory_order_relaxed);
   block->next_ = std::exchange(claimed_, block);
   block->readers_ = 1;
   return block;
@@ -267,26 +271,43 @@ void CallQueue::token_lost() {
   drop_queued();
 }
 
+CallBlock* CallQueue::claim_for_token() {
+  const BriefLock lock(mutex_);
+  CallBlock* const block = claim();
+  if (block == nullptr) {
+    --tokens_;
+  } else {
+    ++busy_;
+    ++rows_;
+  }
+  return block;
+}
+
 void CallQueue::run_token() {
   const Ticks& ticks = invoker_.parts().ledger.ticks();
-  CallBlock* block = nullptr;
-  {
-    const BriefLock lock(mutex_);
-    block = claim();
-    if (block == nullptr) {
-      --tokens_;
-    } else {
-      ++busy_;
-      ++rows_;
-    }
+  const std::uint64_t last = ticks.now() + ticks.from_ns(kNsPerTokenMax);
+  while (CallBlock* const block = claim_for_token()) {
+    // For what is queued behind the call that it runs: that one may hold it up.
+    top_up(1);
+    if (!run_blocks(block, last)) return top_up(0);
+    // Who waited for a call often starts the next at once, and then counts on this token.
+    if (invoker_.parts().clock.real())
+      (void)Patience::look([this] { return some_wait_.load(std::memory_order_relaxed); });
   }
-  if (block == nullptr) return;
-  // For what is queued behind the call that it runs: that one may hold it up.
-  top_up(1);
-  const std::uint64_t stop = ticks.now() + ticks.from_ns(kNsPerToken);
+}
+
+// False: its time is over, and the token given back.
+bool CallQueue::run_blocks(CallBlock* block, std::uint64_t last) {
+  const Executor& executor = invoker_.parts().executor;
+  const Ticks& ticks = invoker_.parts().ledger.ticks();
+  const std::uint64_t turn = ticks.from_ns(kNsPerToken);
+  std::uint64_t stop = ticks.now() + turn;
   for (int i = 1;; ++i) {
     invoker_.run_calls(*block, stop);
-    const bool over = i >= kClaimsPerToken || ticks.now() >= stop;
+    const std::uint64_t now = ticks.now();
+    const bool turn_over = now >= stop || i >= kClaimsPerToken;
+    const bool over = now >= last || (turn_over && executor.has_queued());
+    if (now >= stop) stop = now + turn;
     bool rest = false;
     {
       const BriefLock lock(mutex_);
@@ -295,13 +316,11 @@ void CallQueue::run_token() {
       if (block == nullptr) {
         --busy_;
         --rows_;
-        --tokens_;
+        tokens_ -= over ? 1 : 0;
       }
     }
     if (rest) invoker_.one_less();
-    if (block != nullptr) continue;
-    if (over) top_up(0);
-    return;
+    if (block == nullptr) return !over;
   }
 }
 

@@ -42,6 +42,10 @@ class Executor {
   virtual bool begin_blocking() { return false; }
   virtual void end_blocking() {}
 
+  // Whether tasks are queued: a task that could go on for longer then makes room for them. May be
+  // out of date at once. The default says yes.
+  virtual bool has_queued() const { return true; }
+
   // Whether the calling thread is running a task of this executor.
   virtual bool on_executor_thread() const { return false; }
 

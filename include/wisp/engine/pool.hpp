@@ -96,6 +96,7 @@ class Pool : public Executor {
   // most max + 256 workers exist, and the system may refuse a thread.
   bool begin_blocking() override;
   void end_blocking() override;
+  bool has_queued() const override;
   bool on_executor_thread() const override;
 
   // Waits until no task is queued or running; false if `until` comes first. Tasks are accepted

@@ -89,6 +89,9 @@ class CallQueue {
   static constexpr std::size_t kSpareMax = 4;
 
   void run_token();
+  bool run_blocks(CallBlock* block, std::uint64_t last);
+  // Null: the token is given back.
+  CallBlock* claim_for_token();
   bool submit_for(CallNode& node, Status& why);
   void submit_tokens(int count);
   void token_lost();
@@ -111,6 +114,8 @@ class CallQueue {
 
   Invoker& invoker_;  // which holds this
   std::atomic<bool> closed_{false};
+  // A hint for a token that looks: relaxed, since it then claims under the lock, or does not.
+  std::atomic<bool> some_wait_{false};
 
   alignas(64) mutable BriefMutex mutex_;
   bool counted_ ABSL_GUARDED_BY(mutex_) = false;  // as one that is outstanding
