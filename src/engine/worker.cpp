@@ -163,6 +163,7 @@ Thread PoolState::retire(Thread& thread) {
 bool PoolState::begin_blocking() {
   if (!on_worker()) return false;
   Worker& self = *static_cast<Worker*>(current_worker);
+  const Aside aside(*this);
   WakeLock lock(mutex_, clock_);
   if (closed_) return false;
   if (self.is == Is::waiting) {
@@ -188,6 +189,7 @@ bool PoolState::begin_blocking() {
 void PoolState::end_blocking() {
   assert(on_worker());
   Worker& self = *static_cast<Worker*>(current_worker);
+  const Aside aside(*this);
   const MutexLock lock(mutex_);
   assert(self.waits > 0);
   if (--self.waits > 0) return;
