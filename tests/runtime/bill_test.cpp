@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -125,10 +126,13 @@ TEST_CASE("bill: calls too short to be read share a batch's CPU by their work", 
 }
 
 TEST_CASE("bill: lines, wisp's own and the host's CPU together are the process's", "[bill]") {
-  in_a_quiet_moment([](Verdict& verdict) {
+  const auto meter = GENERATE(wisp::Meter::batched, wisp::Meter::exact);
+  INFO("meter " << static_cast<int>(meter));
+  in_a_quiet_moment([meter](Verdict& verdict) {
     Truth truth;
     Truth host;
-    const auto work = wisp::function("work", [&truth](int us) { burn(us * 1000, truth); });
+    const auto work =
+        wisp::function("work", [&truth](int us) { burn(us * 1000, truth); }, {.meter = meter});
     wisp::Runtime runtime{wisp::Catalogue().add(work)};
     const std::int64_t born = cpu_ns(CLOCK_PROCESS_CPUTIME_ID);
     for (int i = 0; i < 2'000; ++i) {
@@ -149,6 +153,65 @@ TEST_CASE("bill: lines, wisp's own and the host's CPU together are the process's
                   fmt::format("lines {} of {}", lines, truth.ns.load()));
     verdict.check(bill.host.count() >= host.ns,
                   fmt::format("host {} of {}", bill.host.count(), host.ns.load()));
+  });
+}
+
+// A handler that waits for another one gives its place away: calls of both go from worker to
+// worker, and some run within the one that waits.
+TEST_CASE("bill: the sum is the process's CPU when handlers wait, sleep and change workers",
+          "[bill]") {
+  const auto meter = GENERATE(wisp::Meter::batched, wisp::Meter::exact);
+  const bool pool_only = GENERATE(true, false);
+  INFO("meter " << static_cast<int>(meter) << ", pool_only " << pool_only);
+  in_a_quiet_moment([&](Verdict& verdict) {
+    Truth leaves;
+    Truth roots;
+    Truth host;
+    std::atomic<int> threads{0};
+    const auto leaf = wisp::function("leaf", [&leaves](int us) { burn(us * 1000, leaves); },
+                                     {.meter = meter, .pool_only = pool_only});
+    const auto root = wisp::function("root",
+                                     [&](int us, wisp::Context& context) {
+                                       thread_local bool seen = false;
+                                       if (!std::exchange(seen, true)) ++threads;
+                                       burn(us * 1000, roots);
+                                       auto first = context.runtime().start(leaf, us);
+                                       auto second = context.runtime().start(leaf, 2 * us);
+                                       (void)context.sleep(std::chrono::microseconds(us));
+                                       if (!first.wait().ok() || !second.wait().ok()) return;
+                                       burn(us * 1000, roots);
+                                     },
+                                     {.meter = meter});
+    wisp::Runtime runtime{
+        wisp::Catalogue().add(leaf).add(root),
+        {.workers = {.max = 3, .keep_alive = 1h, .policy = wisp::scaling::Fixed{3}}}};
+    const std::int64_t born = cpu_ns(CLOCK_PROCESS_CPUTIME_ID);
+    for (int i = 0; i < 1'000; ++i) {
+      REQUIRE(runtime.post(root, i % 10 == 0 ? 300 : 20).ok());
+      if (i % 10 == 0) burn(100'000, host);
+    }
+    REQUIRE(wisp::test::eventually([&] { return runtime.stats().events.done == 1'000; }));
+    const wisp::Bill bill = runtime.bill(1h);
+    const std::int64_t process = cpu_ns(CLOCK_PROCESS_CPUTIME_ID) - born;
+    REQUIRE(bill.host_quality == wisp::Quality::measured);
+    REQUIRE(bill.unattributed_quality == wisp::Quality::measured);
+    CHECK(threads > 1);
+    const auto cpu = [&bill](std::string_view name) {
+      return static_cast<double>(line_of(bill, name).cpu.count());
+    };
+    const double sum = cpu("leaf") + cpu("root") + static_cast<double>(bill.unattributed.count()) +
+                       static_cast<double>(bill.host.count());
+    verdict.check(
+        within(sum, static_cast<double>(process), 0.05),
+        fmt::format("process {}, leaf {}, root {}, unattributed {}, host {}", process, cpu("leaf"),
+                    cpu("root"), bill.unattributed.count(), bill.host.count()));
+    verdict.check(within(cpu("leaf"), static_cast<double>(leaves.ns), kTolerance),
+                  fmt::format("leaf {} of {}", cpu("leaf"), leaves.ns.load()));
+    // What it does to start, sleep and wait is its own too, and not in `roots`.
+    verdict.check(cpu("root") >= static_cast<double>(roots.ns) * (1 - kTolerance),
+                  fmt::format("root {} of {}", cpu("root"), roots.ns.load()));
+    verdict.check(line_of(bill, "root").calls == 1'000 && line_of(bill, "leaf").calls == 2'000,
+                  "a call is missing");
   });
 }
 

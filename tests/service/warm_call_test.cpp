@@ -1,12 +1,14 @@
-// What a warm call costs beyond its handler: no allocation and no lock. The counts are those of
-// this program's operator new and pthread_mutex_lock, on this thread; a sanitizer brings its own of
-// both, and its own bookkeeping.
+// What a warm call costs beyond its handler: no allocation, no lock, and no reading of the thread's
+// clock but for the exact meter. The counts are those of this program's operator new,
+// pthread_mutex_lock and clock_gettime, on this thread; a sanitizer brings its own of these, and
+// its own bookkeeping.
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(__clang__)
 #include <dlfcn.h>
 #include <pthread.h>
 
 #include <atomic>
 #include <cstdlib>
+#include <ctime>
 #include <new>
 #include <vector>
 
@@ -20,6 +22,7 @@ using namespace wisp::literals;
 
 thread_local long allocations = 0;
 thread_local long locks = 0;
+thread_local long cpu_readings = 0;
 std::atomic<long> allocations_of_all{0};
 
 // Stands still, or a new second would make the ledger write the old one down. No lock, unlike
@@ -74,6 +77,13 @@ extern "C" int pthread_mutex_lock(pthread_mutex_t* mutex) {
   static const Lock real = reinterpret_cast<Lock>(dlsym(RTLD_NEXT, "pthread_mutex_lock"));
   ++locks;
   return real(mutex);
+}
+
+extern "C" int clock_gettime(clockid_t clock, timespec* now) noexcept {
+  using Read = int (*)(clockid_t, timespec*);
+  static const Read real = reinterpret_cast<Read>(dlsym(RTLD_NEXT, "clock_gettime"));
+  cpu_readings += clock == CLOCK_THREAD_CPUTIME_ID ? 1 : 0;
+  return real(clock, now);
 }
 
 TEST_CASE("warm call: it neither allocates nor locks", "[warm_call]") {
@@ -152,6 +162,78 @@ TEST_CASE("warm call: a million by handle and by name neither allocate nor lock"
   REQUIRE(bill.lines.size() == 2);
   CHECK(bill.lines[0].calls == kRuns + 1);  // sampled
   CHECK(bill.lines[1].calls == 2 * (kRuns + 1));
+}
+
+TEST_CASE("warm call: the exact meter reads the thread's clock around each, the others do not",
+          "[warm_call]") {
+  const auto exact =
+      wisp::function("exact", [](int n) { return n; }, {.meter = wisp::Meter::exact});
+  const auto batched = wisp::function("batched", [](int n) { return n; });
+  const auto sampled =
+      wisp::function("sampled", [](int n) { return n; }, {.meter = wisp::Meter::sampled});
+  const auto nested = wisp::function(
+      "nested",
+      [&exact](int n, wisp::Context& context) { return *context.runtime().call(exact, n); },
+      {.meter = wisp::Meter::exact});
+  wisp::Runtime runtime{wisp::Catalogue().add(exact).add(batched).add(sampled).add(nested)};
+  long sum = 0;
+  const auto readings = [&](const auto& function) {
+    sum += *runtime.call(function, 1);
+    return counted(cpu_readings, [&] { sum += *runtime.call(function, 1); }, 10'000);
+  };
+  // Also where a call was long because the thread was preempted, and where a second turns.
+  constexpr long kMore = 1'000;
+  CHECK(readings(exact) >= 20'000);
+  CHECK(readings(exact) <= 20'000 + kMore);
+  CHECK(readings(nested) >= 40'000);
+  CHECK(readings(nested) <= 40'000 + kMore);
+  CHECK(readings(batched) <= kMore);
+  CHECK(readings(sampled) <= kMore);
+  CHECK(sum == 6 * 10'001);
+}
+
+TEST_CASE("warm timer: a million re-arms allocate nothing", "[warm_call]") {
+  wisp::ManualClock clock;
+  wisp::Timer timer{clock, nullptr};
+  constexpr long kRuns = 1'000'000;
+  constexpr int kPending = 1'000;
+  long fired = 0;
+  std::vector<wisp::TimerId> ids;
+  for (int i = 0; i < kPending; ++i)
+    ids.push_back(*timer.schedule(clock.now() + 1h, wisp::Task([&fired] { ++fired; })));
+  // Put off, each in turn: what a timeout per request does.
+  std::size_t next = 0;
+  const auto put_off = [&] {
+    if (!timer.cancel(ids[next])) std::abort();
+    const wisp::Time at = clock.now() + 1h + std::chrono::microseconds(next);
+    ids[next] = *timer.schedule(at, wisp::Task([&fired] { ++fired; }));
+    next = (next + 1) % kPending;
+  };
+  (void)counted(allocations, put_off, kPending);  // warm from here on
+  CHECK(counted(allocations, put_off, kRuns) == 0);
+  CHECK(timer.count() == kPending);
+  CHECK(fired == 0);
+
+  // A task that schedules itself: what `every` does.
+  struct Again {
+    wisp::Timer& timer;
+    wisp::Clock& clock;
+    long& ran;
+    void operator()() {
+      ++ran;
+      if (!timer.schedule(clock.now() + 1ms, wisp::Task(Again{timer, clock, ran})).ok())
+        std::abort();
+    }
+  };
+  long ran = 0;
+  Again{timer, clock, ran}();
+  const auto tick = [&] {
+    clock.advance(1ms);
+    timer.fire(clock.now());
+  };
+  (void)counted(allocations, tick, 100);  // warm from here on
+  CHECK(counted(allocations, tick, kRuns) == 0);
+  CHECK(ran == 1 + 100 + kRuns);
 }
 
 TEST_CASE("warm post: a million to workers allocate nothing", "[warm_call]") {
