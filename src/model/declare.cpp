@@ -28,10 +28,10 @@ Catalogue linked_functions() {
 
 namespace detail {
 
-void link(std::shared_ptr<const Definition> definition) {
+void link(const std::shared_ptr<const Definition>& definition) {
   Linkage& all = linkage();
   const MutexLock lock(all.mutex);
-  all.definitions.push_back(std::move(definition));
+  all.definitions.push_back(definition);
 }
 
 void unlink(const Definition& definition) {

@@ -8,6 +8,17 @@ std::string Definition::place() const {
   return fmt::format("{}:{}", where.file_name(), where.line());
 }
 
+std::shared_ptr<const Definition> define(Definition* made, void (*destroy)(const Definition*),
+                                         std::string_view name, const FunctionOptions& options,
+                                         const std::source_location& where) {
+  const std::shared_ptr<Definition> definition(made, destroy);
+  definition->name = options.name.empty() ? name : options.name;
+  definition->options = options;
+  definition->options.name = {};
+  definition->where = where;
+  return definition;
+}
+
 std::string signature(const Definition& definition) {
   return fmt::format("{} -> {}", definition.in == nullptr ? "()" : definition.in->name(),
                      definition.out == nullptr ? "void" : definition.out->name());

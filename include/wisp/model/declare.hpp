@@ -44,7 +44,7 @@ Catalogue linked_functions();
 
 namespace detail {
 
-void link(std::shared_ptr<const Definition> definition);
+void link(const std::shared_ptr<const Definition>& definition);
 void unlink(const Definition& definition);
 
 // A handle that is in the catalogue while it lives: until exit, or until its shared object is

@@ -56,10 +56,22 @@ struct Definition {
   // Assigns an error to the Result<R>.
   void (*fail)(void* result, Status status) = nullptr;
 
-  virtual ~Definition() = default;
   bool reference() const { return invoke == nullptr; }
   std::string place() const;
 };
+
+// The rest of a definition that was made for a handler, whose type `destroy` knows. Neither a class
+// with virtual functions nor a template: both would be the larger part of what a function adds to a
+// program.
+std::shared_ptr<const Definition> define(Definition* made, void (*destroy)(const Definition*),
+                                         std::string_view name, const FunctionOptions& options,
+                                         const std::source_location& where);
+
+// Definition::fail, one for all functions of that output.
+template <class R>
+void assign_error(void* result, Status status) {
+  *static_cast<Result<R>*>(result) = std::move(status);
+}
 
 // "Parcel -> Money", for messages.
 std::string signature(const Definition& definition);
@@ -231,9 +243,7 @@ struct Bound final : Definition {
     return attempted;
   }
 
-  static void assign(void* result, Status status) {
-    *static_cast<Result<R>*>(result) = std::move(status);
-  }
+  static constexpr auto& assign = assign_error<R>;
 
   F callable;
 };
@@ -302,12 +312,10 @@ auto make_function(std::string_view name, F&& callable, FunctionOptions options,
   using Shape = typename CallableShape<Callable>::Type;
   using R = typename Unwrap<std::remove_cvref_t<typename Shape::Return>>::type;
   using In = typename Shape::In;
-  auto definition = std::make_shared<Bound<Callable, R, In>>(std::forward<F>(callable));
-  definition->name = options.name.empty() ? name : options.name;
-  definition->options = options;
-  definition->options.name = {};
-  definition->where = where;
-  return Function<R, In>(std::move(definition));
+  using Made = Bound<Callable, R, In>;
+  return Function<R, In>(define(
+      new Made(std::forward<F>(callable)),
+      [](const Definition* made) { delete static_cast<const Made*>(made); }, name, options, where));
 }
 
 }  // namespace WISP_EXCEPTIONS_NAMESPACE
