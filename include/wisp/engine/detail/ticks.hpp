@@ -13,10 +13,6 @@
 
 #include <wisp/base/clock.hpp>
 
-#if defined(__x86_64__)
-#include <x86intrin.h>
-#endif
-
 namespace wisp::inline v0::detail {
 
 // Nanoseconds per tick of the cycle counter; 0 where it cannot be used.
@@ -24,7 +20,7 @@ double cycle_counter_period();
 
 inline std::uint64_t cycle_counter() {
 #if defined(__x86_64__)
-  return __rdtsc();
+  return __builtin_ia32_rdtsc();  // <x86intrin.h> has a name for it, and much else
 #elif defined(__aarch64__)
   std::uint64_t value;
   asm volatile("mrs %0, cntvct_el0" : "=r"(value));
