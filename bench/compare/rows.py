@@ -63,6 +63,10 @@ def table(cores):
              row("J1", "J1", "bare thread", "floors", "J", 1.25), row("J2", "J2", "bare thread", "floors", "J", 0.35),
              ("K1", "", ("ours", "K1", "ns"), "the ideal", 1e7 / 64, 1.25, "most")]
     rows += fixed("") + fixed("noisy")
+    # Ours with allocations counted, against the same program without.
+    rows += [("alloc_meter", what, ("alloc_meter", workload, "ns"), "wisp without it", ("allocating", workload, "ns"),
+              None, "most") for what, workload in (("warm call", "call"), ("call that allocates", "allocating_call"),
+                                                   ("new and delete", "pair"))]
     rows += [("K2", "workers at most", ("ours", "K2", "peak"), "cores + 1", cores + 1, 1, "most"),
              ("L", "pending", ("ours", "L", "ns"), "128 bytes a post", 128, 1, "most"),
              ("L", "drained", ("ours", "L", "left"), "a tenth of that", 12.8, 1, "most")]

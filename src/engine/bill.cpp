@@ -249,6 +249,9 @@ Bill Ledger::bill(Duration window, const Tariff& tariff) {
     line.wall = Duration(at(totals[i], Count::wall_ns));
     line.cpu = Duration(at(totals[i], Count::cpu_ns));
     line.cpu_quality = key.meter == Meter::sampled ? Quality::estimated : cpu;
+    line.allocations = at(totals[i], Count::allocations);
+    line.allocated_bytes = at(totals[i], Count::allocated_bytes);
+    if (alloc_meter_linked) line.allocations_quality = Quality::measured;
     // Functions that share a line are priced at one size of memory.
     const bool estimated = key.meter == Meter::sampled || i == kOthersLine;
     line.cost_quality = estimated ? std::min(cost, Quality::estimated) : cost;

@@ -167,10 +167,27 @@ void Span::turn_second() {
   shard_.flush();
 }
 
-void Span::begin_clocked() {
-  shard_.read_cpu();
-  cpu_start_ns_ = shard_.cpu_read_ns_.load(std::memory_order_relaxed);
-  start_ = shard_.ticks_.now();
+void Span::begin_watched(bool away) {
+  if ((watch_ & kThreadClock) != 0 || away) {
+    shard_.read_cpu();
+    cpu_start_ns_ = shard_.cpu_read_ns_.load(std::memory_order_relaxed);
+    start_ = shard_.ticks_.now();
+  }
+  allocations_ = thread_allocations.count;
+  allocated_bytes_ = thread_allocations.bytes;
+}
+
+Span::Used Span::end_watched(std::uint64_t cpu_ns) {
+  Used used{.cpu_ns = cpu_ns};
+  if ((watch_ & kThreadClock) != 0 && shard_.real_) {
+    used.cpu_ns = shard_.cpu_read_ns_.load(std::memory_order_relaxed) - cpu_start_ns_;
+    used.measured = true;
+  }
+  if ((watch_ & kAllocations) == 0) return used;
+  used.allocated = {allocations_, allocated_bytes_};
+  cell_.add(Count::allocations, used.allocated.count);
+  cell_.add(Count::allocated_bytes, used.allocated.bytes);
+  return used;
 }
 
 bool Span::close_late(std::uint64_t own) {
@@ -188,6 +205,7 @@ Span::Taken Span::end() {
             .wall_quality = sampled ? Quality::estimated : Quality::measured,
             .cpu_quality = used.measured && !sampled ? Quality::measured : Quality::estimated,
             .timed = true,
+            .allocated = used.allocated,
             .weight = weight_};
   }
   end_untimed();

@@ -1,6 +1,7 @@
 #include <wisp/model/function.hpp>
 
 #include <fmt/format.h>
+#include <wisp/base/allocations.hpp>
 
 namespace wisp::inline v0::detail {
 
@@ -15,6 +16,9 @@ std::shared_ptr<const Definition> define(Definition* made, void (*destroy)(const
   definition->name = options.name.empty() ? name : options.name;
   definition->options = options;
   definition->options.name = {};
+  // Each call has its own allocations, so that none may be counted and no more.
+  if (alloc_meter_linked && options.meter == Meter::sampled)
+    definition->options.meter = Meter::batched;
   definition->where = where;
   return definition;
 }

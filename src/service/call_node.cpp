@@ -91,6 +91,9 @@ Receipt CallNode::receipt() const {
   receipt.cpu_quality = charged_.cpu_quality;
   receipt.bytes_in = bytes_in;
   receipt.bytes_in_quality = Quality::measured;
+  receipt.allocations = charged_.allocated.count;
+  receipt.allocated_bytes = charged_.allocated.bytes;
+  if (alloc_meter_linked) receipt.allocations_quality = Quality::measured;
   if (cost_ == nullptr) return receipt;
   receipt.cost = *cost_;
   receipt.cost_quality = Quality::estimated;

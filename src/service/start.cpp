@@ -230,6 +230,7 @@ void Invoker::charge(CallNode& node, const Ended& ended) const {
   charged.wall_quality =
       first ? ended.taken.wall_quality : worse(charged.wall_quality, ended.taken.wall_quality);
   charged.cpu_ns += ended.taken.cpu_ns;
+  charged.allocated = charged.allocated + ended.taken.allocated;
   charged.cpu_quality =
       first ? ended.taken.cpu_quality : worse(charged.cpu_quality, ended.taken.cpu_quality);
   const Tariff& tariff = parts_.ledger.tariff();

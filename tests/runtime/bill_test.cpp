@@ -237,6 +237,8 @@ TEST_CASE("bill: a receipt says what each figure is worth", "[bill]") {
   CHECK(receipt.cpu_quality == wisp::Quality::estimated);
   CHECK(receipt.bytes_in == sizeof(std::string) + 100);
   CHECK(receipt.bytes_in_quality == wisp::Quality::measured);
+  CHECK(receipt.allocations_quality == wisp::Quality::unavailable);  // without wisp::alloc_meter
+  CHECK(runtime.bill(1h).lines.front().allocations_quality == wisp::Quality::unavailable);
   // One request, and one millisecond of 128 MB.
   CHECK(receipt.cost == wisp::Money::picodollars(200'000 + 2'083'338 / 1'000));
   CHECK(receipt.cost_quality == wisp::Quality::estimated);

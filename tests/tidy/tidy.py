@@ -18,6 +18,7 @@ from pathlib import Path
 FLOORS = """
 0 base
     config
+    allocations
     type_name
     mutex
     random
@@ -70,6 +71,8 @@ FLOORS = """
     wisp → runtime
 5 sim
     world
+5 alloc_meter
+    allocations
 """
 
 FILE_LINES = 400      # a file has fewer

@@ -54,6 +54,11 @@ struct Receipt {
   // Input: its size and the text in its fields.
   std::uint64_t bytes_in = 0;
   Quality bytes_in_quality = Quality::unavailable;
+  // On the handler's thread, inside it, nested calls included. Measured in programs that link
+  // wisp::alloc_meter.
+  std::uint64_t allocations = 0;
+  std::uint64_t allocated_bytes = 0;
+  Quality allocations_quality = Quality::unavailable;
   // The marginal price of this call at the tariff's first tier: at best an estimate of its share of
   // a bill.
   Money cost{};
@@ -74,6 +79,10 @@ struct BillLine {
   Quality cpu_quality = Quality::unavailable;
   Money cost{};
   Quality cost_quality = Quality::unavailable;
+  // With those of nested calls, as `wall`.
+  std::uint64_t allocations = 0;
+  std::uint64_t allocated_bytes = 0;
+  Quality allocations_quality = Quality::unavailable;
 };
 
 // A window's costs. Covers every call whose wait() or call() has returned. The lines' costs sum to

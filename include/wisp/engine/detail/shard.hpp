@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <wisp/base/allocations.hpp>
 #include <wisp/base/mutex.hpp>
 #include <wisp/engine/detail/ticks.hpp>
 #include <wisp/engine/meter.hpp>
@@ -35,13 +36,15 @@ enum class Count : int {
   untimed,    // attempts of the sampled meter
   stood_for,  // of the untimed, those that a later timed one stood for
   cpu_ns,
+  allocations,
+  allocated_bytes,
   errors,
   retries,
   over_ms,
   over_ms_min,
   over_100ms
 };
-inline constexpr int kCounts = 10;
+inline constexpr int kCounts = 12;
 using Totals = std::array<std::uint64_t, kCounts>;
 // The count of a Totals, const or not.
 auto& at(auto& totals, Count count) { return totals[static_cast<std::size_t>(count)]; }
@@ -52,6 +55,13 @@ struct Histograms {
   Histogram wait;
 };
 
+// What a timed call does besides reading ticks.
+enum Watch : std::uint8_t {
+  kTicks = 0,
+  kThreadClock = 1,  // reads the thread's clock at both ends
+  kAllocations = 2   // counts what the thread allocates between them
+};
+
 // One thread's counts of one line. What a warm call writes is one cache line.
 struct alignas(64) Cell {
   explicit Cell(int number) : line(number) {}
@@ -60,9 +70,10 @@ struct alignas(64) Cell {
   std::atomic<std::uint64_t> open_ticks{0};   // of handlers, whose CPU has not been shared out yet
   std::atomic<std::uint64_t> usual_ticks{0};  // its own CPU, of the last timed sampled one
   const int line;
-  bool in_batch = false;      // listed in Shard::batch_
-  bool touched = false;       // grew since the last flush
-  bool long_running = false;  // the last timed call took over 50 µs
+  bool in_batch = false;  // listed in Shard::batch_
+  bool touched = false;   // grew since the last flush
+  std::uint8_t watch =    // of Watch; kThreadClock: the last timed call took over 50 µs
+      alloc_meter_linked ? kAllocations : kTicks;
   bool brief = false;         // untimed ones may leave what they took to the next timed one
   std::uint32_t untimed = 0;  // of the sampled meter: calls until the next timed one
   std::array<std::atomic<std::uint64_t>, kCounts> totals{};

@@ -43,6 +43,7 @@ class Span {
     Quality wall_quality = Quality::measured;
     Quality cpu_quality = Quality::estimated;
     bool timed = false;
+    Allocations allocated{};
     unsigned weight = 1;  // calls that a sampled one stands for: those since the last, and itself
   };
   // Ends the stay. Once, and before an outer span ends.
@@ -66,7 +67,8 @@ class Span {
     return {.wall_ns = wall_ns,
             .cpu_ns = used.cpu_ns,
             .cpu_quality = used.measured ? Quality::measured : Quality::estimated,
-            .timed = true};
+            .timed = true,
+            .allocated = used.allocated};
   }
   // Ends that of calls in a row, each counted as untimed since it ended. What all took.
   // Requires: Meter::sampled, timed.
@@ -95,6 +97,7 @@ class Span {
   struct Used {
     std::uint64_t cpu_ns = 0;
     bool measured = false;
+    Allocations allocated{};
   };
   void begin();
   void follow();
@@ -107,7 +110,8 @@ class Span {
   void sample();
   void sampled(std::uint64_t calls, std::uint64_t weight);
   void turn_second();  // the calls before belong to the last one
-  void begin_clocked();
+  void begin_watched(bool away);
+  Used end_watched(std::uint64_t cpu_ns);
   bool close_late(std::uint64_t own);
 
   // Counts what this handler itself did since its start, or since the call that it made came back.
@@ -126,7 +130,7 @@ class Span {
   const Meter mode_;
   const bool timed_;
   // Set in begin(): an untimed call has none of these, and is to cost next to nothing.
-  bool clocked_;
+  std::uint8_t watch_;  // of Watch
   unsigned weight_;
   Span* parent_;
   std::uint64_t start_;
@@ -134,6 +138,8 @@ class Span {
   std::uint64_t own_ticks_;  // of CPU, in the segments before
   std::uint64_t nested_ns_;  // CPU of the calls that it made
   std::uint64_t cpu_start_ns_;
+  std::uint64_t allocations_;  // of this thread when it began, then its own; as the next
+  std::uint64_t allocated_bytes_;
   std::uint64_t passed_ns_;  // of the sampled meter: since the last timed call
 };
 
@@ -155,9 +161,10 @@ inline void Span::begin() {
     shard_.inside_.store(true, std::memory_order_relaxed);
   }
   shard_.top_ = this;
-  clocked_ = mode_ == Meter::exact || cell_.long_running;
-  if (clocked_ || away) [[unlikely]]
-    begin_clocked();
+  watch_ = cell_.watch;
+  if (mode_ == Meter::exact) watch_ |= kThreadClock;
+  if (watch_ != kTicks || away) [[unlikely]]
+    begin_watched(away);
   segment_ = start_;
 }
 
@@ -167,31 +174,39 @@ inline void Span::follow() {
   own_ticks_ = nested_ns_ = 0;
   shard_.top_ = this;
   if (parent_ == nullptr) shard_.inside_.store(true, std::memory_order_relaxed);
-  clocked_ = cell_.long_running;
-  if (clocked_) [[unlikely]] {
-    begin_clocked();
+  watch_ = cell_.watch;
+  if (watch_ != kTicks) [[unlikely]] {
+    begin_watched(false);
     segment_ = start_;
   }
 }
 
 inline std::uint64_t Span::stop(Used& used) {
   const Ticks& ticks = shard_.ticks_;
+  // First of all: what follows may allocate too.
+  if ((watch_ & kAllocations) != 0) [[unlikely]] {
+    allocations_ = thread_allocations.count - allocations_;
+    allocated_bytes_ = thread_allocations.bytes - allocated_bytes_;
+  }
   const std::uint64_t end = std::max(ticks.now(), start_);
   const std::uint64_t wall_ns = ticks.to_ns(end - start_);
-  used = {wall_ns, false};
+  used = {.cpu_ns = wall_ns};
   // A call belongs to the second that it ends in.
   if (end >= shard_.flush_at_) [[unlikely]]
     shard_.flush();
   bool read = close_segment(end);
-  if (!read && (clocked_ || shard_.batch_ticks_ > shard_.batch_max_)) [[unlikely]] {
+  if (!read && ((watch_ & kThreadClock) != 0 || shard_.batch_ticks_ > shard_.batch_max_))
+      [[unlikely]] {
     shard_.read_cpu();
     read = true;
   }
-  cell_.long_running = end - start_ > shard_.long_ticks_;
-  if (cell_.long_running) [[unlikely]]
+  const bool lasted = end - start_ > shard_.long_ticks_;
+  cell_.watch =
+      static_cast<std::uint8_t>((cell_.watch & kAllocations) | (lasted ? kThreadClock : kTicks));
+  if (lasted) [[unlikely]]
     used.cpu_ns = ticks.to_ns(own_ticks_) + nested_ns_;
-  if (clocked_ && shard_.real_) [[unlikely]]
-    used = {shard_.cpu_read_ns_.load(std::memory_order_relaxed) - cpu_start_ns_, true};
+  if (watch_ != kTicks) [[unlikely]]
+    used = end_watched(used.cpu_ns);
   if (mode_ == Meter::sampled) {
     cell_.usual_ticks.store(own_ticks_, std::memory_order_relaxed);
     // All that wait for the next timed one are no gap worth a reading of the CPU.

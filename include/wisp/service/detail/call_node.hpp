@@ -12,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include <wisp/base/allocations.hpp>
 #include <wisp/base/callable.hpp>
 #include <wisp/base/money.hpp>
 #include <wisp/base/mutex.hpp>
@@ -94,6 +95,7 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
     std::uint64_t queued_ns = 0;
     std::uint64_t wall_ns = 0;
     std::uint64_t cpu_ns = 0;
+    Allocations allocated{};
     int version = 0;
     Outcome outcome = Outcome::rejected;
     Quality wall_quality = Quality::unavailable;
