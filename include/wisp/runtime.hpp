@@ -247,9 +247,10 @@ class Runtime {
       if constexpr (std::is_trivially_default_constructible_v<R>) return Result<R>(R{});
       else return detail::ResultCall<R>::unset();
     }();
-    Status refused = invoker_->call(function, in, &result, options);
-    if (!refused.ok()) [[unlikely]]
-      result = std::move(refused);
+    const auto fail = [](void* failed, Status why) {
+      *static_cast<Result<R>*>(failed) = std::move(why);
+    };
+    invoker_->call(function, in, {&result, fail}, options);
     return result;
   }
   template <class R>

@@ -8,10 +8,12 @@
 namespace wisp::inline v0::detail {
 namespace {
 
-const Lineage kNoLineage;
-
 FunctionState& state_of(const Registered& entry) {
   return static_cast<FunctionState&>(*entry.attachment);
+}
+
+bool plain(const CallOptions& options) {
+  return options.tenant.empty() && options.tag.empty() && options.timeout == Duration();
 }
 
 Status limit_reached(const FunctionState& function) {
@@ -23,16 +25,13 @@ Status limit_reached(const FunctionState& function) {
 
 }  // namespace
 
-// In the plain case: a function of this runtime, open, without a limit. Null: ask admitted(). The
-// registry is looked at last: once the runtime has stopped, it may be on its way out.
+// In the plain case: a function of this runtime, open. Null: ask admitted(). The registry is looked
+// at last: once the runtime has stopped, it may be on its way out.
 template <class Key>
 const Registered* Invoker::admitted_at_once(const Key& key) const {
   if (forked() || !open()) [[unlikely]]
     return nullptr;
-  const Registered* entry = parts_.registry.lookup(key);
-  if (entry == nullptr) [[unlikely]]
-    return nullptr;
-  return state_of(*entry).limited() ? nullptr : entry;
+  return parts_.registry.lookup(key);
 }
 
 Result<FunctionState*> Invoker::admitted(const Definition& function) {
@@ -73,7 +72,7 @@ std::optional<Time> Invoker::next_attempt(const FunctionState& function, int att
   Shard& shard = parts_.ledger.shard();
   Context context(*this, frame);
   Span span(shard, call.line, definition.options.meter);
-  Attempted attempted = definition.invoke(definition, call.in, call.result, context);
+  Attempted attempted = definition.invoke(call.in, call.result, context);
   const bool plain = attempted.status.ok() && !attempted.threw && frame.deadline.none();
   const Outcome outcome = plain ? Outcome::ok : judge(frame, attempted);
   frame.pop();
@@ -88,8 +87,8 @@ std::optional<Time> Invoker::next_attempt(const FunctionState& function, int att
   return outcome;
 }
 
-Status Invoker::call_under(const Lineage& lineage, FunctionState& state, const void* in,
-                           void* result, Duration timeout) {
+void Invoker::call_under(const Lineage& lineage, FunctionState& state, const void* in, void* result,
+                         Duration timeout) {
   ActiveFrame* const top = ActiveFrame::top();
   ActiveFrame* const parent = top != nullptr && top->invoker == this ? top : nullptr;
   const Deadline own = Deadline::after(parts_.clock, timeout);
@@ -106,7 +105,56 @@ Status Invoker::call_under(const Lineage& lineage, FunctionState& state, const v
     call_again(call, outcome, std::move(why));
   if (state.limited()) [[unlikely]]
     state.leave(*this);
-  return Status();
+}
+
+// As call_under(), for what needs no more: nobody can cancel it, and it has no deadline to miss.
+// Most calls of the sampled meter end here, so that nothing else is.
+[[gnu::always_inline]] inline void Invoker::call_bare(FunctionState& state, const void* in,
+                                                      void* result) {
+  Shard& shard = parts_.ledger.shard();
+  Cell& cell = shard.cell(state.line);
+  if (!state.sampled || !shard.counts_only(cell)) [[unlikely]]
+    return call_bare_timed(state, shard, cell, in, result);
+  const Definition& definition = *state.definition;
+  Attempted failed;
+  bool well = false;
+  --cell.untimed;  // first: the handler may come here too
+  {
+    const BareFrame frame(*this, definition);
+    well = definition.run(definition, in, result, nullptr, failed);
+  }
+  cell.add(Count::untimed, 1);
+  if (well) [[likely]]
+    return;
+  cell.add(Count::errors, 1);
+  call_bare_again(state, in, result, std::move(failed));
+}
+
+[[gnu::noinline]] void Invoker::call_bare_timed(FunctionState& state, Shard& shard, Cell& cell,
+                                                const void* in, void* result) {
+  const Definition& definition = *state.definition;
+  Attempted failed;
+  bool well = false;
+  {
+    const BareFrame frame(*this, definition);
+    Span span(shard, cell, definition.options.meter);
+    well = definition.run(definition, in, result, nullptr, failed);
+    parts_.ledger.end_and_record(shard, span, true, !well);
+  }
+  if (!well) [[unlikely]]
+    call_bare_again(state, in, result, std::move(failed));
+}
+
+[[gnu::noinline]] void Invoker::call_bare_again(FunctionState& state, const void* in, void* result,
+                                                Attempted failed) {
+  const Here call{.function = state,
+                  .line = state.line,
+                  .in = in,
+                  .result = result,
+                  .lineage = kPlainLineage,
+                  .parent = nullptr,
+                  .deadline = Deadline()};
+  call_again(call, failed.threw ? Outcome::threw : Outcome::error, std::move(failed.status));
 }
 
 void Invoker::call_again(const Here& call, Outcome outcome, Status why) {
@@ -117,40 +165,58 @@ void Invoker::call_again(const Here& call, Outcome outcome, Status why) {
   }
 }
 
-inline Status Invoker::call_admitted(FunctionState& state, const void* in, void* result,
-                                     const CallOptions& options) {
+inline void Invoker::call_here(FunctionState& state, const void* in, Out out,
+                               const CallOptions& options) {
+  if (plain(options) && BareFrame::possible() && state.bare) [[likely]]
+    return call_bare(state, in, out.result);
+  call_admitted(state, in, out, options);
+}
+
+[[gnu::noinline]] void Invoker::call_admitted(FunctionState& state, const void* in, Out out,
+                                              const CallOptions& options) {
+  if (state.limited() && !state.try_enter()) [[unlikely]]
+    return out.fail(out.result, limit_reached(state));
   if (!options.tenant.empty() || !options.tag.empty()) [[unlikely]]
-    return call_labelled(state, in, result, options);
+    return call_labelled(state, in, out.result, options);
   const ActiveFrame* const top = ActiveFrame::top();
   const bool nested = top != nullptr && top->invoker == this;
-  return call_under(nested ? *top->lineage : kNoLineage, state, in, result, options.timeout);
+  call_under(nested ? *top->lineage : kPlainLineage, state, in, out.result, options.timeout);
 }
 
-Status Invoker::call_labelled(FunctionState& state, const void* in, void* result,
-                              const CallOptions& options) {
+void Invoker::call_labelled(FunctionState& state, const void* in, void* result,
+                            const CallOptions& options) {
   const Lineage labelled = lineage(options);
-  return call_under(labelled, state, in, result, options.timeout);
+  call_under(labelled, state, in, result, options.timeout);
 }
 
-Status Invoker::call(const Definition& function, const void* in, void* result,
-                     const CallOptions& options) {
-  if (const Registered* entry = admitted_at_once(function)) [[likely]]
-    return call_admitted(state_of(*entry), in, result, options);
-  WISP_TRY(FunctionState * state, admitted(function));
-  return call_admitted(*state, in, result, options);
+template <class Resolve>
+[[gnu::noinline]] void Invoker::call_resolved(const Resolve& resolve, const void* in, Out out,
+                                              const CallOptions& options) {
+  Status why = admit();
+  if (!why.ok()) return out.fail(out.result, std::move(why));
+  const Result<const Registered*> entry = resolve(parts_.registry);
+  if (!entry.ok()) return out.fail(out.result, entry.status());
+  call_admitted(state_of(**entry), in, out, options);
 }
 
-Status Invoker::call(const Called& called, const void* in, void* result,
-                     const CallOptions& options) {
-  const Registered* entry = admitted_at_once(called.name);
+void Invoker::call(const Definition& function, const void* in, Out out,
+                   const CallOptions& options) {
+  if (const Registered* const entry = admitted_at_once(function)) [[likely]]
+    return call_here(state_of(*entry), in, out, options);
+  const auto resolve = [&](const Registry& registry) { return registry.resolve(function); };
+  call_resolved(resolve, in, out, options);
+}
+
+void Invoker::call(const Called& called, const void* in, Out out, const CallOptions& options) {
+  const Registered* const named = admitted_at_once(called.name);
   // Types that are the same, but known to two shared objects, differ here.
-  if (entry != nullptr && entry->definition->in == called.in &&
-      entry->definition->out == called.out) [[likely]]
-    return call_admitted(state_of(*entry), in, result, options);
-  WISP_TRY(admit());
-  WISP_TRY(entry, parts_.registry.resolve(called.name, called.in, called.out));
-  WISP_TRY(FunctionState * state, admitted(*entry->definition));
-  return call_admitted(*state, in, result, options);
+  if (named != nullptr && named->definition->in == called.in &&
+      named->definition->out == called.out) [[likely]]
+    return call_here(state_of(*named), in, out, options);
+  const auto resolve = [&](const Registry& registry) {
+    return registry.resolve(called.name, called.in, called.out);
+  };
+  call_resolved(resolve, in, out, options);
 }
 
 bool Invoker::again(const Here& call, int attempts, const Ended& ended) {

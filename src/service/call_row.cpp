@@ -42,7 +42,7 @@ class Invoker::CallRow {
     const Duration timeout = definition_.options.timeout;
     if (timeout != Duration()) [[unlikely]]
       frame_.deadline = earlier(frame_.deadline, Deadline::after(invoker_.parts_.clock, timeout));
-    Attempted attempted = definition_.invoke(definition_, node.input, node.result, context_);
+    Attempted attempted = definition_.invoke(node.input, node.result, context_);
     const bool fine = attempted.status.ok() && !attempted.threw && frame_.deadline.none();
     const Outcome outcome = fine ? Outcome::ok : invoker_.judge(frame_, attempted);
     if (outcome == Outcome::timed_out) definition_.fail(node.result, attempted.status);

@@ -6,7 +6,10 @@
 
 namespace wisp::inline v0::detail {
 
+const Lineage kPlainLineage;
+
 constinit thread_local ActiveFrame* ActiveFrame::top_ = nullptr;
+constinit thread_local BareFrame* BareFrame::top_ = nullptr;
 constinit thread_local Errand* Errand::top_ = nullptr;
 
 void ActiveFrame::inherit() {
@@ -16,6 +19,21 @@ void ActiveFrame::inherit() {
     running = each->running;
     return;
   }
+}
+
+void BareFrame::fill() {
+  top_ = nullptr;
+  new (&filled_) ActiveFrame({.runtime = invoker_.parts().runtime,
+                              .function = definition_.name,
+                              .lineage = &kPlainLineage},
+                             &invoker_, nullptr);
+  filled_.push();
+}
+
+void BareFrame::end_filled() {
+  filled_.pop();
+  if (filled_.stops != nullptr) invoker_.forget_stops(filled_);
+  filled_.~ActiveFrame();
 }
 
 int Errand::count(const Invoker& invoker) {

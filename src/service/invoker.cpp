@@ -74,6 +74,9 @@ std::unique_ptr<FunctionState> Invoker::anonymous(std::shared_ptr<const Definiti
   const FunctionOptions& options = definition->options;
   state->line = parts_.ledger.line(
       {.function = definition->name, .memory_mb = options.memory_mb, .meter = options.meter});
+  state->bare = !definition->takes_context && options.timeout == Duration() &&
+                options.limits.concurrency <= 0;
+  state->sampled = options.meter == Meter::sampled;
   state->definition = std::move(definition);
   return state;
 }
@@ -212,7 +215,7 @@ Invoker::Ended Invoker::attempt(const Attempt& what) {
     }
   }
   Span span(shard, what.line, meter);
-  Attempted attempted = definition.invoke(definition, what.in, what.result, context);
+  Attempted attempted = definition.invoke(what.in, what.result, context);
   const Outcome outcome = judge(frame, attempted);
   Ended ended{.outcome = outcome, .status = std::move(attempted.status), .taken = span.end()};
   if (outcome == Outcome::timed_out && what.result != nullptr)

@@ -214,7 +214,7 @@ class Invoker::Row {
     const Duration timeout = definition_.options.timeout;
     if (timeout != Duration()) [[unlikely]]
       frame_.deadline = Deadline::after(invoker_.parts_.clock, timeout);
-    Attempted attempted = definition_.invoke(definition_, record.value(), nullptr, context_);
+    Attempted attempted = definition_.invoke(record.value(), nullptr, context_);
     const bool fine = attempted.status.ok() && !attempted.threw && frame_.deadline.none();
     const Outcome outcome = fine ? Outcome::ok : invoker_.judge(frame_, attempted);
     if (outcome != Outcome::ok) [[unlikely]]

@@ -116,7 +116,7 @@ void PublishHere::deliver_row(const PublishRow& row, const void* in, Context& co
         level.done.store(++done, std::memory_order_release);
       else bury(*route, std::move(attempted.status), keep);
     } else {
-      Attempted attempted = definition.invoke(definition, in, nullptr, context);
+      Attempted attempted = definition.invoke(in, nullptr, context);
       cell.add(Count::untimed, 1);
       if (frame_.stops != nullptr) [[unlikely]]
         invoker_.forget_stops(frame_);
@@ -186,7 +186,7 @@ void PublishHere::end_row() {
 Attempted PublishHere::run_alone(const void* in, Context& context) {
   const Meter meter = definition_->options.meter;
   const auto run = [&](Span&& span) {
-    Attempted attempted = definition_->invoke(*definition_, in, nullptr, context);
+    Attempted attempted = definition_->invoke(in, nullptr, context);
     const bool failed = attempted.threw || !attempted.status.ok();
     invoker_.parts().ledger.end_and_record(*shard_, span, true, failed);
     return attempted;

@@ -148,7 +148,7 @@ TEST_CASE("declare: what a catalogue holds outlives its declaration", "[declare]
   const int four = 4;
   Result<int> result = 0;
   const Definition& definition = *kept.definitions.back();
-  CHECK(definition.invoke(definition, &four, &result, hosted.context).status.ok());
+  CHECK(definition.invoke(&four, &result, hosted.context).status.ok());
   CHECK(result.value() == 8);
 }
 

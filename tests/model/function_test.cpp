@@ -154,10 +154,10 @@ TEST_CASE("function: a handler's error is the result, whether or not anybody wan
   CHECK(each.attempted.status.code() == StatusCode::kUnavailable);
   CHECK(each.result.status() == each.attempted.status);
   const wisp::detail::Definition& definition = *fails.definition();
-  CHECK(definition.invoke(definition, &kOrder, nullptr, hosted.context).status.code() ==
+  CHECK(definition.invoke(&kOrder, nullptr, hosted.context).status.code() ==
         StatusCode::kUnavailable);
   const Order small{"x", 1};
-  CHECK(definition.invoke(definition, &small, nullptr, hosted.context).status.ok());
+  CHECK(definition.invoke(&small, nullptr, hosted.context).status.ok());
   CHECK(wisp::test::run(fails, &small, hosted).result.value() == "x");
 }
 
@@ -189,8 +189,7 @@ TEST_CASE("function: what a handler throws is contained", "[function]") {
   check(wisp::test::run(by_value, &input, hosted), "the handler threw: a copy");
   // Nobody wants the result.
   const auto made = function("throws", [](const Order&) -> int { throw 1; });
-  const auto attempted =
-      made.definition()->invoke(*made.definition(), &kOrder, nullptr, hosted.context);
+  const auto attempted = made.definition()->invoke(&kOrder, nullptr, hosted.context);
   CHECK(attempted.threw);
 }
 

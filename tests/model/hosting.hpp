@@ -64,7 +64,7 @@ template <class R, class In, class Input>
 Ran<R> run(const Function<R, In>& function, const Input* in, Hosted& hosted) {
   const detail::Definition& definition = *function.definition();
   Ran<R> ran{Result<R>(Status(StatusCode::kUnknown, "not assigned")), {}};
-  ran.attempted = definition.invoke(definition, in, &ran.result, hosted.context);
+  ran.attempted = definition.invoke(in, &ran.result, hosted.context);
   return ran;
 }
 

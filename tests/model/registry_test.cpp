@@ -281,7 +281,7 @@ TEST_CASE("registry: lookups run beside growth and see whole entries", "[registr
         const int one = 1;
         wisp::Result<int> result = 0;
         const auto& definition = *by_name->definition;
-        (void)definition.invoke(definition, &one, &result, hosted.context);
+        (void)definition.invoke(&one, &result, hosted.context);
         if (by_name->index != static_cast<int>(i) || *result != static_cast<int>(i) + 1) ++wrong;
       }
     });

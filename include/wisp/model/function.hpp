@@ -49,14 +49,21 @@ struct Definition {
   bool expected = false;  // a reference at namespace scope: checked when a Runtime starts
 
   // Runs the handler once. `in` points to a value of type `in`; `result` to a Result<R> that is
-  // assigned, or is null when nobody wants it. Null in a reference (wisp::named), which has no
-  // handler of its own. Never throws.
-  Attempted (*invoke)(const Definition& self, const void* in, void* result,
-                      Context& context) = nullptr;
+  // assigned, or is null when nobody wants it; `context` is null for a handler that takes none.
+  // True if it went well, else `failed` says how it ended. Null in a reference (wisp::named), which
+  // has no handler of its own. Never throws.
+  bool (*run)(const Definition& self, const void* in, void* result, Context* context,
+              Attempted& failed) = nullptr;
+  bool takes_context = false;
   // Assigns an error to the Result<R>.
   void (*fail)(void* result, Status status) = nullptr;
 
-  bool reference() const { return invoke == nullptr; }
+  bool reference() const { return run == nullptr; }
+  Attempted invoke(const void* input, void* result, Context& context) const {
+    Attempted attempted;
+    run(*this, input, result, &context, attempted);
+    return attempted;
+  }
   std::string place() const;
 };
 
@@ -180,17 +187,18 @@ inline namespace WISP_EXCEPTIONS_NAMESPACE {
 // that a program calls, has the switch in its own name too: were only this to differ, the linker
 // could still keep the other object's caller.
 template <class Body>
-Attempted guarded(Body&& body) {
+bool guarded(Attempted& failed, Body&& body) {
 #if WISP_EXCEPTIONS
   try {
-    return {body(), false};
+    return body();
   } catch (const std::exception& thrown) {
-    return {internal("the handler threw: {}", thrown.what()), true};
+    failed = {internal("the handler threw: {}", thrown.what()), true};
   } catch (...) {
-    return {internal("the handler threw something that is no std::exception"), true};
+    failed = {internal("the handler threw something that is no std::exception"), true};
   }
+  return false;
 #else
-  return {body(), false};
+  return body();
 #endif
 }
 
@@ -199,48 +207,55 @@ struct Bound final : Definition {
   explicit Bound(F f) : callable(std::move(f)) {
     in = type_or_null<In>();
     out = type_or_null<R>();
-    invoke = &run;
+    takes_context = kTakesContext;
+    run = &attempt;
     fail = &assign;
   }
 
+  static constexpr bool kTakesContext = [] {
+    if constexpr (std::is_void_v<In>) return std::is_invocable_v<const F&, Context&>;
+    else return std::is_invocable_v<const F&, const In&, Context&>;
+  }();
+
   template <class... Input>
-  static decltype(auto) dispatch(const F& f, Context& context, const Input&... input) {
-    if constexpr (std::is_invocable_v<const F&, const Input&..., Context&>)
-      return f(input..., context);
+  static decltype(auto) dispatch(const F& f, Context* context, const Input&... input) {
+    if constexpr (kTakesContext) return f(input..., *context);
     else return f(input...);
   }
 
   template <class... Input>
-  static Status perform(const F& f, void* result, Context& context, const Input&... input) {
+  static bool perform(const F& f, void* result, Context* context, Attempted& failed,
+                      const Input&... input) {
     using Return = decltype(dispatch(f, context, input...));
     if constexpr (std::is_void_v<Return>) {
       dispatch(f, context, input...);
       if (result != nullptr) *static_cast<Status*>(result) = Status();
-      return Status();
-    } else if constexpr (std::is_void_v<R>) {
-      Status status = dispatch(f, context, input...);
-      if (result != nullptr) *static_cast<Status*>(result) = status;
-      return status;
-    } else if constexpr (std::is_same_v<std::remove_cvref_t<Return>, Result<R>>) {
+      return true;
+    } else if constexpr (std::is_void_v<R> ||
+                         std::is_same_v<std::remove_cvref_t<Return>, Result<R>>) {
       Result<R> value = dispatch(f, context, input...);
-      Status status = value.status();
+      const bool well = value.ok();
+      if (!well) [[unlikely]]
+        failed.status = status_of(value);
       if (result != nullptr) *static_cast<Result<R>*>(result) = std::move(value);
-      return status;
+      return well;
     } else {
       R value = dispatch(f, context, input...);
       if (result != nullptr) *static_cast<Result<R>*>(result) = std::move(value);
-      return Status();
+      return true;
     }
   }
 
-  static Attempted run(const Definition& self, const void* in, void* result, Context& context) {
+  static bool attempt(const Definition& self, const void* in, void* result, Context* context,
+                      Attempted& failed) {
     const F& f = static_cast<const Bound&>(self).callable;
-    Attempted attempted = guarded([&]() -> Status {
-      if constexpr (std::is_void_v<In>) return perform(f, result, context);
-      else return perform(f, result, context, *static_cast<const In*>(in));
+    const bool well = guarded(failed, [&] {
+      if constexpr (std::is_void_v<In>) return perform(f, result, context, failed);
+      else return perform(f, result, context, failed, *static_cast<const In*>(in));
     });
-    if (attempted.threw && result != nullptr) assign(result, attempted.status);
-    return attempted;
+    if (!well && failed.threw && result != nullptr) [[unlikely]]
+      assign(result, failed.status);
+    return well;
   }
 
   static constexpr auto& assign = assign_error<R>;

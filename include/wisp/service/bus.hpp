@@ -190,12 +190,9 @@ class SubscriptionBuilder {
                   "wisp: a predicate takes const T&");
     wish_.predicates.push_back(
         {&type_info<T>(), [callable = Callable(std::forward<F>(predicate))](const void* data) {
-           bool holds = false;
-           (void)detail::guarded([&] {
-             holds = callable(*static_cast<const T*>(data));
-             return Status();
-           });
-           return holds;
+           detail::Attempted failed;
+           return detail::guarded(failed,
+                                  [&] { return bool(callable(*static_cast<const T*>(data))); });
          }});
     return std::move(*this);
   }

@@ -129,16 +129,20 @@ class Invoker final : public ContextHost {
   // That of a handler without a name in the registry.
   std::unique_ptr<FunctionState> anonymous(std::shared_ptr<const Definition> definition);
 
-  // On the calling thread. Ok: `result`, a Result<R>, has been assigned, perhaps with an error;
-  // else the call was refused.
-  Status call(const Definition& function, const void* in, void* result, const CallOptions& options);
+  // A Result<R>, and what assigns an error to it.
+  struct Out {
+    void* result;
+    void (*fail)(void* result, Status status);
+  };
+  // On the calling thread. Assigns the result, or why the call was refused.
+  void call(const Definition& function, const void* in, Out out, const CallOptions& options);
   // By name: refused too if it takes no `in` or gives no `out`; null for none.
   struct Called {
     std::string_view name;
     const TypeInfo* in;
     const TypeInfo* out;
   };
-  Status call(const Called& called, const void* in, void* result, const CallOptions& options);
+  void call(const Called& called, const void* in, Out out, const CallOptions& options);
   // On the executor. A refusal is the node's result.
   void start(const std::shared_ptr<CallNode>& node, const Definition& function,
              const CallOptions& options);
@@ -213,6 +217,7 @@ class Invoker final : public ContextHost {
   void wake_drainer();
 
  private:
+  friend class BareFrame;
   friend class CallNode;
   friend class CallQueue;
   friend class PublishHere;
@@ -246,7 +251,7 @@ class Invoker final : public ContextHost {
   Ended attempt(const Attempt& what);
   void enter(ActiveFrame& frame, const Attempt& what);
   void leave(ActiveFrame& frame) {
-    ActiveFrame::top() = frame.outer;
+    frame.pop();
     if (frame.stops != nullptr) [[unlikely]]
       forget_stops(frame);
   }
@@ -271,12 +276,20 @@ class Invoker final : public ContextHost {
     ActiveFrame* parent;
     Deadline deadline;
   };
-  Status call_admitted(FunctionState& function, const void* in, void* result,
-                       const CallOptions& options);
-  Status call_labelled(FunctionState& function, const void* in, void* result,
-                       const CallOptions& options);
-  Status call_under(const Lineage& lineage, FunctionState& function, const void* in, void* result,
-                    Duration timeout);
+  void call_here(FunctionState& function, const void* in, Out out, const CallOptions& options);
+  void call_admitted(FunctionState& function, const void* in, Out out, const CallOptions& options);
+  // Where there is more to ask than admitted_at_once() does.
+  template <class Resolve>
+  void call_resolved(const Resolve& resolve, const void* in, Out out, const CallOptions& options);
+  // These for a function and a caller for which a BareFrame will do.
+  void call_bare(FunctionState& function, const void* in, void* result);
+  void call_bare_timed(FunctionState& function, Shard& shard, Cell& cell, const void* in,
+                       void* result);
+  void call_bare_again(FunctionState& function, const void* in, void* result, Attempted failed);
+  void call_labelled(FunctionState& function, const void* in, void* result,
+                     const CallOptions& options);
+  void call_under(const Lineage& lineage, FunctionState& function, const void* in, void* result,
+                  Duration timeout);
   void call_again(const Here& call, Outcome outcome, Status why);
   Outcome attempt_of(const Here& call, int attempts, Status& why);
   // Whether to try once more, after having waited for it.

@@ -83,7 +83,8 @@ struct alignas(64) Cell {
   // Those of the function's own line are shared by its tenants and tags: they are large.
   std::unique_ptr<Histograms> own;
 
-  void add(Count count, std::uint64_t n) {
+  // Inlined by force: it is most of what an untimed call does.
+  [[gnu::always_inline]] void add(Count count, std::uint64_t n) {
     auto& word = totals[static_cast<std::size_t>(count)];
     word.store(word.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
@@ -133,13 +134,17 @@ class Shard {
   bool lasting() const { return !borrowed_; }
   // Whether a handler that is timed runs.
   bool timing() const { return top_ != nullptr; }
+  // Whether the next call, of the sampled meter, may be counted as untimed, and that is all: what it
+  // takes is left to the next timed one.
+  bool counts_only(const Cell& cell) const {
+    return cell.untimed > 0 && cell.brief && !timing() && lasting();
+  }
 
   Cell& cell(int line) {
-    const Page* page =
-        pages_[static_cast<std::size_t>(line / kPage)].load(std::memory_order_relaxed);
+    const auto number = static_cast<std::uint32_t>(line);
+    const Page* page = pages_[number / kPage].load(std::memory_order_relaxed);
     if (page != nullptr) [[likely]] {
-      Cell* found =
-          page->cells[static_cast<std::size_t>(line % kPage)].load(std::memory_order_relaxed);
+      Cell* found = page->cells[number % kPage].load(std::memory_order_relaxed);
       if (found != nullptr) [[likely]]
         return *found;
     }

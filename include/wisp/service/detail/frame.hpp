@@ -1,7 +1,8 @@
 // What is running on a thread: a stack of frames, one for each handler entered and not yet left.
 //
 // The innermost frame is how a verb called inside a handler inherits deadline, lineage and tenant,
-// and how a waiter knows that it holds a worker. An Errand is how stop() and a Subscription's
+// and how a waiter knows that it holds a worker. Where there is little to know, a BareFrame stands
+// for it until somebody asks. An Errand is how stop() and a Subscription's
 // destructor know that they run inside of what they would wait for. Thread-local pointers hold
 // both; a simulator that moves handlers between threads has to carry them along.
 //
@@ -19,12 +20,16 @@
 #include <wisp/base/mutex.hpp>
 #include <wisp/engine/timer.hpp>
 #include <wisp/model/context.hpp>
+#include <wisp/model/function.hpp>
 
 namespace wisp::inline v0::detail {
 
 class CallNode;
 class Invoker;
 class Route;
+
+// Of what comes from outside and has no labels.
+extern const Lineage kPlainLineage;
 
 // What a worker is inside of, as a shutdown that has to give it up sees it.
 struct Running {
@@ -107,19 +112,62 @@ struct ActiveFrame : Frame {
     outer = top();
     if (outer != nullptr) [[unlikely]]
       inherit();
-    top() = this;
+    top_ = this;
   }
-  void pop() { top() = outer; }
+  void pop() { top_ = outer; }
 
   // The innermost frame of the calling thread, or null.
-  static ActiveFrame*& top() { return top_; }
+  static inline ActiveFrame* top();
 
  private:
+  friend class BareFrame;
   void inherit();
 
   // Constant at first, so that no access has to ask whether it has been initialised.
   static constinit thread_local ActiveFrame* top_;
 };
+
+// The frame of a handler that is the thread's only one, takes no Context, and has neither deadline,
+// event nor label: all that there is to say follows from its function, so that nothing is written
+// until somebody looks. ActiveFrame::top() does, on the way of everything that such a handler may
+// call, and makes an ordinary frame of it.
+class BareFrame {
+ public:
+  // Requires: possible().
+  BareFrame(Invoker& invoker, const Definition& definition)
+      : invoker_(invoker), definition_(definition) {
+    top_ = this;
+  }
+  ~BareFrame() {
+    if (top_ == this) [[likely]]
+      top_ = nullptr;
+    else end_filled();
+  }
+  BareFrame(const BareFrame&) = delete;
+  BareFrame& operator=(const BareFrame&) = delete;
+
+  static bool possible() { return top_ == nullptr && ActiveFrame::top_ == nullptr; }
+
+ private:
+  friend struct ActiveFrame;
+  void fill();
+  void end_filled();
+
+  Invoker& invoker_;
+  const Definition& definition_;
+  union {
+    ActiveFrame filled_;
+  };
+
+  // The calling thread's, null once it has been filled. Constant at first, as above.
+  static constinit thread_local BareFrame* top_;
+};
+
+inline ActiveFrame* ActiveFrame::top() {
+  if (BareFrame::top_ != nullptr) [[unlikely]]
+    BareFrame::top_->fill();
+  return top_;
+}
 
 // Around what a thread does for an invoker on both sides of a handler: it sees a delivery through,
 // or ends a call and runs its continuation. What it calls meanwhile (a continuation, the destructor

@@ -40,6 +40,9 @@ struct FunctionState final : Attachment {
   std::shared_ptr<const Definition> definition;
   int version = 1;
   int line = 0;
+  // Constant: without Context, timeout and concurrency limit, so that a BareFrame may do for it.
+  bool bare = false;
+  bool sampled = false;
   std::shared_ptr<Route> posts;  // the route of its posts; null for a handler without a name
 
   // Requires: the definition has a concurrency limit. Takes a slot, or says no.
