@@ -47,6 +47,61 @@ TEST_CASE("topic index: more topics than it keeps are matched all the same", "[t
   CHECK(count(index, std::string(2 * wisp::kTopicMax, 'a')) == 0);
 }
 
+TEST_CASE("topic index: what a thread remembers of a topic is never older than the last change",
+          "[topic_index]") {
+  using Index = TopicIndex<int>;
+  Index index;
+  // Nothing while no list is kept.
+  const auto kept = [&index](const std::string& topic) -> std::size_t {
+    const Index::Match match(index, topic, Index::Match::kKept);
+    return match.list() == nullptr ? 0 : match.size();
+  };
+  const std::string longest(wisp::detail::Readers::kTextMax, 'l');
+  std::vector<std::string> topics{"a.b", "a.c", "b", "orders.4711.paid", longest, longest + "l"};
+  for (int i = 0; i < 40; ++i) topics.push_back("many." + std::to_string(i));
+  for (const std::string& each : topics) {
+    index.add(parsed(each), 1);
+    CHECK(kept(each) == 0);
+    CHECK(count(index, each) == 1);
+    for (int i = 0; i < 3; ++i) REQUIRE(kept(each) == 1);
+    index.add(parsed(each), 2);
+    REQUIRE(kept(each) != 1);
+    CHECK(count(index, each) == 2);
+    REQUIRE(kept(each) == 2);
+    std::thread([&] { index.remove(parsed(each), 2); }).join();
+    REQUIRE(kept(each) != 2);
+    CHECK(count(index, each) == 1);
+    REQUIRE(kept(each) == 1);
+  }
+  for (int round = 0; round < 2; ++round)
+    for (const std::string& each : topics) REQUIRE(kept(each) == 1);
+  index.add(parsed(">"), 3);
+  for (const std::string& each : topics) {
+    REQUIRE(kept(each) == 0);
+    CHECK(count(index, each) == 2);
+    REQUIRE(kept(each) == 2);
+  }
+}
+
+TEST_CASE("topic index: a match keeps its values when its topic is kept no longer",
+          "[topic_index]") {
+  TopicIndex<std::shared_ptr<int>> index;
+  auto value = std::make_shared<int>(7);
+  const std::weak_ptr<int> watch = value;
+  index.add(parsed("other.*"), value);
+  {
+    const TopicIndex<std::shared_ptr<int>>::Match match(index, "other.first");
+    for (int i = 0; i < 3 * static_cast<int>(TopicIndex<int>::kTopicsKept); ++i)
+      REQUIRE(count(index, "other." + std::to_string(i)) == 1);
+    index.remove(parsed("other.*"), value);
+    value.reset();
+    REQUIRE_FALSE(watch.expired());
+    CHECK(**match.begin() == 7);
+  }
+  (void)count(index, "b");
+  CHECK(watch.expired());
+}
+
 TEST_CASE("topic index: a removed value goes with the last match that reads it", "[topic_index]") {
   TopicIndex<std::shared_ptr<int>> index;
   using Match = TopicIndex<std::shared_ptr<int>>::Match;
@@ -84,7 +139,8 @@ TEST_CASE("topic index: threads match while others add and remove", "[topic_inde
     std::atomic<int> alive{1};
     ~Live() { alive = 0; }
   };
-  TopicIndex<std::shared_ptr<Live>> index;
+  using Index = TopicIndex<std::shared_ptr<Live>>;
+  Index index;
   index.add(parsed("steady"), std::make_shared<Live>());
   std::atomic<bool> stop{false};
   std::atomic<int> faults{0};
@@ -92,10 +148,12 @@ TEST_CASE("topic index: threads match while others add and remove", "[topic_inde
   for (int t = 0; t < 2; ++t) {
     threads.emplace_back([&] {
       for (int i = 0; !stop; ++i) {
-        const TopicIndex<std::shared_ptr<Live>>::Match match(
-            index, i % 3 == 0 ? "steady" : "t." + std::to_string(i % 50));
+        const Index::Match match(index, i % 3 == 0 ? "steady" : "t." + std::to_string(i % 50));
         for (const auto& each : match) faults += each->alive == 1 ? 0 : 1;
         if (i % 3 == 0 && match.size() == 0) ++faults;
+        const Index::Match again(index, "t.1", Index::Match::kKept);
+        if (again.list() == nullptr) continue;
+        for (const auto& each : again) faults += each->alive == 1 ? 0 : 1;
       }
     });
   }

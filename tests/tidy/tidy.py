@@ -33,7 +33,8 @@ FLOORS = """
     park → clock, mutex
     id → clock, random
     per_thread → mutex
-    readers → per_thread
+    text
+    readers → per_thread, text
 1 model
     event
     policy

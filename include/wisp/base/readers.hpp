@@ -1,11 +1,15 @@
 // Who reads a structure without a lock, so that its writers know what they may free.
 //
 //   { Readers::Look look(readers); node = find(); hold = look.hold(node->list); }   // a reader
+//   { Readers::Look look(readers, "a.b"); look.recalled(); }   // perhaps as remembered for "a.b"
 //   readers.unused(retired_at, list)    // a writer, after taking `list` out: may it be deleted?
 //
 // A look is short: whatever was in the structure when it began stays until it ends. A hold is as
 // long as its holder likes and keeps one object alone, so that a handler which blocks for an hour
 // keeps that one and nothing else.
+//
+// A thread remembers what a few texts led it to. That holds for as long as nothing at all has been
+// taken out of the structure, which is one comparison, after the hold.
 //
 // Readers write to a word of their own thread only. In place of the fence between that word and
 // the structure stands a compiler barrier; the writer makes up for it with membarrier(2), which
@@ -17,8 +21,11 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <cstring>
+#include <string_view>
 
 #include <wisp/base/per_thread.hpp>
+#include <wisp/base/text.hpp>
 
 namespace wisp::inline v0::detail {
 
@@ -43,29 +50,58 @@ class Readers {
  public:
   // Holds of one thread at a time; who wants more copies what it reads.
   static constexpr int kHolds = 24;
+  // Longer texts are not remembered, and of each thread so many are.
+  static constexpr std::size_t kTextMax = 64;
+  static constexpr std::size_t kMemories = 8;
 
  private:
+  struct Memory {
+    std::uint64_t age = 0;  // at which the object was in the structure; 0: none
+    const void* object = nullptr;
+    std::size_t size = 0;
+    std::array<char, kTextMax> text;
+
+    bool of(std::string_view other) const { return same_text({text.data(), size}, other); }
+  };
   struct Slot {
     std::atomic<std::uint64_t> since{0};  // the age at which the outermost look began; 0: none
     std::array<std::atomic<const void*>, kHolds> holds{};
     int looks = 0;  // the owner's alone, as the next
     int held = 0;
+    std::array<Memory, kMemories> memories;
+
+    // Null: not to be remembered.
+    Memory* memory(std::string_view text) {
+      const std::size_t size = text.size();
+      if (size == 0 || size > kTextMax) return nullptr;
+      const auto at = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+      return &memories[(at(0) + 3U * at(size / 2) + 5U * at(size - 1) + size) % kMemories];
+    }
   };
 
  public:
   class Look {
    public:
-    explicit Look(Readers& readers) : slot_(readers.slots_) {
-      if (slot_->looks++ > 0) return;
-      // Acquire: what was taken out before this age is not found.
-      // Release, acquire in unused(): holds of looks before this one are seen.
-      slot_->since.store(readers.age_.load(std::memory_order_acquire), std::memory_order_release);
-      light_barrier();  // pairs with the heavy one in advance()
+    explicit Look(Readers& readers) : slot_(readers.slots_) { begin(readers); }
+    // Holds what is remembered for `text`, and has ended; or else begins.
+    Look(Readers& readers, std::string_view text) : slot_(readers.slots_) {
+      if (!recall(readers, text)) begin(readers);
     }
     ~Look() { end(); }
     Look(const Look&) = delete;
     Look& operator=(const Look&) = delete;
 
+    // Null: it had to begin.
+    const void* recalled() const { return recalled_ == nullptr ? nullptr : recalled_->object; }
+    // For later looks of this thread. `object` was found by this look, which has not ended.
+    void remember(std::string_view text, const void* object) {
+      Memory* const memory = slot_->memory(text);
+      if (memory == nullptr) return;
+      memory->age = began();
+      memory->object = object;
+      memory->size = text.size();
+      std::memcpy(memory->text.data(), text.data(), text.size());
+    }
     // Ends it early; holds stay.
     void end() {
       if (ended_) return;
@@ -73,8 +109,11 @@ class Readers {
       // Release, acquire in unused(): what this look read is read, and its holds are seen.
       if (--slot_->looks == 0) slot_->since.store(0, std::memory_order_release);
     }
-    // The age at which it, or the outermost one of this thread, began. Requires: not ended.
-    std::uint64_t began() const { return slot_->since.load(std::memory_order_relaxed); }
+    // The age at which it, or the outermost one of this thread, began, or that of the memory.
+    // Requires: not ended, or recalled just now.
+    std::uint64_t began() const {
+      return recalled_ != nullptr ? recalled_->age : slot_->since.load(std::memory_order_relaxed);
+    }
     // Keeps `object`, found by this look. False: too many holds.
     bool hold(const void* object) {
       if (slot_->held == kHolds) return false;
@@ -90,7 +129,30 @@ class Readers {
     }
 
    private:
+    void begin(const Readers& readers) {
+      if (slot_->looks++ > 0) return;
+      // Acquire: what was taken out before this age is not found.
+      // Release, acquire in unused(): holds of looks before this one are seen.
+      slot_->since.store(readers.age_.load(std::memory_order_acquire), std::memory_order_release);
+      light_barrier();  // pairs with the heavy one between advance() and unused()
+    }
+    bool recall(const Readers& readers, std::string_view text) {
+      const Memory* const memory = slot_->memory(text);
+      if (memory == nullptr || memory->age == 0 || !memory->of(text)) return false;
+      if (!hold(memory->object)) return false;
+      // As in begin(): either the writer sees the hold, or this the age.
+      light_barrier();
+      if (readers.passed(memory->age)) {
+        let_go();
+        return false;
+      }
+      recalled_ = memory;
+      ended_ = true;
+      return true;
+    }
+
     const PerThread<Slot>::Use slot_;
+    const Memory* recalled_ = nullptr;
     bool ended_ = false;
   };
 

@@ -17,7 +17,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <cstring>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -26,9 +25,9 @@
 #include <string_view>
 #include <vector>
 
-#include <wisp/base/money.hpp>
 #include <wisp/base/mutex.hpp>
 #include <wisp/base/status.hpp>
+#include <wisp/base/text.hpp>
 #include <wisp/model/function.hpp>
 
 namespace wisp::inline v0 {
@@ -144,27 +143,7 @@ class Registry {
   static std::uint64_t hash_of(const detail::Definition& definition) {
     return (reinterpret_cast<std::uintptr_t>(&definition) >> 4) * 0x9e3779b97f4a7c15U >> 20;
   }
-  // Eight bytes at a time, within this process only: stable_hash() takes one, and longer than the
-  // rest of a lookup.
-  static std::uint64_t hash_of(std::string_view name) {
-    constexpr std::uint64_t kMultiplier = 0x9e3779b97f4a7c15U;
-    const char* from = name.data();
-    std::size_t left = name.size();
-    std::uint64_t hash = left * kMultiplier;
-    const auto mix = [&hash](std::uint64_t word) {
-      const Uint128 product = Uint128{hash ^ word} * kMultiplier;
-      hash = static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-    };
-    std::uint64_t word = 0;
-    for (; left >= sizeof word; from += sizeof word, left -= sizeof word) {
-      std::memcpy(&word, from, sizeof word);
-      mix(word);
-    }
-    word = 0;
-    for (; left > 0; --left) word = word << 8 | static_cast<unsigned char>(from[left - 1]);
-    mix(word);
-    return hash;
-  }
+  static std::uint64_t hash_of(std::string_view name) { return detail::hash_text(name); }
   Result<const detail::Registered*> resolve_slow(const detail::Definition& definition) const;
   Status check_types(const detail::Definition& definition) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -5,10 +5,10 @@
 //   for (int each : wisp::TopicIndex<int>::Match(index, "orders.4711")) use(each);
 //
 // What matches a topic is worked out once and kept by topic, so that a match costs one look-up,
-// takes no lock and writes nothing that another thread reads. A change drops the lists that it
-// concerns. Topics that nobody subscribed to by name are kept too, at most kTopicsKept of them:
-// beyond that all of those are dropped. A match of a topic that is not kept takes the mutex and
-// tries the wildcards one by one.
+// takes no lock and writes nothing that another thread reads; a thread remembers those that it met
+// last. A change drops the lists that it concerns. Topics that nobody subscribed to by name are
+// kept too, at most kTopicsKept of them: beyond that all of those are dropped. A match of a topic
+// that is not kept takes the mutex and tries the wildcards one by one.
 //
 // A removed value stays only as long as the matches that began before, one list for each.
 //
@@ -17,14 +17,15 @@
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
-#include <absl/hash/hash.h>
-#include <absl/strings/string_view.h>
+#include <absl/container/inlined_vector.h>
 
 #include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cstdint>
+#include <cstring>
 #include <memory>
+#include <new>
 #include <span>
 #include <string>
 #include <string_view>
@@ -33,12 +34,14 @@
 
 #include <wisp/base/mutex.hpp>
 #include <wisp/base/readers.hpp>
+#include <wisp/base/text.hpp>
 #include <wisp/model/pattern.hpp>
 
 namespace wisp::inline v0 {
 
-// A List may know more of its values than a vector does; they are added one by one.
-template <class T, class ListOf = std::vector<T>>
+// A List may know more of its values than a vector does; they are added one by one. A few small
+// values lie within theirs, one place in memory fewer to look at.
+template <class T, class ListOf = absl::InlinedVector<T, std::max<std::size_t>(1, 16 / sizeof(T))>>
 class TopicIndex {
  public:
   static constexpr std::size_t kTopicsKept = 4096;
@@ -92,9 +95,16 @@ class TopicIndex {
     static constexpr struct Kept {
     } kKept{};
     Match(TopicIndex& index, std::string_view topic, Kept)
-        : index_(index), look_(index.readers_), began_(look_.began()) {
-      if (const List* list = index.find(topic)) keep(list);
-      else look_.end();
+        : index_(index), look_(index.readers_, topic), began_(look_.began()) {
+      if (const void* const recalled = look_.recalled()) [[likely]] {
+        list_ = static_cast<const List*>(recalled);
+        held_ = true;
+      } else if (const List* const list = index.find(topic)) {
+        look_.remember(topic, list);
+        keep(list);
+      } else {
+        look_.end();
+      }
     }
     ~Match() {
       if (held_) look_.let_go();
@@ -144,18 +154,39 @@ class TopicIndex {
     TopicPattern pattern;
     T value;
   };
+  // With its topic behind it.
   struct Node {
-    std::size_t hash;
-    std::atomic<const List*> list;  // release by writers, acquire by readers; null: to be made
-    std::string topic;
+    std::atomic<const List*> list{
+        nullptr};  // release by writers, acquire by readers; null: to make
+    const std::size_t size;
 
-    Node(std::size_t h, std::string_view t) : hash(h), list(nullptr), topic(t) {}
+    static Node* make(std::string_view topic) {
+      Node* const node = new (topic.size()) Node(topic.size());
+      std::memcpy(reinterpret_cast<char*>(node) + sizeof(Node), topic.data(), topic.size());
+      return node;
+    }
     ~Node() { delete list.load(std::memory_order_relaxed); }
+    static void operator delete(void* memory) { ::operator delete(memory); }
+
+    std::string_view topic() const {
+      return {reinterpret_cast<const char*>(this) + sizeof(Node), size};
+    }
+
+   private:
+    explicit Node(std::size_t text_size) : size(text_size) {}
+    static void* operator new(std::size_t own, std::size_t text) {
+      return ::operator new(own + text);
+    }
+    static void operator delete(void* memory, std::size_t) { ::operator delete(memory); }
   };
-  // Open addressing, at most half full. A slot goes from null to its node and stays.
+  // Open addressing, at most half full. A slot goes from empty to its node and stays.
+  struct Slot {
+    std::atomic<std::uint64_t> hash{0};  // written before the node: others are not looked at
+    std::atomic<Node*> node{nullptr};    // release by writers, acquire by readers
+  };
   struct Table {
     explicit Table(std::size_t size) : slots(size) {}
-    std::vector<std::atomic<Node*>> slots;  // release by writers, acquire by readers
+    std::vector<Slot> slots;
     std::size_t used = 0;
   };
   // Taken out, and destroyed with this.
@@ -166,9 +197,7 @@ class TopicIndex {
   // Found by any text, whichever string_view Abseil was built with.
   struct Hash {
     using is_transparent = void;
-    std::size_t operator()(std::string_view text) const {
-      return absl::Hash<absl::string_view>()({text.data(), text.size()});
-    }
+    std::size_t operator()(std::string_view text) const { return detail::hash_text(text); }
   };
   struct Equal {
     using is_transparent = void;
@@ -177,16 +206,20 @@ class TopicIndex {
 
   static std::vector<Node*> nodes(const Table& table) {
     std::vector<Node*> all;
-    for (const auto& each : table.slots)
-      if (Node* const node = each.load(std::memory_order_relaxed)) all.push_back(node);
+    for (const Slot& each : table.slots)
+      if (Node* const node = each.node.load(std::memory_order_relaxed)) all.push_back(node);
     return all;
   }
 
   static Node* find_node(const Table& table, std::size_t hash, std::string_view topic) {
     const std::size_t mask = table.slots.size() - 1;
     for (std::size_t i = hash & mask;; i = (i + 1) & mask) {
-      Node* const node = table.slots[i].load(std::memory_order_acquire);
-      if (node == nullptr || (node->hash == hash && node->topic == topic)) return node;
+      const Slot& slot = table.slots[i];
+      Node* const node = slot.node.load(std::memory_order_acquire);
+      if (node == nullptr) return nullptr;
+      if (slot.hash.load(std::memory_order_relaxed) == hash &&
+          detail::same_text(node->topic(), topic))
+        return node;
     }
   }
 
@@ -236,16 +269,17 @@ class TopicIndex {
     }
     if (table == nullptr || 2 * (table->used + 1) > table->slots.size())
       table = grow(table, doomed);
-    auto node = std::make_unique<Node>(hash, topic);
-    insert(*table, node.get());
-    return *node.release();
+    Node* const node = Node::make(topic);
+    insert(*table, hash, node);
+    return *node;
   }
 
-  static void insert(Table& table, Node* node) {
+  static void insert(Table& table, std::size_t hash, Node* node) {
     const std::size_t mask = table.slots.size() - 1;
-    std::size_t i = node->hash & mask;
-    while (table.slots[i].load(std::memory_order_relaxed) != nullptr) i = (i + 1) & mask;
-    table.slots[i].store(node, std::memory_order_release);
+    std::size_t i = hash & mask;
+    while (table.slots[i].node.load(std::memory_order_relaxed) != nullptr) i = (i + 1) & mask;
+    table.slots[i].hash.store(hash, std::memory_order_relaxed);
+    table.slots[i].node.store(node, std::memory_order_release);
     ++table.used;
   }
 
@@ -256,15 +290,17 @@ class TopicIndex {
     if (old != nullptr) {
       const std::vector<Node*> all = nodes(*old);
       const bool many = all.size() > exact_.size() + kTopicsKept;
-      for (Node* each : all)
-        (!many || exact_.contains(std::string_view(each->topic)) ? stay : go).push_back(each);
+      for (Node* each : all) (!many || exact_.contains(each->topic()) ? stay : go).push_back(each);
     }
     const std::size_t most = std::max(stay.size(), exact_.size()) + kTopicsKept + 1;
     const std::size_t size = std::bit_ceil(std::min(4 * (stay.size() + 8), 2 * most));
     auto table = std::make_unique<Table>(size);
-    for (Node* each : stay) insert(*table, each);
+    for (Node* each : stay) insert(*table, Hash()(each->topic()), each);
     table_.store(table.get(), std::memory_order_release);
-    for (Node* each : go) retire(each);
+    for (Node* each : go) {
+      drop_list(*each);  // a match may hold it, which knows no node
+      retire(each);
+    }
     if (old != nullptr) retire(old);
     reclaim(doomed);
     return table.release();
@@ -280,7 +316,7 @@ class TopicIndex {
         drop_list(*node);
     } else {
       for (Node* each : nodes(*table))
-        if (pattern.matches(each->topic)) drop_list(*each);
+        if (pattern.matches(each->topic())) drop_list(*each);
     }
     reclaim(doomed);
   }
