@@ -197,11 +197,10 @@ bool Bus::publish(Publication& publication, Status* refusal) {
   return taken;
 }
 
-Result<EventId> Bus::emit(std::string_view topic, const Given& value, const CallOptions& options) {
+Result<EventId> Bus::emit_late(std::string_view topic, const Given& value,
+                               const CallOptions& options) {
   // Before anything is asked; see PublishHere.
   const std::uint64_t closings = invoker_.publishers().closings();
-  if (const std::optional<EventId> id = emit_here(topic, value, options, closings)) [[likely]]
-    return *id;
   WISP_TRY(invoker_.admit());
   WISP_TRY(check_topic(topic));
   const EventId id = invoker_.next_id_here();

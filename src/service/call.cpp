@@ -117,12 +117,11 @@ void Invoker::call_under(const Lineage& lineage, FunctionState& state, const voi
     return call_bare_timed(state, shard, cell, in, result);
   const Definition& definition = *state.definition;
   Attempted failed;
-  bool well = false;
   --cell.untimed;  // first: the handler may come here too
-  {
-    const BareFrame frame(*this, definition);
-    well = definition.run(definition, in, result, nullptr, failed);
-  }
+  BareFrame frame(*this);
+  frame.enter(definition);
+  const bool well = definition.run(definition, in, result, nullptr, failed);
+  frame.leave();
   cell.add(Count::untimed, 1);
   if (well) [[likely]]
     return;
@@ -134,13 +133,12 @@ void Invoker::call_under(const Lineage& lineage, FunctionState& state, const voi
                                                 const void* in, void* result) {
   const Definition& definition = *state.definition;
   Attempted failed;
-  bool well = false;
-  {
-    const BareFrame frame(*this, definition);
-    Span span(shard, cell, definition.options.meter);
-    well = definition.run(definition, in, result, nullptr, failed);
-    parts_.ledger.end_and_record(shard, span, true, !well);
-  }
+  BareFrame frame(*this);
+  frame.enter(definition);
+  Span span(shard, cell, definition.options.meter);
+  const bool well = definition.run(definition, in, result, nullptr, failed);
+  frame.leave();
+  parts_.ledger.end_and_record(shard, span, true, !well);
   if (!well) [[unlikely]]
     call_bare_again(state, in, result, std::move(failed));
 }

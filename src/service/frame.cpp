@@ -23,21 +23,26 @@ void ActiveFrame::inherit() {
 
 void BareFrame::fill() {
   top_ = nullptr;
-  new (&filled_) ActiveFrame({.runtime = invoker_.parts().runtime,
-                              .function = definition_.name,
-                              .lineage = &kPlainLineage},
-                             &invoker_, nullptr);
+  new (&filled_)
+      ActiveFrame({.runtime = invoker_.parts().runtime,
+                   .function = definition_->name,
+                   .event = publish_ != nullptr ? publish_->event() : EventId(),
+                   .lineage = publish_ != nullptr ? &publish_->lineage() : &kPlainLineage},
+                  &invoker_, nullptr);
   filled_.push();
+  if (publish_ != nullptr) publish_->seen();
 }
 
-void BareFrame::end_filled() {
+void BareFrame::leave_filled() {
   filled_.pop();
   if (filled_.stops != nullptr) invoker_.forget_stops(filled_);
   filled_.~ActiveFrame();
 }
 
+// A look for the frame first: that of a publish brings an errand.
 int Errand::count(const Invoker& invoker) {
   int count = 0;
+  (void)ActiveFrame::top();
   for (const Errand* each = top_; each != nullptr; each = each->outer_)
     count += &each->invoker_ == &invoker ? 1 : 0;
   return count;
@@ -45,6 +50,7 @@ int Errand::count(const Invoker& invoker) {
 
 int Errand::count(const Route& route) {
   int count = 0;
+  (void)ActiveFrame::top();
   for (const Errand* each = top_; each != nullptr; each = each->outer_) {
     const Route* const its =
         each->marked_ == nullptr ? each->route_ : each->marked_->load(std::memory_order_relaxed);

@@ -37,11 +37,13 @@ std::uint64_t Publishers::sum(std::atomic<std::uint64_t> Level::* word) const {
   return sum;
 }
 
-PublishHere::PublishHere(Invoker& invoker, std::uint64_t closings)
+[[gnu::always_inline]] inline PublishHere::PublishHere(Invoker& invoker, std::uint64_t closings)
     : invoker_(invoker),
       // Without an asymmetric barrier a number that never comes, so that each delivery fences.
-      closings_(asymmetric_barriers.load(std::memory_order_relaxed) ? closings : UINT64_MAX),
-      slot_(invoker.publishers().slots()) {
+      closings_(asymmetric_barriers.load(std::memory_order_relaxed) ? closings : kNever),
+      expected_(closings_),
+      slot_(invoker.publishers().slots()),
+      frame_(invoker, this) {
   if (slot_->depth == Publishers::kDepth) return;
   // A thread on its way out has a shard for one handler at a time.
   Shard& shard = invoker.parts().ledger.shard();
@@ -50,11 +52,17 @@ PublishHere::PublishHere(Invoker& invoker, std::uint64_t closings)
   level_ = &slot_->levels[static_cast<std::size_t>(slot_->depth++)];
 }
 
-PublishHere::~PublishHere() {
+[[gnu::always_inline]] inline PublishHere::~PublishHere() {
   if (level_ != nullptr) --slot_->depth;
 }
 
-EventId PublishHere::begin() {
+[[gnu::always_inline]] inline void PublishHere::begin(EventId event, const Lineage& lineage) {
+  level_->sequence.store(event.sequence, std::memory_order_relaxed);
+  event_ = event;
+  lineage_ = &lineage;
+}
+
+[[gnu::always_inline]] inline EventId PublishHere::begin() {
   const EventId id = invoker_.next_id(*slot_);
   Lineage& lineage = slot_->lineages[static_cast<std::size_t>(slot_->depth - 1)];
   lineage.trace = id;
@@ -62,84 +70,7 @@ EventId PublishHere::begin() {
   return id;
 }
 
-void PublishHere::begin(EventId event, const Lineage& lineage) {
-  level_->sequence.store(event.sequence, std::memory_order_relaxed);
-  frame_.runtime = invoker_.parts().runtime;
-  frame_.event = event;
-  frame_.lineage = &lineage;
-  frame_.invoker = &invoker_;
-}
-
-bool PublishHere::deliver(std::span<const PublishRow> rows, const void* in, Keep keep) {
-  // Also when `keep` throws.
-  struct Inside {
-    PublishHere& here;
-    const Errand errand{here.invoker_, here.level_->route};
-    explicit Inside(PublishHere& publish) : here(publish) { here.frame_.push(); }
-    ~Inside() {
-      here.frame_.pop();
-      if (here.counting_) here.end_row();
-      here.leave();
-    }
-  };
-  const std::uint64_t before = accepted();
-  Context context(invoker_, frame_);
-  const Inside inside(*this);
-  for (const PublishRow& each : rows) deliver_row(each, in, context, keep);
-  return accepted() != before;
-}
-
-// What is passed for each delivery is kept short: it is most of what a large publish costs.
-void PublishHere::deliver_row(const PublishRow& row, const void* in, Context& context, Keep keep) {
-  const Publishers& publishers = invoker_.publishers();
-  Publishers::Level& level = *level_;
-  // Nobody else writes them meanwhile.
-  std::uint64_t accepted = this->accepted();
-  std::uint64_t done = level.done.load(std::memory_order_relaxed);
-  const std::uint64_t closings = closings_;
-  bool counting = begin_row(*row.function);
-  const Definition& definition = *definition_;
-  Cell& cell = *cell_;
-  Route* left = level.route.load(std::memory_order_relaxed);
-  for (Route* const route : row.routes) {
-    level.route.store(route, std::memory_order_release);
-    std::atomic_signal_fence(std::memory_order_seq_cst);  // the light barrier, see the constructor
-    if (publishers.closings() != closings) [[unlikely]] {
-      if (!enter_late(std::exchange(left, route), *route)) continue;
-    }
-    level.accepted.store(++accepted, std::memory_order_release);
-    if (!counting) {
-      Attempted attempted = run_alone(in, context);
-      if (frame_.stops != nullptr) [[unlikely]]
-        invoker_.forget_stops(frame_);  // the next delivery's are others
-      if (attempted.status.ok()) [[likely]]
-        level.done.store(++done, std::memory_order_release);
-      else bury(*route, std::move(attempted.status), keep);
-    } else {
-      Attempted attempted = definition.invoke(in, nullptr, context);
-      cell.add(Count::untimed, 1);
-      if (frame_.stops != nullptr) [[unlikely]]
-        invoker_.forget_stops(frame_);
-      if (attempted.status.ok()) [[likely]] {
-        level.done.store(++done, std::memory_order_release);
-      } else {
-        bury(*route, std::move(attempted.status), keep);
-        counting = begin_row(*row.function);
-      }
-    }
-    left = route;
-  }
-}
-
-// Once a route has closed since the publish began: whoever closed the last one may wait for it.
-// Where there is no asymmetric barrier, always.
-bool PublishHere::enter_late(Route* before, const Route& route) const {
-  light_barrier();
-  if (before != nullptr && before->closed()) before->wake_closers();
-  return !route.closed();
-}
-
-void PublishHere::leave() {
+[[gnu::always_inline]] inline void PublishHere::leave() {
   Route* const last = level_->route.load(std::memory_order_relaxed);
   level_->route.store(nullptr, std::memory_order_release);
   light_barrier();
@@ -150,20 +81,182 @@ void PublishHere::leave() {
     invoker_.wake_drainer();
 }
 
-// Whether its deliveries are to be counted only.
-bool PublishHere::begin_row(FunctionState& function) {
+// One after the other where each is counted and no more: the rest is left.
+[[gnu::always_inline]] inline void PublishHere::deliver_row(const PublishRow& row, const void* in,
+                                                            Keep keep) {
+  FunctionState& function = *row.function;
+  const Definition& definition = *function.definition;
+  Cell& cell = shard_->cell(function.line);
+  Route* const* const first = row.routes.data();
+  const auto size = static_cast<std::uint32_t>(row.routes.size());
+  definition_ = &definition;
+  frame_.runs(definition);
+  if (!function.sampled || !function.bare || !shard_->counts_only(cell)) [[unlikely]]
+    return deliver_rest(row, first, in, keep);
+  Turns turns{.next = first,
+              .end = first + size,
+              .at = level_->route,
+              .begun = level_->accepted,
+              .ended = level_->done,
+              .counted = cell.word(Count::untimed),
+              .word = invoker_.publishers().closings_word(),
+              .expected = expected_};
+  Attempted failed;
+  const bool well = definition.run_each(definition, in, turns, failed);
+  // As in end_row(): the handler may have come here too.
+  cell.untimed -= std::min(cell.untimed, static_cast<std::uint32_t>(turns.next - first));
+  if (turns.next != first) left_ = turns.next[-1];
+  if (frame_.filled()) [[unlikely]]
+    forget_stops();
+  if (well && turns.next == turns.end) [[likely]]
+    return;
+  if (!well) bury_counted(cell, std::move(failed.status), keep);
+  deliver_rest(row, turns.next, in, keep);
+}
+
+[[gnu::always_inline]] inline bool PublishHere::deliver(std::span<const PublishRow> rows,
+                                                        const void* in, Keep keep) {
+  // Also when `keep` throws.
+  struct Inside {
+    PublishHere& here;
+    explicit Inside(PublishHere& publish) : here(publish) {}
+    ~Inside() {
+      here.frame_.leave();
+      if (here.counting_) [[unlikely]]
+        here.end_row();
+      here.leave();
+      here.errand_.reset();
+    }
+  };
+  const std::uint64_t before = accepted();
+  definition_ = rows.front().function->definition.get();
+  frame_.enter(*definition_);
+  const Inside inside(*this);
+  for (const PublishRow& each : rows) deliver_row(each, in, keep);
+  return accepted() != before;
+}
+
+[[gnu::noinline]] void PublishHere::deliver_rest(const PublishRow& row, Route* const* from,
+                                                 const void* in, Keep keep) {
+  begin_row(*row.function);
+  Route* const* const end = row.routes.data() + row.routes.size();
+  if (!counting_ && definition_->options.meter == Meter::batched)
+    return deliver_timed({from, end}, in, keep);
+  Turns turns{.next = from,
+              .end = end,
+              .at = level_->route,
+              .begun = level_->accepted,
+              .ended = level_->done,
+              .counted = cell_->word(Count::untimed),
+              .word = invoker_.publishers().closings_word(),
+              .expected = expected_};
+  while (turns.next != turns.end) {
+    if (counting_ && definition_->run_each != nullptr) {
+      Attempted failed;
+      Route* const* const first = turns.next;
+      const bool well = definition_->run_each(*definition_, in, turns, failed);
+      if (turns.next != first) left_ = turns.next[-1];
+      if (frame_.filled()) [[unlikely]]
+        forget_stops();
+      if (!well) [[unlikely]] {
+        bury_counted(*cell_, std::move(failed.status), keep);
+        begin_row(*row.function);
+        continue;
+      }
+      if (turns.next == turns.end) [[likely]]
+        return;
+    }
+    deliver_one(**turns.next++, in, keep);
+  }
+}
+
+// The run that has just ended, in a row.
+void PublishHere::bury_counted(Cell& cell, Status error, Keep keep) {
+  cell.add(Count::untimed, 1);
+  cell.add(Count::errors, 1);
+  bury(*left_, std::move(error), keep);
+}
+
+// Where a run has something of its own: a Context, a reading of the meter, a route that may have
+// closed.
+void PublishHere::deliver_one(Route& route, const void* in, Keep keep) {
+  if (!enter(route)) return;
+  const bool counted = counting_;
+  Attempted failed;
+  const bool well = counted ? run(in, failed) : run_alone(in, failed);
+  if (counted && well) cell_->add(Count::untimed, 1);
+  if (frame_.filled()) [[unlikely]]
+    forget_stops();
+  if (well) [[likely]]
+    return count_done();
+  if (!counted) return bury(route, std::move(failed.status), keep);
+  bury_counted(*cell_, std::move(failed.status), keep);
+  begin_row(route.function());
+}
+
+// Each is timed, from the end of the one before.
+void PublishHere::deliver_timed(std::span<Route* const> routes, const void* in, Keep keep) {
+  Ledger& ledger = invoker_.parts().ledger;
+  std::optional<Span> span;
+  for (Route* const route : routes) {
+    if (!enter(*route)) continue;
+    if (!span) {
+      if (chained_) span.emplace(*shard_, *cell_);
+      else span.emplace(*shard_, *cell_, Meter::batched);
+    }
+    Attempted failed;
+    const bool well = run(in, failed);
+    chained_ = well;
+    if (well && route != routes.back()) [[likely]] {
+      ledger.next_and_record(*shard_, *span);
+    } else {
+      ledger.end_and_record(*shard_, *span, true, !well);
+      span.reset();
+    }
+    if (frame_.filled()) [[unlikely]]
+      forget_stops();
+    if (well) [[likely]]
+      count_done();
+    else bury(*route, std::move(failed.status), keep);
+  }
+  // Of routes that had closed.
+  if (span) span->abandon();
+}
+
+// False: it has closed. Marked in any case, and counted as accepted.
+inline bool PublishHere::enter(Route& route) {
+  level_->route.store(&route, std::memory_order_release);
+  std::atomic_signal_fence(std::memory_order_seq_cst);  // the light barrier, see the constructor
+  if (invoker_.publishers().closings() != expected_) [[unlikely]] {
+    if (!enter_late(route)) return false;
+  }
+  left_ = &route;
+  count_accepted();
+  return true;
+}
+
+// Once a route has closed since the publish began: whoever closed the last one may wait for it.
+// Where there is no asymmetric barrier, always.
+bool PublishHere::enter_late(Route& route) {
+  light_barrier();
+  Route* const before = std::exchange(left_, &route);
+  if (before != nullptr && before != &route && before->closed()) before->wake_closers();
+  return !route.closed();
+}
+
+// Its deliveries are to be counted only, if counting_.
+void PublishHere::begin_row(FunctionState& function) {
   if (counting_) end_row();
   definition_ = function.definition.get();
   cell_ = &shard_->cell(function.line);
-  frame_.function = definition_->name;
-  if (definition_->options.meter != Meter::sampled || shard_->timing()) return false;
+  frame_.runs(*definition_);
+  if (!function.sampled || shard_->timing()) return;
   const bool timed = cell_->untimed == 0;
-  if (!timed && !cell_->brief) return false;
+  if (!timed && !cell_->brief) return;
   counting_ = true;
   chained_ = false;
   row_at_ = accepted();
   if (timed) row_.emplace(*shard_, *cell_, Meter::sampled);
-  return true;
 }
 
 void PublishHere::end_row() {
@@ -183,54 +276,87 @@ void PublishHere::end_row() {
   }
 }
 
-Attempted PublishHere::run_alone(const void* in, Context& context) {
-  const Meter meter = definition_->options.meter;
-  const auto run = [&](Span&& span) {
-    Attempted attempted = definition_->invoke(in, nullptr, context);
-    const bool failed = attempted.threw || !attempted.status.ok();
-    invoker_.parts().ledger.end_and_record(*shard_, span, true, failed);
-    return attempted;
-  };
-  if (std::exchange(chained_, meter == Meter::batched) && chained_)
-    return run(Span(*shard_, *cell_));
-  return run(Span(*shard_, *cell_, meter));
+inline bool PublishHere::run(const void* in, Attempted& failed) {
+  const Definition& definition = *definition_;
+  if (!definition.takes_context) return definition.run(definition, in, nullptr, nullptr, failed);
+  Context context(invoker_, frame_.whole());
+  return definition.run(definition, in, nullptr, &context, failed);
+}
+
+bool PublishHere::run_alone(const void* in, Attempted& failed) {
+  chained_ = false;
+  Span span(*shard_, *cell_, definition_->options.meter);
+  const bool well = run(in, failed);
+  invoker_.parts().ledger.end_and_record(*shard_, span, true, !well);
+  return well;
+}
+
+// Those that the last delivery asked for: the next one's are others.
+void PublishHere::forget_stops() {
+  if (frame_.whole().stops != nullptr) invoker_.forget_stops(frame_.whole());
 }
 
 // Outside of the frame: what becomes of the letter is no doing of the handler's.
 void PublishHere::bury(Route& route, Status error, Keep keep) {
   struct Dead {
     PublishHere& here;
-    explicit Dead(PublishHere& publish) : here(publish) { here.frame_.pop(); }
+    explicit Dead(PublishHere& publish) : here(publish) { here.frame_.leave(); }
     ~Dead() {
       here.invoker_.sums().add(Counter::dead);
-      here.frame_.push();
+      here.frame_.enter(*here.definition_);
     }
   };
+  (void)frame_.whole();  // with which the errand comes
   const Dead dead(*this);
-  if (counting_) {
-    cell_->add(Count::errors, 1);
-    end_row();
-  }
+  if (counting_) end_row();
   chained_ = false;
   invoker_.keep_letter(
       route,
       {.event = keep(), .function = definition_->name, .error = std::move(error), .attempts = 1});
 }
 
+[[gnu::always_inline]] inline void Bus::publish_here(PublishHere& here, const Index::Match& match,
+                                                     std::string_view topic, const Given& value) {
+  std::shared_ptr<const Event> whole;
+  const auto make = [&] {
+    if (whole == nullptr) {
+      auto made = std::make_shared<Event>(head(topic, here.event(), here.lineage()));
+      made->payload = value.keep(value.data);
+      whole = std::move(made);
+    }
+    return whole;
+  };
+  if (!here.deliver(match.list()->rows(), value.data, make)) count(invoker_.counters().unmatched);
+}
+
 // From outside and without labels: the lineage is empty, and a topic that is kept is a good one.
-std::optional<EventId> Bus::emit_here(std::string_view topic, const Given& value,
-                                      const CallOptions& options, std::uint64_t closings) {
-  if (!options.tenant.empty() || !options.tag.empty()) return std::nullopt;
-  if (!invoker_.open() || invoker_.forked()) return std::nullopt;
+[[gnu::always_inline]] inline bool Bus::emit_here(std::string_view topic, const Given& value,
+                                                  const CallOptions& options, EventId& id) {
+  // Before anything is asked; see PublishHere.
+  const std::uint64_t closings = invoker_.publishers().closings();
+  if (!options.tenant.empty() || !options.tag.empty()) [[unlikely]]
+    return false;
+  if (!invoker_.open() || invoker_.forked()) [[unlikely]]
+    return false;
   const ActiveFrame* const frame = ActiveFrame::top();
-  if (frame != nullptr && frame->invoker == &invoker_) return std::nullopt;
+  if (frame != nullptr && frame->invoker == &invoker_) [[unlikely]]
+    return false;
   const Index::Match match(index_, topic, Index::Match::kKept);
-  if (match.list() == nullptr || !match.list()->plain(*value.type)) return std::nullopt;
+  if (match.list() == nullptr || !match.list()->plain(*value.type)) [[unlikely]]
+    return false;
   PublishHere here(invoker_, closings);
-  if (!here.room()) return std::nullopt;
-  const EventId id = here.begin();
+  if (!here.room()) [[unlikely]]
+    return false;
+  id = here.begin();
   publish_here(here, match, topic, value);
-  return id;
+  return true;
+}
+
+Result<EventId> Bus::emit(std::string_view topic, const Given& value, const CallOptions& options) {
+  EventId id;
+  if (emit_here(topic, value, options, id)) [[likely]]
+    return id;
+  return emit_late(topic, value, options);
 }
 
 bool Bus::publish_here(std::string_view topic, EventId id, const Lineage& lineage,
@@ -244,20 +370,6 @@ bool Bus::publish_here(std::string_view topic, EventId id, const Lineage& lineag
   here.begin(id, lineage);
   publish_here(here, match, topic, value);
   return true;
-}
-
-void Bus::publish_here(PublishHere& here, const Index::Match& match, std::string_view topic,
-                       const Given& value) {
-  std::shared_ptr<const Event> whole;
-  const auto make = [&] {
-    if (whole == nullptr) {
-      auto made = std::make_shared<Event>(head(topic, here.event(), here.lineage()));
-      made->payload = value.keep(value.data);
-      whole = std::move(made);
-    }
-    return whole;
-  };
-  if (!here.deliver(match.list()->rows(), value.data, make)) count(invoker_.counters().unmatched);
 }
 
 }  // namespace wisp::inline v0::detail

@@ -14,7 +14,9 @@
 // Threads: value. A handle is one shared pointer to an immutable definition.
 #pragma once
 
+#include <atomic>
 #include <concepts>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <source_location>
@@ -39,6 +41,25 @@ struct Attempted {
   bool threw = false;
 };
 
+class Route;  // to the layer above, what a run is for
+
+// Runs of a handler with the same input in a row, one for each route. The loop is the handler's
+// own: a short handler is part of it, and little is left to do for each run. Nobody but this thread
+// writes to the words meanwhile, and the handler itself only to `counted`.
+struct Turns {
+  Route* const* next;
+  Route* const* end;
+  // Written before each run, release: its route, and how many have begun.
+  std::atomic<Route*>& at;
+  std::atomic<std::uint64_t>& begun;
+  // And after each that went well: release, relaxed.
+  std::atomic<std::uint64_t>& ended;
+  std::atomic<std::uint64_t>& counted;
+  // Between `at` and a run: no run begins once they differ.
+  const std::atomic<std::uint64_t>& word;  // acquire
+  const std::uint64_t& expected;
+};
+
 // A function without its types. Immutable once built.
 struct Definition {
   std::string name;
@@ -55,6 +76,11 @@ struct Definition {
   bool (*run)(const Definition& self, const void* in, void* result, Context* context,
               Attempted& failed) = nullptr;
   bool takes_context = false;
+  // Runs the handler for one route after the other, past which `turns.next` moves before each run.
+  // False after a run that did not go well, else it came to the end or no run may begin. Null for a
+  // handler that takes a Context.
+  bool (*run_each)(const Definition& self, const void* in, Turns& turns,
+                   Attempted& failed) = nullptr;
   // Assigns an error to the Result<R>.
   void (*fail)(void* result, Status status) = nullptr;
 
@@ -209,6 +235,7 @@ struct Bound final : Definition {
     out = type_or_null<R>();
     takes_context = kTakesContext;
     run = &attempt;
+    if constexpr (!kTakesContext) run_each = &attempt_each;
     fail = &assign;
   }
 
@@ -255,6 +282,35 @@ struct Bound final : Definition {
     });
     if (!well && failed.threw && result != nullptr) [[unlikely]]
       assign(result, failed.status);
+    return well;
+  }
+
+  static bool attempt_each(const Definition& self, const void* in, Turns& given,
+                           Attempted& failed) {
+    const F& f = static_cast<const Bound&>(self).callable;
+    Turns turns = given;  // which nothing else refers to: it need not be in memory
+    std::uint64_t begun = turns.begun.load(std::memory_order_relaxed);
+    std::uint64_t ended = turns.ended.load(std::memory_order_relaxed);
+    const bool well = guarded(failed, [&] {
+      while (turns.next != turns.end) {
+        turns.at.store(*turns.next, std::memory_order_release);
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+        if (turns.word.load(std::memory_order_acquire) != turns.expected) [[unlikely]]
+          return true;
+        ++turns.next;
+        turns.begun.store(++begun, std::memory_order_release);
+        if constexpr (std::is_void_v<In>) {
+          if (!perform(f, nullptr, nullptr, failed)) return false;
+        } else {
+          if (!perform(f, nullptr, nullptr, failed, *static_cast<const In*>(in))) return false;
+        }
+        turns.counted.store(turns.counted.load(std::memory_order_relaxed) + 1,
+                            std::memory_order_relaxed);
+        turns.ended.store(++ended, std::memory_order_release);
+      }
+      return true;
+    });
+    given.next = turns.next;
     return well;
   }
 

@@ -105,10 +105,11 @@ class Bus {
 
   static bool passes(const Subscribed& subscribed, Publication& publication);
   using Index = TopicIndex<Subscribers::Each, Subscribers>;
-  // In publishing.cpp: to plain subscriptions alone. Nothing, and nothing done: there are others,
-  // or a label, or more to ask first.
-  std::optional<EventId> emit_here(std::string_view topic, const Given& value,
-                                   const CallOptions& options, std::uint64_t closings);
+  // In publishing.cpp: to plain subscriptions alone. False, and nothing done: there are others, or
+  // a label, or more to ask first.
+  bool emit_here(std::string_view topic, const Given& value, const CallOptions& options,
+                 EventId& id);
+  Result<EventId> emit_late(std::string_view topic, const Given& value, const CallOptions& options);
   // Within a handler. False, nothing done: there are others.
   bool publish_here(std::string_view topic, EventId id, const Lineage& lineage, const Given& value,
                     std::uint64_t closings);

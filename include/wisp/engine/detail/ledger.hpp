@@ -119,11 +119,14 @@ class Ledger {
     end_and_record(shard, span, true, failed);
   }
   // And the next attempt begins. Requires: Meter::batched.
-  void next_and_record(Shard& shard, Span& span, std::uint64_t wait_ns) {
+  void next_and_record(Shard& shard, Span& span) {
     Cell& cell = span.cell();
     add_times(cell, span.next(), 1);
-    cell.histograms->wait.record(wait_ns);
     count_attempt(shard, cell, true, false);
+  }
+  void next_and_record(Shard& shard, Span& span, std::uint64_t wait_ns) {
+    span.cell().histograms->wait.record(wait_ns);
+    next_and_record(shard, span);
   }
 
   const Ticks& ticks() const { return ticks_; }

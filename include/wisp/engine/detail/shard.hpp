@@ -83,6 +83,7 @@ struct alignas(64) Cell {
   // Those of the function's own line are shared by its tenants and tags: they are large.
   std::unique_ptr<Histograms> own;
 
+  std::atomic<std::uint64_t>& word(Count count) { return totals[static_cast<std::size_t>(count)]; }
   // Inlined by force: it is most of what an untimed call does.
   [[gnu::always_inline]] void add(Count count, std::uint64_t n) {
     auto& word = totals[static_cast<std::size_t>(count)];
@@ -134,8 +135,8 @@ class Shard {
   bool lasting() const { return !borrowed_; }
   // Whether a handler that is timed runs.
   bool timing() const { return top_ != nullptr; }
-  // Whether the next call, of the sampled meter, may be counted as untimed, and that is all: what it
-  // takes is left to the next timed one.
+  // Whether the next call, of the sampled meter, may be counted as untimed, and that is all: what
+  // it takes is left to the next timed one.
   bool counts_only(const Cell& cell) const {
     return cell.untimed > 0 && cell.brief && !timing() && lasting();
   }

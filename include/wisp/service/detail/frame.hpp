@@ -26,6 +26,7 @@ namespace wisp::inline v0::detail {
 
 class CallNode;
 class Invoker;
+class PublishHere;
 class Route;
 
 // Of what comes from outside and has no labels.
@@ -127,34 +128,55 @@ struct ActiveFrame : Frame {
   static constinit thread_local ActiveFrame* top_;
 };
 
-// The frame of a handler that is the thread's only one, takes no Context, and has neither deadline,
-// event nor label: all that there is to say follows from its function, so that nothing is written
-// until somebody looks. ActiveFrame::top() does, on the way of everything that such a handler may
-// call, and makes an ordinary frame of it.
+// The frame of a handler of which all follows from its function, or from the publish that it is
+// part of: it takes no Context, and has neither deadline nor label. Nothing is written until
+// somebody looks. ActiveFrame::top() does, on the way of everything that such a handler may call,
+// and makes an ordinary frame of it.
 class BareFrame {
  public:
-  // Requires: possible().
-  BareFrame(Invoker& invoker, const Definition& definition)
-      : invoker_(invoker), definition_(definition) {
-    top_ = this;
-  }
-  ~BareFrame() {
-    if (top_ == this) [[likely]]
-      top_ = nullptr;
-    else end_filled();
-  }
+  // `publish`: null for a call.
+  explicit BareFrame(Invoker& invoker, PublishHere* publish = nullptr)
+      : invoker_(invoker), publish_(publish) {}
+  ~BareFrame() {}
   BareFrame(const BareFrame&) = delete;
   BareFrame& operator=(const BareFrame&) = delete;
 
+  // Whether the thread is inside of no frame at all.
   static bool possible() { return top_ == nullptr && ActiveFrame::top_ == nullptr; }
+
+  // Around handlers. Requires: possible(), or that a frame around it has been looked for.
+  void enter(const Definition& definition) {
+    definition_ = &definition;
+    top_ = this;
+    if (ActiveFrame::top_ != nullptr) [[unlikely]]
+      fill();
+  }
+  void leave() {
+    if (top_ == this) [[likely]]
+      top_ = nullptr;
+    else leave_filled();
+  }
+  // Between enter() and leave().
+  bool filled() const { return top_ != this; }
+  ActiveFrame& whole() {
+    if (!filled()) fill();
+    return filled_;
+  }
+  // From now on it is that of another handler.
+  void runs(const Definition& definition) {
+    definition_ = &definition;
+    if (filled()) [[unlikely]]
+      filled_.function = definition.name;
+  }
 
  private:
   friend struct ActiveFrame;
   void fill();
-  void end_filled();
+  void leave_filled();
 
   Invoker& invoker_;
-  const Definition& definition_;
+  PublishHere* const publish_;
+  const Definition* definition_;  // while it is entered
   union {
     ActiveFrame filled_;
   };
@@ -176,13 +198,12 @@ inline ActiveFrame* ActiveFrame::top() {
 class Errand {
  public:
   // `route`: that counts it among its active ones; null for a call.
-  Errand(const Invoker& invoker, const Route* route)
-      : invoker_(invoker), route_(route), outer_(std::exchange(top_, this)) {}
+  Errand(const Invoker& invoker, const Route* route) : Errand(invoker, route, nullptr) {}
   // Of a publisher: `route` is what it has marked, if anything; see publishing.hpp.
   Errand(const Invoker& invoker, const std::atomic<Route*>& route)
-      : invoker_(invoker), route_(nullptr), marked_(&route), outer_(std::exchange(top_, this)) {}
+      : Errand(invoker, nullptr, &route) {}
   // Under a token of the invoker's queue of calls: all that happens at one of its blocks.
-  explicit Errand(Invoker& invoker) : Errand(invoker, nullptr) { call_token = &invoker; }
+  explicit Errand(Invoker& invoker) : Errand(invoker, nullptr, nullptr) { call_token = &invoker; }
   ~Errand() { top_ = outer_; }
   Errand(const Errand&) = delete;
   Errand& operator=(const Errand&) = delete;
@@ -197,10 +218,16 @@ class Errand {
   Invoker* call_token = nullptr;
 
  private:
+  Errand(const Invoker& invoker, const Route* route, const std::atomic<Route*>* marked)
+      : invoker_(invoker), route_(route), marked_(marked) {
+    (void)ActiveFrame::top();  // that of a publish comes with its frame: first, as it is outside
+    outer_ = std::exchange(top_, this);
+  }
+
   const Invoker& invoker_;
   const Route* const route_;
-  const std::atomic<Route*>* const marked_ = nullptr;
-  Errand* const outer_;
+  const std::atomic<Route*>* const marked_;
+  Errand* outer_;
 
   static constinit thread_local Errand* top_;  // the innermost one
 };

@@ -82,6 +82,7 @@ class Publishers {
   // Of a route that has closed, before the heavy barrier. Release, acquire in closings().
   void note_closing() { closings_.fetch_add(1, std::memory_order_release); }
   std::uint64_t closings() const { return closings_.load(std::memory_order_acquire); }
+  const std::atomic<std::uint64_t>& closings_word() const { return closings_; }
 
   PerThread<Slot>& slots() { return slots_; }
 
@@ -113,8 +114,8 @@ class PublishHere {
   // With an id of its own and an empty lineage, or with these. Requires: room().
   EventId begin();
   void begin(EventId event, const Lineage& lineage);
-  EventId event() const { return frame_.event; }
-  const Lineage& lineage() const { return *frame_.lineage; }
+  EventId event() const { return event_; }
+  const Lineage& lineage() const { return *lineage_; }
 
   // One attempt each, counted and metered. False if all of the routes have closed. Requires:
   // begin(), once, and handlers without timeout and concurrency limit. `keep`, which may throw,
@@ -122,20 +123,44 @@ class PublishHere {
   bool deliver(std::span<const PublishRow> rows, const void* in, Keep keep);
 
  private:
-  bool enter_late(Route* before, const Route& route) const;
-  void deliver_row(const PublishRow& row, const void* in, Context& context, Keep keep);
-  bool begin_row(FunctionState& function);
+  friend class BareFrame;
+
+  void deliver_row(const PublishRow& row, const void* in, Keep keep);
+  void deliver_rest(const PublishRow& row, Route* const* from, const void* in, Keep keep);
+  void deliver_timed(std::span<Route* const> routes, const void* in, Keep keep);
+  void deliver_one(Route& route, const void* in, Keep keep);
+  bool enter(Route& route);
+  bool enter_late(Route& route);
+  void begin_row(FunctionState& function);
   void end_row();
-  Attempted run_alone(const void* in, Context& context);
+  bool run_alone(const void* in, Attempted& failed);
+  bool run(const void* in, Attempted& failed);
+  void forget_stops();
   void bury(Route& route, Status error, Keep keep);
+  void bury_counted(Cell& cell, Status error, Keep keep);
   void leave();
+  // The frame has been, in a delivery: what is made there of it has to go before the next one.
+  void seen() {
+    expected_ = kNever;
+    if (!errand_) errand_.emplace(invoker_, level_->route);
+  }
   std::uint64_t accepted() const { return level_->accepted.load(std::memory_order_relaxed); }
+  void count_accepted() { level_->accepted.store(accepted() + 1, std::memory_order_release); }
+  void count_done() {
+    level_->done.store(level_->done.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  }
+
+  static constexpr std::uint64_t kNever = UINT64_MAX;  // closings do not come to it
 
   Invoker& invoker_;
   const std::uint64_t closings_;
+  std::uint64_t expected_;  // closings_, or kNever: a run is to be asked for by itself
   const PerThread<Publishers::Slot>::Use slot_;
   Publishers::Level* level_ = nullptr;
   Shard* shard_ = nullptr;
+  EventId event_;
+  const Lineage* lineage_ = nullptr;
+  Route* left_ = nullptr;  // the one marked before this
   // Deliveries to one function in a row. Of the sampled meter a row is timed as a whole or not at
   // all, and nothing but a count is left to do for each.
   const Definition* definition_ = nullptr;
@@ -144,7 +169,8 @@ class PublishHere {
   std::uint64_t row_at_ = 0;   // accepted when it began
   std::optional<Span> row_{};  // if it is timed
   bool chained_ = false;       // the last delivery's end has just been read
-  ActiveFrame frame_;          // without a cancellation: nobody can cancel it
+  BareFrame frame_;
+  std::optional<Errand> errand_{};  // once it may be asked for
 };
 
 }  // namespace wisp::inline v0::detail
