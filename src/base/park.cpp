@@ -68,12 +68,13 @@ bool Parker::take() {
 bool Parker::block(Duration timeout) {
   if (take()) return true;
   if (timeout <= Duration::zero()) return false;
-  const auto woken = [this] { return state_.load(std::memory_order_relaxed) == kWoken; };
-  if (Patience::look(woken) && take()) return true;
+  const auto there = [this] { return state_.load(std::memory_order_relaxed) == kWoken; };
+  if (Patience::look(there) && take()) return true;
   const Duration began = steady_now();
-  const bool taken = sleep(timeout, began);
-  Patience::slept(steady_now() - began, waker_core_.load(std::memory_order_relaxed));
-  return taken;
+  const bool woken = sleep(timeout, began);
+  Patience::slept(woken ? steady_now() - began : Duration::max(),
+                  waker_core_.load(std::memory_order_relaxed));
+  return woken;
 }
 
 bool Parker::sleep(Duration timeout, Duration began) {

@@ -42,12 +42,13 @@ class Invoker::CallRow {
     const Duration timeout = definition_.options.timeout;
     if (timeout != Duration()) [[unlikely]]
       frame_.deadline = earlier(frame_.deadline, Deadline::after(invoker_.parts_.clock, timeout));
-    Attempted attempted = definition_.invoke(node.input, node.result, context_);
-    const bool fine = attempted.status.ok() && !attempted.threw && frame_.deadline.none();
-    const Outcome outcome = fine ? Outcome::ok : invoker_.judge(frame_, attempted);
-    if (outcome == Outcome::timed_out) definition_.fail(node.result, attempted.status);
-    if (outcome != Outcome::ok) [[unlikely]]
-      why = std::move(attempted.status);
+    Attempted failed;
+    const bool well = definition_.run(definition_, node.input, node.result, &context_, failed);
+    if (well && frame_.deadline.none()) [[likely]]
+      return Outcome::ok;
+    const Outcome outcome = invoker_.judge(frame_, failed);
+    if (outcome == Outcome::timed_out) definition_.fail(node.result, failed.status);
+    why = std::move(failed.status);
     return outcome;
   }
 

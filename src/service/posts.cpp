@@ -214,11 +214,13 @@ class Invoker::Row {
     const Duration timeout = definition_.options.timeout;
     if (timeout != Duration()) [[unlikely]]
       frame_.deadline = Deadline::after(invoker_.parts_.clock, timeout);
-    Attempted attempted = definition_.invoke(record.value(), nullptr, context_);
-    const bool fine = attempted.status.ok() && !attempted.threw && frame_.deadline.none();
-    const Outcome outcome = fine ? Outcome::ok : invoker_.judge(frame_, attempted);
-    if (outcome != Outcome::ok) [[unlikely]]
-      why = std::move(attempted.status);
+    Attempted failed;
+    const bool well = definition_.run(definition_, record.value(), nullptr, &context_, failed);
+    Outcome outcome = Outcome::ok;
+    if (!well || !frame_.deadline.none()) [[unlikely]] {
+      outcome = invoker_.judge(frame_, failed);
+      why = std::move(failed.status);
+    }
     forget_stops();
     return outcome;
   }

@@ -86,7 +86,7 @@ class Patience {
   static Duration begin();
   static bool goes_on(Duration until);
   static void relax();
-  // The calling thread has.
+  // The calling thread has; max() if nobody woke it.
   static void slept(Duration how_long, int woken_from);
 
   static constinit thread_local bool patient_;
