@@ -51,6 +51,12 @@ def in_turns(ours, reference):
     return statistics.median(float(ours()) / float(reference()) for _ in range(ROUNDS))
 
 
+def fastest(ours, reference):
+    """The ratio of the least of each, for what another process on the machine may hold up for much longer than it takes."""
+    rounds = [(float(ours()), float(reference())) for _ in range(5 * ROUNDS)]
+    return min(each[0] for each in rounds) / min(each[1] for each in rounds)
+
+
 def compile_seconds(config, header, folder):
     source = Path(folder) / "header.cpp"
     source.write_text(f"#include <{header}>\n")
@@ -62,8 +68,10 @@ def compile_seconds(config, header, folder):
 def figures(config, quick, folder):
     """Yields what it is, the figure, the limit or None, and how to print it."""
     yield ("text of a stripped example, core only", sizes(HERE / "footprint_hello", folder)[0], 700_000, "{:,.0f} bytes")
-    few, many, typed = (sum(sizes(HERE / f"footprint_functions_{name}", folder)) for name in ("few", "many", "typed"))
+    names = ("few", "many", "typed", "failing_few", "failing")
+    few, many, typed, failing_few, failing = (sum(sizes(HERE / f"footprint_functions_{name}", folder)) for name in names)
     yield ("text and data per function", (many - few) / MORE, 2048, "{:,.0f} bytes")
+    yield ("the same where it may fail, with its message", (failing - failing_few) / MORE, None, "{:,.0f} bytes")
     yield ("and per input type of two fields", (typed - many) / MORE, None, "{:,.0f} bytes")
     if quick:
         return
@@ -74,7 +82,7 @@ def figures(config, quick, folder):
     resident = statistics.median(float(run(idle, "memory")) for _ in range(ROUNDS))
     yield ("resident memory of an idle runtime", resident, 2_000_000, "{:,.0f} bytes")
     yield ("construction to first call ÷ a thread's creation",
-           in_turns(lambda: run(idle, "call"), lambda: run(idle, "thread")), 20, "{:.2f}")
+           fastest(lambda: run(idle, "call"), lambda: run(idle, "thread")), 20, "{:.2f}")
     yield ("compile time of wisp/wisp.hpp ÷ absl/status/statusor.h",
            in_turns(lambda: compile_seconds(config, "wisp/wisp.hpp", folder),
                     lambda: compile_seconds(config, "absl/status/statusor.h", folder)), 2.5, "{:.2f}")

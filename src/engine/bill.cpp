@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <map>
+#include <span>
 #include <tuple>
 
 #include <wisp/engine/detail/ledger.hpp>
@@ -238,7 +239,8 @@ Bill Ledger::bill(Duration window, const Tariff& tariff) {
   std::vector<std::size_t> used;
   for (std::size_t i = 1; i < lines_.size(); ++i)
     if (at(totals[i], Count::attempts) != 0) used.push_back(i);
-  sort_lines(used, [&lines = lines_](std::size_t i) -> const LineKey& { return lines[i]->key; });
+  const std::span lines(lines_);
+  sort_lines(used, [lines](std::size_t i) -> const LineKey& { return lines[i]->key; });
   for (const std::size_t i : used) {
     const LineKey& key = lines_[i]->key;
     BillLine line{

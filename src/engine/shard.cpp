@@ -177,17 +177,15 @@ void Span::begin_watched(bool away) {
   allocated_bytes_ = thread_allocations.bytes;
 }
 
-Span::Used Span::end_watched(std::uint64_t cpu_ns) {
-  Used used{.cpu_ns = cpu_ns};
-  if ((watch_ & kThreadClock) != 0 && shard_.real_) {
-    used.cpu_ns = shard_.cpu_read_ns_.load(std::memory_order_relaxed) - cpu_start_ns_;
-    used.measured = true;
-  }
-  if ((watch_ & kAllocations) == 0) return used;
-  used.allocated = {allocations_, allocated_bytes_};
-  cell_.add(Count::allocations, used.allocated.count);
-  cell_.add(Count::allocated_bytes, used.allocated.bytes);
-  return used;
+void Span::end_watched(bool lasted, Used& used) {
+  cell_.watch =
+      static_cast<std::uint8_t>((cell_.watch & kAllocations) | (lasted ? kThreadClock : kTicks));
+  if (lasted) used.cpu_ns = shard_.ticks_.to_ns(own_ticks_) + nested_ns_;
+  if ((watch_ & kThreadClock) != 0 && shard_.real_)
+    used = {shard_.cpu_read_ns_.load(std::memory_order_relaxed) - cpu_start_ns_, true};
+  if ((watch_ & kAllocations) == 0) return;
+  cell_.add(Count::allocations, allocations_);
+  cell_.add(Count::allocated_bytes, allocated_bytes_);
 }
 
 bool Span::close_late(std::uint64_t own) {
@@ -205,7 +203,7 @@ Span::Taken Span::end() {
             .wall_quality = sampled ? Quality::estimated : Quality::measured,
             .cpu_quality = used.measured && !sampled ? Quality::measured : Quality::estimated,
             .timed = true,
-            .allocated = used.allocated,
+            .allocated = allocated(),
             .weight = weight_};
   }
   end_untimed();

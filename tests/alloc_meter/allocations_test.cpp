@@ -46,11 +46,6 @@ const wisp::BillLine& line_of(const wisp::Bill& bill, std::string_view function)
   return bill.lines.front();
 }
 
-int handlers_left = 0;
-void give_up() {
-  if (--handlers_left == 0) std::set_new_handler(nullptr);
-}
-
 }  // namespace
 
 TEST_CASE("alloc_meter: every form of new is counted, and deleted by its own", "[alloc_meter]") {
@@ -94,6 +89,11 @@ TEST_CASE("alloc_meter: every form of new is counted, and deleted by its own", "
 
 // A sanitizer's malloc ends the program rather than fail.
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+static int handlers_left = 0;
+static void give_up() {
+  if (--handlers_left == 0) std::set_new_handler(nullptr);
+}
+
 TEST_CASE("alloc_meter: what fails is not counted, and asks the handler first", "[alloc_meter]") {
   const volatile std::size_t too_much = std::numeric_limits<std::size_t>::max() / 4;
   constexpr auto kLine = std::align_val_t{64};

@@ -68,7 +68,7 @@ class Span {
             .cpu_ns = used.cpu_ns,
             .cpu_quality = used.measured ? Quality::measured : Quality::estimated,
             .timed = true,
-            .allocated = used.allocated};
+            .allocated = allocated()};
   }
   // Ends that of calls in a row, each counted as untimed since it ended. What all took.
   // Requires: Meter::sampled, timed.
@@ -97,7 +97,6 @@ class Span {
   struct Used {
     std::uint64_t cpu_ns = 0;
     bool measured = false;
-    Allocations allocated{};
   };
   void begin();
   void follow();
@@ -111,8 +110,13 @@ class Span {
   void sampled(std::uint64_t calls, std::uint64_t weight);
   void turn_second();  // the calls before belong to the last one
   void begin_watched(bool away);
-  Used end_watched(std::uint64_t cpu_ns);
+  void end_watched(bool lasted, Used& used);
   bool close_late(std::uint64_t own);
+  // Once it has ended.
+  Allocations allocated() const {
+    if ((watch_ & kAllocations) == 0) return {};
+    return {allocations_, allocated_bytes_};
+  }
 
   // Counts what this handler itself did since its start, or since the call that it made came back.
   // True if the CPU was read, which takes its time.
@@ -190,7 +194,7 @@ inline std::uint64_t Span::stop(Used& used) {
   }
   const std::uint64_t end = std::max(ticks.now(), start_);
   const std::uint64_t wall_ns = ticks.to_ns(end - start_);
-  used = {.cpu_ns = wall_ns};
+  used = {wall_ns, false};
   // A call belongs to the second that it ends in.
   if (end >= shard_.flush_at_) [[unlikely]]
     shard_.flush();
@@ -201,12 +205,8 @@ inline std::uint64_t Span::stop(Used& used) {
     read = true;
   }
   const bool lasted = end - start_ > shard_.long_ticks_;
-  cell_.watch =
-      static_cast<std::uint8_t>((cell_.watch & kAllocations) | (lasted ? kThreadClock : kTicks));
-  if (lasted) [[unlikely]]
-    used.cpu_ns = ticks.to_ns(own_ticks_) + nested_ns_;
-  if (watch_ != kTicks) [[unlikely]]
-    used = end_watched(used.cpu_ns);
+  if (lasted || watch_ != kTicks) [[unlikely]]
+    end_watched(lasted, used);
   if (mode_ == Meter::sampled) {
     cell_.usual_ticks.store(own_ticks_, std::memory_order_relaxed);
     // All that wait for the next timed one are no gap worth a reading of the CPU.

@@ -153,8 +153,8 @@ static_assert(PostBlock::kLarge - PostBlock::kHeader < 1 << 16);  // fits the cu
 // Threads: any.
 class PostBlocks {
  public:
-  static constexpr int kKept = 16;      // small ones
-  static constexpr int kKeptLarge = 8;  // half a megabyte
+  static constexpr int kKept = 16;       // small ones
+  static constexpr int kKeptLarge = 12;  // 768 KiB
 
   // Null: there is none.
   PostBlock::Pointer take(std::size_t size);
