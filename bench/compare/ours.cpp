@@ -124,14 +124,21 @@ Outcome tree(const Options& options) {
 }
 
 // G: each delivery is counted and one in 16 timed, the publish is metered as a whole. GD: each
-// delivery is timed.
-Outcome publish(const Options& options, wisp::Meter meter, int subscribers, int threads) {
-  const auto function = wisp::function(
-      "deliver", [](const compare::Event& event) { compare::deliver(event); }, {.meter = meter});
-  auto* runtime = new Runtime(Catalogue().add(function), options_with(1));
+// delivery is timed. The subscribers share `functions` functions, each the next one's neighbour.
+Outcome publish(const Options& options, wisp::Meter meter, int subscribers, int threads,
+                int functions = 1) {
+  Catalogue catalogue;
+  std::vector<wisp::Function<void, compare::Event>> all;
+  for (const std::string& name : compare::names("deliver", functions)) {
+    all.push_back(wisp::function(name, [](const compare::Event& event) { compare::deliver(event); },
+                                 {.meter = meter}));
+    catalogue.add(all.back());
+  }
+  auto* runtime = new Runtime(std::move(catalogue), options_with(1));
   auto* subscriptions = new std::vector<wisp::Subscription>;
   for (int i = 0; i < subscribers; ++i) {
-    subscriptions->push_back(runtime->on("host.cpu").deliver({.synchronous = true}).to(function));
+    subscriptions->push_back(
+        runtime->on("host.cpu").deliver({.synchronous = true}).to(all[i % functions]));
   }
   return compare::publish(options, subscribers, threads, [&](const compare::Event& event) {
     require(runtime->emit("host.cpu", event).ok(), "an event was refused");
@@ -291,8 +298,10 @@ int main(int argc, char** argv) {
       {"F", [](const Options& o) { return posts(o, 2, 2); }},
       {"G1", [](const Options& o) { return publish(o, Meter::sampled, 1, 1); }},
       {"G8", [](const Options& o) { return publish(o, Meter::sampled, 8, 1); }},
+      {"G8.many", [](const Options& o) { return publish(o, Meter::sampled, 8, 1, 8); }},
       {"G8.2T", [](const Options& o) { return publish(o, Meter::sampled, 8, 2); }},
       {"G64", [](const Options& o) { return publish(o, Meter::sampled, 64, 1); }},
+      {"G64.many", [](const Options& o) { return publish(o, Meter::sampled, 64, 1, 64); }},
       {"GD", [](const Options& o) { return publish(o, Meter::batched, 8, 1); }},
       {"H1", [](const Options& o) { return match(o, false, 1); }},
       {"H1.2T", [](const Options& o) { return match(o, false, 2); }},

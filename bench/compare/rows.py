@@ -52,6 +52,9 @@ def table(cores):
     for n, signals, vector in ((1, None, None), (8, 0.12, None), (64, None, 1.1)):
         rows += [row(f"G{n}", f"G{n}", "Signals2", "signals2", f"G{n}", signals),
                  row(f"G{n}", f"G{n}", "vector of std::function", "floors", f"G{n}", vector)]
+    # Each subscriber with a function of its own.
+    rows += [row(f"G{n}", f"G{n}.many", "vector of std::function", "floors", f"G{n}", None, "many functions")
+             for n in (8, 64)]
     # The figure is the time in which each thread publishes once: two of these against one.
     rows += [("G2T", "", ("ours", "G8.2T", "ns"), "wisp on one thread", ("ours", "G8", "ns"), 0.9, "least"),
              row("GD", "GD", "Signals2", "signals2", "G8", 0.7)]

@@ -56,18 +56,16 @@ std::uint64_t Publishers::sum(std::atomic<std::uint64_t> Level::* word) const {
   if (level_ != nullptr) --slot_->depth;
 }
 
-[[gnu::always_inline]] inline void PublishHere::begin(EventId event, const Lineage& lineage) {
+void PublishHere::begin(EventId event, const Lineage& lineage) {
   level_->sequence.store(event.sequence, std::memory_order_relaxed);
   event_ = event;
   lineage_ = &lineage;
 }
 
 [[gnu::always_inline]] inline EventId PublishHere::begin() {
-  const EventId id = invoker_.next_id(*slot_);
-  Lineage& lineage = slot_->lineages[static_cast<std::size_t>(slot_->depth - 1)];
-  lineage.trace = id;
-  begin(id, lineage);
-  return id;
+  event_ = invoker_.next_id(*slot_);
+  level_->sequence.store(event_.sequence, std::memory_order_relaxed);
+  return event_;
 }
 
 [[gnu::always_inline]] inline void PublishHere::leave() {
@@ -89,6 +87,8 @@ std::uint64_t Publishers::sum(std::atomic<std::uint64_t> Level::* word) const {
   Cell& cell = shard_->cell(function.line);
   Route* const* const first = row.routes.data();
   const auto size = static_cast<std::uint32_t>(row.routes.size());
+  if (counting_) [[unlikely]]
+    end_row();
   definition_ = &definition;
   frame_.runs(definition);
   if (!function.sampled || !function.bare || !shard_->counts_only(cell)) [[unlikely]]
@@ -102,6 +102,7 @@ std::uint64_t Publishers::sum(std::atomic<std::uint64_t> Level::* word) const {
               .word = invoker_.publishers().closings_word(),
               .expected = expected_};
   Attempted failed;
+  chained_ = false;
   const bool well = definition.run_each(definition, in, turns, failed);
   // As in end_row(): the handler may have come here too.
   cell.untimed -= std::min(cell.untimed, static_cast<std::uint32_t>(turns.next - first));
@@ -177,8 +178,7 @@ void PublishHere::bury_counted(Cell& cell, Status error, Keep keep) {
   bury(*left_, std::move(error), keep);
 }
 
-// Where a run has something of its own: a Context, a reading of the meter, a route that may have
-// closed.
+// Where a run has something of its own: a Context, a reading of the meter, a route that may go.
 void PublishHere::deliver_one(Route& route, const void* in, Keep keep) {
   if (!enter(route)) return;
   const bool counted = counting_;
@@ -247,9 +247,7 @@ bool PublishHere::enter_late(Route& route) {
 // Its deliveries are to be counted only, if counting_.
 void PublishHere::begin_row(FunctionState& function) {
   if (counting_) end_row();
-  definition_ = function.definition.get();
   cell_ = &shard_->cell(function.line);
-  frame_.runs(*definition_);
   if (!function.sampled || shard_->timing()) return;
   const bool timed = cell_->untimed == 0;
   if (!timed && !cell_->brief) return;
@@ -296,6 +294,15 @@ void PublishHere::forget_stops() {
   if (frame_.whole().stops != nullptr) invoker_.forget_stops(frame_.whole());
 }
 
+const Lineage& PublishHere::lineage() {
+  if (lineage_ == nullptr) {
+    Lineage& own = slot_->lineages[static_cast<std::size_t>(level_ - slot_->levels.data())];
+    own.trace = event_;
+    lineage_ = &own;
+  }
+  return *lineage_;
+}
+
 // Outside of the frame: what becomes of the letter is no doing of the handler's.
 void PublishHere::bury(Route& route, Status error, Keep keep) {
   struct Dead {
@@ -315,7 +322,7 @@ void PublishHere::bury(Route& route, Status error, Keep keep) {
       {.event = keep(), .function = definition_->name, .error = std::move(error), .attempts = 1});
 }
 
-[[gnu::always_inline]] inline void Bus::publish_here(PublishHere& here, const Index::Match& match,
+[[gnu::always_inline]] inline void Bus::publish_here(PublishHere& here, const Subscribers& all,
                                                      std::string_view topic, const Given& value) {
   std::shared_ptr<const Event> whole;
   const auto make = [&] {
@@ -326,36 +333,49 @@ void PublishHere::bury(Route& route, Status error, Keep keep) {
     }
     return whole;
   };
-  if (!here.deliver(match.list()->rows(), value.data, make)) count(invoker_.counters().unmatched);
+  if (!here.deliver(all.rows(), value.data, make)) count(invoker_.counters().unmatched);
 }
 
 // From outside and without labels: the lineage is empty, and a topic that is kept is a good one.
-[[gnu::always_inline]] inline bool Bus::emit_here(std::string_view topic, const Given& value,
-                                                  const CallOptions& options, EventId& id) {
-  // Before anything is asked; see PublishHere.
-  const std::uint64_t closings = invoker_.publishers().closings();
-  if (!options.tenant.empty() || !options.tag.empty()) [[unlikely]]
-    return false;
-  if (!invoker_.open() || invoker_.forked()) [[unlikely]]
-    return false;
+inline bool Bus::plain_here(const CallOptions& options) const {
+  if (!options.tenant.empty() || !options.tag.empty()) return false;
+  if (!invoker_.open() || invoker_.forked()) return false;
   const ActiveFrame* const frame = ActiveFrame::top();
-  if (frame != nullptr && frame->invoker == &invoker_) [[unlikely]]
-    return false;
-  const Index::Match match(index_, topic, Index::Match::kKept);
-  if (match.list() == nullptr || !match.list()->plain(*value.type)) [[unlikely]]
+  return frame == nullptr || frame->invoker != &invoker_;
+}
+
+[[gnu::always_inline]] inline bool Bus::emit_to(const Subscribers& all, std::string_view topic,
+                                                const Given& value, std::uint64_t closings,
+                                                EventId& id) {
+  if (!all.plain(*value.type)) [[unlikely]]
     return false;
   PublishHere here(invoker_, closings);
   if (!here.room()) [[unlikely]]
     return false;
   id = here.begin();
-  publish_here(here, match, topic, value);
+  publish_here(here, all, topic, value);
   return true;
 }
 
+[[gnu::noinline]] bool Bus::emit_kept(std::string_view topic, const Given& value,
+                                      std::uint64_t closings, EventId& id) {
+  const Index::Match match(index_, topic, Index::Match::kKept);
+  return match.list() != nullptr && emit_to(*match.list(), topic, value, closings, id);
+}
+
 Result<EventId> Bus::emit(std::string_view topic, const Given& value, const CallOptions& options) {
-  EventId id;
-  if (emit_here(topic, value, options, id)) [[likely]]
-    return id;
+  // Before anything is asked; see PublishHere.
+  const std::uint64_t closings = invoker_.publishers().closings();
+  if (plain_here(options)) [[likely]] {
+    EventId id;
+    const Index::Remembered match(index_, topic);
+    if (const Subscribers* const all = match.list()) [[likely]] {
+      if (emit_to(*all, topic, value, closings, id)) [[likely]]
+        return id;
+    } else if (emit_kept(topic, value, closings, id)) {
+      return id;
+    }
+  }
   return emit_late(topic, value, options);
 }
 
@@ -368,7 +388,7 @@ bool Bus::publish_here(std::string_view topic, EventId id, const Lineage& lineag
   PublishHere here(invoker_, closings);
   if (!here.room()) return false;
   here.begin(id, lineage);
-  publish_here(here, match, topic, value);
+  publish_here(here, *match.list(), topic, value);
   return true;
 }
 

@@ -1,5 +1,7 @@
 // Synchronous deliveries whose frame is filled only if somebody looks, and what is seen then.
+#include <chrono>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -85,22 +87,69 @@ TEST_CASE("publish frame: what a delivery causes has its event for a cause", "[p
 }
 
 TEST_CASE("publish frame: tokens of one delivery are not the next one's", "[publish_here]") {
-  wisp::Runtime* host = nullptr;
-  std::vector<std::stop_token> tokens;
-  const auto ask = wisp::function(
-      "ask", [&tokens](wisp::Context& context) { tokens.push_back(context.stop_token()); });
-  const auto asks =
-      wisp::function("asks", [&](const int&) { REQUIRE(host->call(ask).ok()); }, kSampled);
-  wisp::Runtime runtime{wisp::Catalogue().add(ask).add(asks)};
-  host = &runtime;
+  for (const wisp::Meter meter : {wisp::Meter::sampled, wisp::Meter::batched}) {
+    std::vector<std::stop_token> tokens;
+    const auto asks = wisp::function(
+        "asks",
+        [&tokens](const int&, wisp::Context& context) { tokens.push_back(context.stop_token()); },
+        {.meter = meter});
+    wisp::Runtime runtime{wisp::Catalogue().add(asks)};
+    std::vector<wisp::Subscription> all;
+    for (int i = 0; i < 3; ++i) all.push_back(runtime.on("a").deliver(kHere).to(asks));
+    for (int i = 0; i < 40; ++i) REQUIRE(runtime.emit("a", i).ok());
+    REQUIRE(tokens.size() == 120);
+    for (std::size_t i = 1; i < tokens.size(); ++i) CHECK(tokens[i] != tokens[i - 1]);
+    // None has been left behind for stop() to find.
+    (void)runtime.stop(0s);
+    for (const std::stop_token& each : tokens) CHECK_FALSE(each.stop_requested());
+  }
+}
+
+TEST_CASE("publish frame: of counted deliveries one in 16 is still timed", "[publish_here]") {
+  bool slow = false;
+  const auto spins = wisp::function(
+      "spins",
+      [&slow](const int&) {
+        const auto end = std::chrono::steady_clock::now() + 200us;
+        while (slow && std::chrono::steady_clock::now() < end) continue;
+      },
+      kSampled);
+  wisp::Runtime runtime{wisp::Catalogue().add(spins)};
+  const auto watch = runtime.on("a").deliver(kHere).to(spins);
+  for (int i = 0; i < kWarm; ++i) REQUIRE(runtime.emit("a", i).ok());
+  slow = true;
+  for (int i = 0; i < 64; ++i) REQUIRE(runtime.emit("a", i).ok());
+  const wisp::Bill bill = runtime.bill(1h);
+  REQUIRE(bill.lines.size() == 1);
+  CHECK(bill.lines[0].calls == kWarm + 64);
+  CHECK(bill.lines[0].wall > 64 * 100us);
+}
+
+TEST_CASE("publish frame: what is only counted is no time of those around it", "[publish_here]") {
+  bool slow = false;
+  const auto spins = wisp::function(
+      "spins",
+      [&slow](const int&) {
+        const auto end = std::chrono::steady_clock::now() + 200us;
+        while (slow && std::chrono::steady_clock::now() < end) continue;
+      },
+      kSampled);
+  const auto first = wisp::function("first", [](const int&) {});
+  const auto last = wisp::function("last", [](const int&) {});
+  wisp::Runtime runtime{wisp::Catalogue().add(spins).add(first).add(last)};
   std::vector<wisp::Subscription> all;
-  for (int i = 0; i < 3; ++i) all.push_back(runtime.on("a").deliver(kHere).to(asks));
-  for (int i = 0; i < 40; ++i) REQUIRE(runtime.emit("a", i).ok());
-  REQUIRE(tokens.size() == 120);
-  for (const std::stop_token& each : tokens) CHECK_FALSE(each.stop_requested());
-  // None has been left behind for stop() to find.
-  (void)runtime.stop(0s);
-  for (const std::stop_token& each : tokens) CHECK_FALSE(each.stop_requested());
+  all.push_back(runtime.on("a").deliver(kHere).to(first));
+  all.push_back(runtime.on("a").deliver(kHere).to(spins));
+  all.push_back(runtime.on("a").deliver(kHere).to(last));
+  for (int i = 0; i < kWarm; ++i) REQUIRE(runtime.emit("a", i).ok());
+  slow = true;
+  for (int i = 0; i < 15; ++i) REQUIRE(runtime.emit("a", i).ok());
+  for (const wisp::FunctionStats& each : runtime.stats().functions) {
+    if (each.name == "spins") continue;
+    // Until the slow ones are timed, no more than 15 come; that is enough to be seen here.
+    CHECK(each.run_p99_ns < 100'000);
+    CHECK(each.calls == kWarm + 15);
+  }
 }
 
 TEST_CASE("publish frame: a delivery in a row ends its subscription, and others",

@@ -1,7 +1,8 @@
 // Who reads a structure without a lock, so that its writers know what they may free.
 //
 //   { Readers::Look look(readers); node = find(); hold = look.hold(node->list); }   // a reader
-//   { Readers::Look look(readers, "a.b"); look.recalled(); }   // perhaps as remembered for "a.b"
+//   look.remember("a.b", node->list);   // and later, on this thread, in place of a look:
+//   { Readers::Recall recall(readers, "a.b"); use(recall.object()); }   // null: to be found again
 //   readers.unused(retired_at, list)    // a writer, after taking `list` out: may it be deleted?
 //
 // A look is short: whatever was in the structure when it began stays until it ends. A hold is as
@@ -70,6 +71,16 @@ class Readers {
     int held = 0;
     std::array<Memory, kMemories> memories;
 
+    // False: no room.
+    bool hold(const void* object) {
+      if (held == kHolds) return false;
+      holds[static_cast<std::size_t>(held++)].store(object, std::memory_order_relaxed);
+      return true;
+    }
+    void let_go() {
+      // Release, acquire in unused().
+      holds[static_cast<std::size_t>(--held)].store(nullptr, std::memory_order_release);
+    }
     // Null: not to be remembered.
     Memory* memory(std::string_view text) {
       const std::size_t size = text.size();
@@ -82,17 +93,17 @@ class Readers {
  public:
   class Look {
    public:
-    explicit Look(Readers& readers) : slot_(readers.slots_) { begin(readers); }
-    // Holds what is remembered for `text`, and has ended; or else begins.
-    Look(Readers& readers, std::string_view text) : slot_(readers.slots_) {
-      if (!recall(readers, text)) begin(readers);
+    explicit Look(Readers& readers) : slot_(readers.slots_) {
+      if (slot_->looks++ > 0) return;
+      // Acquire: what was taken out before this age is not found.
+      // Release, acquire in unused(): holds of looks before this one are seen.
+      slot_->since.store(readers.age_.load(std::memory_order_acquire), std::memory_order_release);
+      light_barrier();  // pairs with the heavy one between advance() and unused()
     }
     ~Look() { end(); }
     Look(const Look&) = delete;
     Look& operator=(const Look&) = delete;
 
-    // Null: it had to begin.
-    const void* recalled() const { return recalled_ == nullptr ? nullptr : recalled_->object; }
     // For later looks of this thread. `object` was found by this look, which has not ended.
     void remember(std::string_view text, const void* object) {
       Memory* const memory = slot_->memory(text);
@@ -109,51 +120,49 @@ class Readers {
       // Release, acquire in unused(): what this look read is read, and its holds are seen.
       if (--slot_->looks == 0) slot_->since.store(0, std::memory_order_release);
     }
-    // The age at which it, or the outermost one of this thread, began, or that of the memory.
-    // Requires: not ended, or recalled just now.
-    std::uint64_t began() const {
-      return recalled_ != nullptr ? recalled_->age : slot_->since.load(std::memory_order_relaxed);
-    }
+    // The age at which it, or the outermost one of this thread, began. Requires: not ended.
+    std::uint64_t began() const { return slot_->since.load(std::memory_order_relaxed); }
     // Keeps `object`, found by this look. False: too many holds.
-    bool hold(const void* object) {
-      if (slot_->held == kHolds) return false;
-      slot_->holds[static_cast<std::size_t>(slot_->held++)].store(object,
-                                                                  std::memory_order_relaxed);
-      return true;
-    }
+    bool hold(const void* object) { return slot_->hold(object); }
     // The last one held. Holds end in the opposite order of their beginning.
+    void let_go() { slot_->let_go(); }
+
+   private:
+    const PerThread<Slot>::Use slot_;
+    bool ended_ = false;
+  };
+
+  // A hold of what this thread remembers for a text, if nothing has been taken out since.
+  class Recall {
+   public:
+    Recall(Readers& readers, std::string_view text) : slot_(readers.slots_) {
+      const Memory* const memory = slot_->memory(text);
+      if (memory == nullptr || memory->age == 0 || !memory->of(text)) return;
+      if (!slot_->hold(memory->object)) return;
+      // As for a look: either the writer sees the hold, or this the age.
+      light_barrier();
+      object_ = memory->object;
+      began_ = memory->age;
+      if (readers.passed(began_)) [[unlikely]]
+        let_go();
+    }
+    ~Recall() { let_go(); }
+    Recall(const Recall&) = delete;
+    Recall& operator=(const Recall&) = delete;
+
+    // Null: nothing, or no more.
+    const void* object() const { return object_; }
+    std::uint64_t began() const { return began_; }
+    // Ends the hold early, in the opposite order of their beginning.
     void let_go() {
-      // Release, acquire in unused().
-      slot_->holds[static_cast<std::size_t>(--slot_->held)].store(nullptr,
-                                                                  std::memory_order_release);
+      if (object_ != nullptr) slot_->let_go();
+      object_ = nullptr;
     }
 
    private:
-    void begin(const Readers& readers) {
-      if (slot_->looks++ > 0) return;
-      // Acquire: what was taken out before this age is not found.
-      // Release, acquire in unused(): holds of looks before this one are seen.
-      slot_->since.store(readers.age_.load(std::memory_order_acquire), std::memory_order_release);
-      light_barrier();  // pairs with the heavy one between advance() and unused()
-    }
-    bool recall(const Readers& readers, std::string_view text) {
-      const Memory* const memory = slot_->memory(text);
-      if (memory == nullptr || memory->age == 0 || !memory->of(text)) return false;
-      if (!hold(memory->object)) return false;
-      // As in begin(): either the writer sees the hold, or this the age.
-      light_barrier();
-      if (readers.passed(memory->age)) {
-        let_go();
-        return false;
-      }
-      recalled_ = memory;
-      ended_ = true;
-      return true;
-    }
-
     const PerThread<Slot>::Use slot_;
-    const Memory* recalled_ = nullptr;
-    bool ended_ = false;
+    const void* object_ = nullptr;
+    std::uint64_t began_ = 0;
   };
 
   // Whether something was taken out since a look began.

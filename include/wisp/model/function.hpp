@@ -44,7 +44,7 @@ struct Attempted {
 class Route;  // to the layer above, what a run is for
 
 // Runs of a handler with the same input in a row, one for each route. The loop is the handler's
-// own: a short handler is part of it, and little is left to do for each run. Nobody but this thread
+// own: a short one is part of it, and little is left to do for each run. Nobody but this thread
 // writes to the words meanwhile, and the handler itself only to `counted`.
 struct Turns {
   Route* const* next;
@@ -76,9 +76,8 @@ struct Definition {
   bool (*run)(const Definition& self, const void* in, void* result, Context* context,
               Attempted& failed) = nullptr;
   bool takes_context = false;
-  // Runs the handler for one route after the other, past which `turns.next` moves before each run.
-  // False after a run that did not go well, else it came to the end or no run may begin. Null for a
-  // handler that takes a Context.
+  // For one route after the other, past which `turns.next` moves before its run. False after a run
+  // that did not go well. Null for a handler that takes a Context.
   bool (*run_each)(const Definition& self, const void* in, Turns& turns,
                    Attempted& failed) = nullptr;
   // Assigns an error to the Result<R>.
@@ -226,7 +225,7 @@ inline namespace WISP_EXCEPTIONS_NAMESPACE {
 // that a program calls, has the switch in its own name too: were only this to differ, the linker
 // could still keep the other object's caller.
 template <class Body>
-bool guarded(Attempted& failed, Body&& body) {
+bool guarded([[maybe_unused]] Attempted& failed, Body&& body) {
 #if WISP_EXCEPTIONS
   try {
     return body();
@@ -284,44 +283,46 @@ struct Bound final : Definition {
     }
   }
 
+  static bool once(const F& f, const void* in, void* result, Context* context, Attempted& failed) {
+    if constexpr (std::is_void_v<In>) return perform(f, result, context, failed);
+    else return perform(f, result, context, failed, *static_cast<const In*>(in));
+  }
+
   static bool attempt(const Definition& self, const void* in, void* result, Context* context,
                       Attempted& failed) {
     const F& f = static_cast<const Bound&>(self).callable;
-    const bool well = guarded(failed, [&] {
-      if constexpr (std::is_void_v<In>) return perform(f, result, context, failed);
-      else return perform(f, result, context, failed, *static_cast<const In*>(in));
-    });
-    if (!well && failed.threw && result != nullptr) [[unlikely]]
-      assign(result, failed.status);
+    const bool well = guarded(failed, [&] { return once(f, in, result, context, failed); });
+    if (!well && failed.threw && result != nullptr) assign(result, failed.status);
     return well;
   }
 
   static bool attempt_each(const Definition& self, const void* in, Turns& given,
                            Attempted& failed) {
     const F& f = static_cast<const Bound&>(self).callable;
-    Turns turns = given;  // which nothing else refers to: it need not be in memory
-    std::uint64_t begun = turns.begun.load(std::memory_order_relaxed);
-    std::uint64_t ended = turns.ended.load(std::memory_order_relaxed);
+    // Word by word: these need not be in memory, and a copy of the whole would wait for its parts.
+    Route* const* next = given.next;
+    Route* const* const end = given.end;
+    std::atomic<Route*>& at = given.at;
+    std::atomic<std::uint64_t>& counted = given.counted;
+    const std::atomic<std::uint64_t>& word = given.word;
+    const std::uint64_t& expected = given.expected;
+    std::uint64_t begun = given.begun.load(std::memory_order_relaxed);
+    std::uint64_t ended = given.ended.load(std::memory_order_relaxed);
     const bool well = guarded(failed, [&] {
-      while (turns.next != turns.end) {
-        turns.at.store(*turns.next, std::memory_order_release);
+      while (next != end) {
+        at.store(*next, std::memory_order_release);
         std::atomic_signal_fence(std::memory_order_seq_cst);
-        if (turns.word.load(std::memory_order_acquire) != turns.expected) [[unlikely]]
+        if (word.load(std::memory_order_acquire) != expected) [[unlikely]]
           return true;
-        ++turns.next;
-        turns.begun.store(++begun, std::memory_order_release);
-        if constexpr (std::is_void_v<In>) {
-          if (!perform(f, nullptr, nullptr, failed)) return false;
-        } else {
-          if (!perform(f, nullptr, nullptr, failed, *static_cast<const In*>(in))) return false;
-        }
-        turns.counted.store(turns.counted.load(std::memory_order_relaxed) + 1,
-                            std::memory_order_relaxed);
-        turns.ended.store(++ended, std::memory_order_release);
+        ++next;
+        given.begun.store(++begun, std::memory_order_release);
+        if (!once(f, in, nullptr, nullptr, failed)) return false;
+        counted.store(counted.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+        given.ended.store(++ended, std::memory_order_release);
       }
       return true;
     });
-    given.next = turns.next;
+    given.next = next;
     return well;
   }
 

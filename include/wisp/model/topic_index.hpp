@@ -95,11 +95,8 @@ class TopicIndex {
     static constexpr struct Kept {
     } kKept{};
     Match(TopicIndex& index, std::string_view topic, Kept)
-        : index_(index), look_(index.readers_, topic), began_(look_.began()) {
-      if (const void* const recalled = look_.recalled()) [[likely]] {
-        list_ = static_cast<const List*>(recalled);
-        held_ = true;
-      } else if (const List* const list = index.find(topic)) {
+        : index_(index), look_(index.readers_), began_(look_.began()) {
+      if (const List* const list = index.find(topic)) {
         look_.remember(topic, list);
         keep(list);
       } else {
@@ -108,10 +105,7 @@ class TopicIndex {
     }
     ~Match() {
       if (held_) look_.let_go();
-      detail::light_barrier();  // pairs with the heavy one in reclaim()
-      // Nobody waits for who began after all changes.
-      if (index_.waiting_.load(std::memory_order_relaxed) && index_.readers_.passed(began_))
-        index_.collect();
+      index_.end_match(began_);
     }
     Match(const Match&) = delete;
     Match& operator=(const Match&) = delete;
@@ -138,6 +132,26 @@ class TopicIndex {
     std::unique_ptr<const ListOf> own_;  // where there is no room to hold or to keep it
     const ListOf* list_ = nullptr;
     bool held_ = false;
+  };
+
+  // As a match of kKept, if this thread remembers that one. Costs less.
+  class Remembered {
+   public:
+    Remembered(TopicIndex& index, std::string_view topic)
+        : index_(index), recall_(index.readers_, topic) {}
+    ~Remembered() {
+      if (recall_.object() == nullptr) return;
+      recall_.let_go();
+      index_.end_match(recall_.began());
+    }
+    Remembered(const Remembered&) = delete;
+    Remembered& operator=(const Remembered&) = delete;
+
+    const ListOf* list() const { return static_cast<const ListOf*>(recall_.object()); }
+
+   private:
+    TopicIndex& index_;
+    detail::Readers::Recall recall_;
   };
 
   // Calls visit(value) for each match, in the order in which they were added.
@@ -344,6 +358,13 @@ class TopicIndex {
     std::move(first, garbage_.end(), std::back_inserter(doomed));
     garbage_.erase(first, garbage_.end());
     if (garbage_.empty()) waiting_.store(false, std::memory_order_relaxed);
+  }
+
+  void end_match(std::uint64_t began) {
+    detail::light_barrier();  // pairs with the heavy one in reclaim()
+    // Nobody waits for who began after all changes.
+    if (waiting_.load(std::memory_order_relaxed) && readers_.passed(began)) [[unlikely]]
+      collect();
   }
 
   void collect() {

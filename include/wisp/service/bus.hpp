@@ -106,14 +106,16 @@ class Bus {
   static bool passes(const Subscribed& subscribed, Publication& publication);
   using Index = TopicIndex<Subscribers::Each, Subscribers>;
   // In publishing.cpp: to plain subscriptions alone. False, and nothing done: there are others, or
-  // a label, or more to ask first.
-  bool emit_here(std::string_view topic, const Given& value, const CallOptions& options,
-                 EventId& id);
+  // there is more to ask first.
+  bool plain_here(const CallOptions& options) const;
+  bool emit_kept(std::string_view topic, const Given& value, std::uint64_t closings, EventId& id);
+  bool emit_to(const Subscribers& all, std::string_view topic, const Given& value,
+               std::uint64_t closings, EventId& id);
   Result<EventId> emit_late(std::string_view topic, const Given& value, const CallOptions& options);
   // Within a handler. False, nothing done: there are others.
   bool publish_here(std::string_view topic, EventId id, const Lineage& lineage, const Given& value,
                     std::uint64_t closings);
-  void publish_here(PublishHere& here, const Index::Match& match, std::string_view topic,
+  void publish_here(PublishHere& here, const Subscribers& all, std::string_view topic,
                     const Given& value);
   Event head(std::string_view topic, EventId id, Lineage lineage) const;
   Status reserve(Publication& publication);

@@ -115,7 +115,7 @@ class PublishHere {
   EventId begin();
   void begin(EventId event, const Lineage& lineage);
   EventId event() const { return event_; }
-  const Lineage& lineage() const { return *lineage_; }
+  const Lineage& lineage();
 
   // One attempt each, counted and metered. False if all of the routes have closed. Requires:
   // begin(), once, and handlers without timeout and concurrency limit. `keep`, which may throw,
@@ -159,8 +159,8 @@ class PublishHere {
   Publishers::Level* level_ = nullptr;
   Shard* shard_ = nullptr;
   EventId event_;
-  const Lineage* lineage_ = nullptr;
-  Route* left_ = nullptr;  // the one marked before this
+  const Lineage* lineage_ = nullptr;  // null: its own, to be made
+  Route* left_ = nullptr;             // the one marked before this
   // Deliveries to one function in a row. Of the sampled meter a row is timed as a whole or not at
   // all, and nothing but a count is left to do for each.
   const Definition* definition_ = nullptr;
