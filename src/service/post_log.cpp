@@ -52,7 +52,8 @@ void PostBlocks::put(PostBlock::Pointer block) {
   block->cursor_.store(0, std::memory_order_relaxed);
   const bool large = block->size_ == PostBlock::kLarge;
   const BriefLock lock(mutex_);
-  if (count_[large] == (large ? kKeptLarge : kKept)) return;  // freed by the caller's hand, without the lock
+  // Freed by the caller's hand, without the lock.
+  if (count_[large] == (large ? kKeptLarge : kKept)) return;
   block->next_ = kept_[large].release();
   kept_[large] = std::move(block);
   ++count_[large];

@@ -39,6 +39,7 @@ FLOORS = """
     event
     policy
     context → event
+    detail/definition → context, policy
     function → context, policy
     declare → function
     registry → function

@@ -1,0 +1,101 @@
+// What a handle points to: a function without its types.
+//
+//   const Definition& definition = *price.definition();
+//   Attempted failed;
+//   const bool well = definition.run(definition, &parcel, &result, nullptr, failed);
+//
+// The types are behind three pointers to functions, which are made where they are known: see Bound
+// in function.hpp.
+//
+// Threads: any; a definition never changes once built.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <source_location>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <wisp/base/fields.hpp>
+#include <wisp/base/status.hpp>
+#include <wisp/model/context.hpp>
+#include <wisp/model/policy.hpp>
+
+namespace wisp::inline v0::detail {
+
+// How one attempt ended, as far as the handler tells.
+struct Attempted {
+  Status status;
+  bool threw = false;
+};
+
+class Route;  // to the layer above, what a run is for
+
+// Runs of a handler with the same input in a row, one for each route. The loop is the handler's
+// own: a short one is part of it, and little is left to do for each run. Nobody but this thread
+// writes to the words meanwhile, and the handler itself only to `counted`.
+struct Turns {
+  Route* const* next;
+  Route* const* end;
+  // Written before each run, release: its route, and how many have begun.
+  std::atomic<Route*>& at;
+  std::atomic<std::uint64_t>& begun;
+  // And after each that went well: release, relaxed.
+  std::atomic<std::uint64_t>& ended;
+  std::atomic<std::uint64_t>& counted;
+  // Between `at` and a run: no run begins once they differ.
+  const std::atomic<std::uint64_t>& word;  // acquire
+  const std::uint64_t& expected;
+};
+
+// A function without its types. Immutable once built.
+struct Definition {
+  std::string name;
+  FunctionOptions options;        // name empty: `name` above is it
+  const TypeInfo* in = nullptr;   // null: no input
+  const TypeInfo* out = nullptr;  // null: void
+  std::source_location where;
+  bool expected = false;  // a reference at namespace scope: checked when a Runtime starts
+
+  // Runs the handler once. `in` points to a value of type `in`; `result` to a Result<R> that is
+  // assigned, or is null when nobody wants it; `context` is null for a handler that takes none.
+  // True if it went well, else `failed` says how it ended. Null in a reference (wisp::named), which
+  // has no handler of its own. Never throws.
+  bool (*run)(const Definition& self, const void* in, void* result, Context* context,
+              Attempted& failed) = nullptr;
+  bool takes_context = false;
+  // For one route after the other, past which `turns.next` moves before its run. False after a run
+  // that did not go well. Null for a handler that takes a Context.
+  bool (*run_each)(const Definition& self, const void* in, Turns& turns,
+                   Attempted& failed) = nullptr;
+  // Assigns an error to the Result<R>.
+  void (*fail)(void* result, Status status) = nullptr;
+
+  bool reference() const { return run == nullptr; }
+  Attempted invoke(const void* input, void* result, Context& context) const {
+    Attempted attempted;
+    run(*this, input, result, &context, attempted);
+    return attempted;
+  }
+  std::string place() const;
+};
+
+// The rest of a definition that was made for a handler, whose type `destroy` knows. Neither a class
+// with virtual functions nor a template: both would be the larger part of what a function adds to a
+// program.
+std::shared_ptr<const Definition> define(Definition* made, void (*destroy)(const Definition*),
+                                         std::string_view name, const FunctionOptions& options,
+                                         const std::source_location& where);
+
+// Definition::fail, one for all functions of that output.
+template <class R>
+void assign_error(void* result, Status status) {
+  *static_cast<Result<R>*>(result) = std::move(status);
+}
+
+// "Parcel -> Money", for messages.
+std::string signature(const Definition& definition);
+
+}  // namespace wisp::inline v0::detail
