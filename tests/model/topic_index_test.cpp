@@ -124,6 +124,42 @@ TEST_CASE("topic index: a removed value goes with the last match that reads it",
   CHECK(watch.expired());
 }
 
+TEST_CASE("topic index: a removed value does not outlive a match that looked it up in vain",
+          "[topic_index][stress]") {
+  using Index = TopicIndex<std::shared_ptr<int>>;
+  Index index;
+  constexpr int kRounds = 500;
+  std::atomic<int> round{0};  // even: the reader matches; odd: it rests
+  std::atomic<int> rested{0};
+  std::thread reader([&] {
+    for (int seen = 0; seen < kRounds; ++seen) {
+      while (round == 2 * seen) {
+        if (const Index::Remembered match(index, "a"); match.list() != nullptr) continue;
+        const Index::Match match(index, "a", Index::Match::kKept);
+      }
+      ++rested;
+      while (round == 2 * seen + 1) std::this_thread::yield();
+    }
+  });
+  int kept = 0;
+  for (int i = 0; i < kRounds; ++i) {
+    auto value = std::make_shared<int>(i);
+    const std::weak_ptr<int> watch = value;
+    index.add(parsed("a"), value);
+    CHECK(count(index, "a") == 1);
+    for (int turn = 0; turn < 20; ++turn) std::this_thread::yield();  // the reader remembers it
+    index.remove(parsed("a"), value);
+    value.reset();
+    ++round;
+    while (rested == i) std::this_thread::yield();
+    // Nobody reads, and all that did have looked whether somebody waits for them.
+    kept += watch.expired() ? 0 : 1;
+    ++round;
+  }
+  reader.join();
+  CHECK(kept == 0);
+}
+
 TEST_CASE("topic index: matches nest deeper than there are holds", "[topic_index]") {
   TopicIndex<int> index;
   index.add(parsed("a"), 5);

@@ -152,6 +152,8 @@ class Readers {
 
     // Null: nothing, or no more.
     const void* object() const { return object_; }
+    // The age of the memory, also if that has passed: a writer may have seen the hold that was in
+    // vain, and waits. 0: it held nothing.
     std::uint64_t began() const { return began_; }
     // Ends the hold early, in the opposite order of their beginning.
     void let_go() {

@@ -140,7 +140,7 @@ class TopicIndex {
     Remembered(TopicIndex& index, std::string_view topic)
         : index_(index), recall_(index.readers_, topic) {}
     ~Remembered() {
-      if (recall_.object() == nullptr) return;
+      if (recall_.began() == 0) return;
       recall_.let_go();
       index_.end_match(recall_.began());
     }
