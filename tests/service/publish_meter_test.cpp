@@ -136,6 +136,26 @@ TEST_CASE("publish meter: a row that ends before its first delivery is none", "[
   CHECK(calls_of(runtime, "none") == 0);
 }
 
+TEST_CASE("publish meter: what runs uncounted between two timed rows is no part of the later one's",
+          "[publish_here]") {
+  wisp::ManualClock clock;
+  wisp::Duration lasts = 1us;
+  const auto first = wisp::function("first", [](const int&) {});
+  const auto between =
+      wisp::function("between", [&](const int&) { clock.advance(lasts); }, kSampled);
+  const auto last = wisp::function("last", [](const int&) {});
+  wisp::Runtime runtime{wisp::Catalogue().add(first).add(between).add(last), {.clock = &clock}};
+  const auto one = runtime.on("a").deliver(kHere).to(first);
+  const auto two = runtime.on("a").deliver(kHere).to(between);
+  const auto three = runtime.on("a").deliver(kHere).to(last);
+  for (int i = 0; i < 100; ++i) REQUIRE(runtime.emit("a", i).ok());
+  lasts = 5ms;
+  for (int i = 0; i < 16; ++i) REQUIRE(runtime.emit("a", i).ok());
+  CHECK(line_of(runtime, "first").wall == wisp::Duration::zero());
+  CHECK(line_of(runtime, "between").wall >= 5ms);
+  CHECK(line_of(runtime, "last").wall == wisp::Duration::zero());
+}
+
 TEST_CASE("publish meter: an unknown or bad topic is asked for, a known one is not",
           "[publish_here]") {
   wisp::Runtime runtime;
