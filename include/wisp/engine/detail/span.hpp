@@ -24,7 +24,8 @@ class Span {
       : shard_(shard),
         cell_(cell),
         mode_(mode),
-        timed_(mode != Meter::sampled || cell_.untimed == 0) {
+        // Timed in a borrowed shard, which is given back once no handler that is timed is left.
+        timed_(mode != Meter::sampled || cell_.untimed == 0 || !shard.lasting()) {
     if (timed_) begin();
     else --cell_.untimed;
   }

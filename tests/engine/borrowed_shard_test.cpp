@@ -1,0 +1,59 @@
+// What a thread on its way out counts, in a shard that it has for one outermost handler at a time.
+#include <thread>
+
+#include <wisp/engine/detail/ledger.hpp>
+
+#include "catch.hpp"
+
+namespace {
+
+using wisp::Meter;
+using wisp::detail::Ledger;
+using wisp::detail::Shard;
+using wisp::detail::Span;
+
+}  // namespace
+
+TEST_CASE("ledger: a borrowed shard is kept until the outermost handler has ended, timed or not",
+          "[ledger]") {
+  struct Seen {
+    bool borrowed = false;
+    bool kept = true;
+  };
+  struct Late {
+    Ledger* ledger = nullptr;
+    int line = 0;
+    Seen* seen = nullptr;
+    ~Late() {
+      // The shard is that of the thread that has gone, with calls that need not be timed.
+      for (int i = 0; i < 100; ++i) {
+        Shard& shard = ledger->shard();
+        seen->borrowed = !shard.lasting();
+        Span outer(shard, line, Meter::sampled);
+        {
+          Span inner(shard, line, Meter::sampled);
+          ledger->end_and_record(shard, inner, true, false);
+        }
+        seen->kept = seen->kept && !shard.lasting();
+        ledger->end_and_record(shard, outer, true, false);
+      }
+    }
+  };
+  wisp::ManualClock clock;
+  Ledger ledger(clock, {});
+  const int line = ledger.line({.function = "f", .meter = Meter::sampled});
+  Seen seen;
+  std::thread([&] {
+    thread_local Late late;  // older than what the ledger keeps for the thread
+    late = {&ledger, line, &seen};
+    for (int i = 0; i < 100; ++i) {
+      Shard& shard = ledger.shard();
+      Span span(shard, line, Meter::sampled);
+      clock.advance(std::chrono::microseconds(1));
+      ledger.end_and_record(shard, span, true, false);
+    }
+  }).join();
+  CHECK(seen.borrowed);
+  CHECK(seen.kept);
+  CHECK(ledger.bill(std::chrono::hours(1), {}).lines.at(0).calls == 300);
+}
