@@ -175,3 +175,17 @@ TEST_CASE("alloc_meter: nested calls count as their wall time does", "[alloc_met
   CHECK(line_of(bill, "outer").allocations == 10 * (1 + 5 + thread.count));
   CHECK(line_of(bill, "outer").allocated_bytes == 10 * (1'000 + 50 + thread.bytes));
 }
+
+TEST_CASE("alloc_meter: what follows the last call of a row is nobody's", "[alloc_meter]") {
+  wisp::detail::Ledger ledger(wisp::Clock::system(), {});
+  const int line = ledger.line({.function = "f"});
+  wisp::detail::Shard& shard = ledger.shard();
+  wisp::detail::Span span(shard, line, wisp::Meter::batched);
+  allocate(2, 10);
+  ledger.next_and_record(shard, span);
+  allocate(3, 10);
+  span.abandon();
+  CHECK(line_of(ledger.bill(1h, {}), "f").calls == 1);
+  CHECK(line_of(ledger.bill(1h, {}), "f").allocations == 2);
+  CHECK(line_of(ledger.bill(1h, {}), "f").allocated_bytes == 20);
+}

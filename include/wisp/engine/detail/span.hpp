@@ -74,9 +74,11 @@ class Span {
   // Ends that of calls in a row, each counted as untimed since it ended. What all took.
   // Requires: Meter::sampled, timed.
   std::uint64_t end_row(std::uint64_t calls, std::uint64_t weight);
-  // Ends it as if it had not begun.
+  // Ends it as if it had not begun: what was allocated since is no call's.
   void abandon() {
-    if (timed_) (void)end_for_wall_ns();
+    if (!timed_) return;
+    watch_ = static_cast<std::uint8_t>(watch_ & ~kAllocations);
+    (void)end_for_wall_ns();
   }
   // In ticks; of a call that is not timed the time now.
   std::uint64_t started() const { return timed_ ? start_ : shard_.ticks_.now(); }
