@@ -47,6 +47,9 @@ MODELS = {
             "-DUPDATES=1",
             "-DSYMMETRIC -DREADERS=1 -DROUNDS=3 -DUPDATES=3",
             "-DSYMMETRIC -DROUNDS=1",
+            "-DMEMORY -DUPDATES=1",
+            "-DMEMORY -DREADERS=1 -DROUNDS=3 -DUPDATES=3",
+            "-DMEMORY -DSYMMETRIC -DREADERS=1 -DROUNDS=3 -DUPDATES=3",
         ],
         [
             ("-DREADERS=1 -DMUTANT_NO_BARRIER", "deleted[list]"),
@@ -56,6 +59,8 @@ MODELS = {
             ("-DREADERS=1 -DMUTANT_AGES_FIRST", "deleted[list]"),
             ("-DREADERS=1 -DMUTANT_WAITS_LATE", "garbage==0"),
             ("-DREADERS=1 -DMUTANT_COLLECTS_FIRST", "garbage==0"),
+            ("-DMEMORY -DREADERS=1 -DMUTANT_RECALLS_FIRST", "deleted[list]"),
+            ("-DMEMORY -DREADERS=1 -DMUTANT_FORGETS_VAIN_HOLD", "garbage==0"),
         ],
     ),
     "publishing": (

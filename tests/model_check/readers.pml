@@ -13,7 +13,8 @@
  * ROUNDS times. Threads that hold the mutex exclude each other, and its release is a fence: others
  * see it only after all stores before it. Looks within looks and more than one hold are left out.
  *
- * SYMMETRIC: the kernel has no membarrier. MUTANT_...: what each one breaks must be found. */
+ * MEMORY: a reader remembers what it found, and looks only where that is of another age. SYMMETRIC:
+ * the kernel has no membarrier. MUTANT_...: what each one breaks must be found. */
 
 #ifndef ROUNDS
 #define ROUNDS 2
@@ -116,22 +117,62 @@ proctype Reader(byte me) {
   byte reader;
   bool used;
   bool fenced[CPUS];
+#ifdef MEMORY
+  byte kept; /* what it found last, and at which age */
+  byte kept_age;
+  bool in_vain;
+#endif
   do
   :: round < ROUNDS ->
-look:
-    began = mem[AGE];
-    store(me, SINCE(me), began);
-    light_barrier(me);
-    list = mem[LIST];
-    assert(!deleted[list]);
-#ifdef MUTANT_LOOK_ENDS_FIRST
-    store(me, SINCE(me), 0);
-    store(me, HOLD(me), list);
+#ifdef MEMORY
+recall:
+    if
+    :: kept != 0 ->
+#ifdef MUTANT_RECALLS_FIRST
+      used = (mem[AGE] == kept_age);
+      store(me, HOLD(me), kept);
+      light_barrier(me);
 #else
-    store(me, HOLD(me), list);
-    store(me, SINCE(me), 0);
+      store(me, HOLD(me), kept);
+      light_barrier(me);
+      used = (mem[AGE] == kept_age);
 #endif
+      if
+      :: used -> used = false; list = kept; began = kept_age
+      :: else -> store(me, HOLD(me), 0); in_vain = true
+      fi
+    :: else
+    fi;
+#endif
+    if
+    :: list == 0 ->
+look:
+      began = mem[AGE];
+      store(me, SINCE(me), began);
+      light_barrier(me);
+      list = mem[LIST];
+      assert(!deleted[list]);
+#ifdef MEMORY
+      kept = list;
+      kept_age = began;
+#endif
+#ifdef MUTANT_LOOK_ENDS_FIRST
+      store(me, SINCE(me), 0);
+      store(me, HOLD(me), list);
+#else
+      store(me, HOLD(me), list);
+      store(me, SINCE(me), 0);
+#endif
+    :: else
+    fi;
     assert(!deleted[list]);
+#if defined(MEMORY) && !defined(MUTANT_FORGETS_VAIN_HOLD)
+    if
+    :: in_vain -> began = 0
+    :: else
+    fi;
+    in_vain = false;
+#endif
 #ifdef MUTANT_COLLECTS_FIRST
     used = (mem[WAITING] == 1 && mem[AGE] != began);
 #endif
