@@ -19,7 +19,7 @@ using namespace wisp::literals;
 using wisp::Allocations;
 
 // Not optimised away, as a pair of new and delete may be.
-void* volatile kept = nullptr;
+thread_local void* volatile kept = nullptr;
 
 template <class Body>
 Allocations allocated_by(Body body) {
