@@ -182,7 +182,9 @@ TEST_CASE("alloc_meter: what follows the last call of a row is nobody's", "[allo
   wisp::detail::Shard& shard = ledger.shard();
   wisp::detail::Span span(shard, line, wisp::Meter::batched);
   allocate(2, 10);
-  ledger.next_and_record(shard, span);
+  const wisp::detail::Span::Taken taken = span.next_taken();
+  CHECK(taken.allocated == Allocations{2, 20});
+  ledger.record(shard, line, {.taken = taken});
   allocate(3, 10);
   span.abandon();
   CHECK(line_of(ledger.bill(1h, {}), "f").calls == 1);

@@ -64,12 +64,14 @@ class Span {
   // The same for one with a receipt.
   Taken next_taken() {
     Used used;
-    const std::uint64_t wall_ns = next(used);
+    const std::uint64_t wall_ns = stop(used);
+    const Allocations own = allocated();  // the next one's begin where they end
+    follow();
     return {.wall_ns = wall_ns,
             .cpu_ns = used.cpu_ns,
             .cpu_quality = used.measured ? Quality::measured : Quality::estimated,
             .timed = true,
-            .allocated = allocated()};
+            .allocated = own};
   }
   // Ends that of calls in a row, each counted as untimed since it ended. What all took.
   // Requires: Meter::sampled, timed.
