@@ -286,10 +286,11 @@ CallBlock* CallQueue::claim_for_token() {
 void CallQueue::run_token() {
   const Ticks& ticks = invoker_.parts().ledger.ticks();
   const std::uint64_t last = ticks.now() + ticks.from_ns(kNsPerTokenMax);
+  int claims = 0;
   while (CallBlock* const block = claim_for_token()) {
     // For what is queued behind the call that it runs: that one may hold it up.
     top_up(1);
-    if (!run_blocks(block, last)) return top_up(0);
+    if (!run_blocks(block, claims, last)) return top_up(0);
     // Who waited for a call often starts the next at once, and then counts on this token.
     if (invoker_.parts().clock.real())
       (void)Patience::look([this] { return some_wait_.load(std::memory_order_relaxed); });
@@ -297,15 +298,15 @@ void CallQueue::run_token() {
 }
 
 // False: its time is over, and the token given back.
-bool CallQueue::run_blocks(CallBlock* block, std::uint64_t last) {
+bool CallQueue::run_blocks(CallBlock* block, int& claims, std::uint64_t last) {
   const Executor& executor = invoker_.parts().executor;
   const Ticks& ticks = invoker_.parts().ledger.ticks();
   const std::uint64_t turn = ticks.from_ns(kNsPerToken);
   std::uint64_t stop = ticks.now() + turn;
-  for (int i = 1;; ++i) {
+  while (true) {
     invoker_.run_calls(*block, stop);
     const std::uint64_t now = ticks.now();
-    const bool turn_over = now >= stop || i >= kClaimsPerToken;
+    const bool turn_over = now >= stop || ++claims >= kClaimsPerToken;
     const bool over = now >= last || (turn_over && executor.has_queued());
     if (now >= stop) stop = now + turn;
     bool rest = false;

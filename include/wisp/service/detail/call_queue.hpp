@@ -89,7 +89,7 @@ class CallQueue {
   static constexpr std::size_t kSpareMax = 4;
 
   void run_token();
-  bool run_blocks(CallBlock* block, std::uint64_t last);
+  bool run_blocks(CallBlock* block, int& claims, std::uint64_t last);
   // Null: the token is given back.
   CallBlock* claim_for_token();
   bool submit_for(CallNode& node, Status& why);
