@@ -45,7 +45,9 @@ TEST_CASE("ledger: a borrowed shard is kept until the outermost handler has ende
   Seen seen;
   std::thread([&] {
     thread_local Late late;  // older than what the ledger keeps for the thread
-    late = {&ledger, line, &seen};
+    late.ledger = &ledger;
+    late.line = line;
+    late.seen = &seen;
     for (int i = 0; i < 100; ++i) {
       Shard& shard = ledger.shard();
       Span span(shard, line, Meter::sampled);
