@@ -9,15 +9,15 @@ namespace {
 constexpr int kLooks = 40;
 constexpr int kYields = 1000;
 
-void relax() {
+}  // namespace
+
+void detail::relax() {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
 #elif defined(__aarch64__)
   asm volatile("yield");
 #endif
 }
-
-}  // namespace
 
 void BriefMutex::wait() {
   for (int i = 0;; ++i) {
@@ -26,7 +26,7 @@ void BriefMutex::wait() {
         !taken_.exchange(true, std::memory_order_acquire))
       return;
     if (i < kLooks) {
-      relax();
+      detail::relax();
     } else if (i < kLooks + kYields) {
       std::this_thread::yield();
     } else {

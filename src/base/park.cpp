@@ -49,12 +49,6 @@ bool Patience::goes_on(Duration until) {
   return false;
 }
 
-void Patience::relax() {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#endif
-}
-
 void Patience::slept(Duration how_long, int woken_from) {
   patient_ = how_long < kShortSleep && woken_from != sched_getcpu();
 }

@@ -8,8 +8,6 @@
 namespace wisp::inline v0::detail {
 namespace {
 
-const Lineage kNoLineage;
-
 // All that nobody has, and the last number given out.
 struct Anchors {
   const std::uint64_t forks;
@@ -75,7 +73,7 @@ std::shared_ptr<Invoker> Anchor::find(std::uint64_t number) {
   return number_ == number ? invoker_.lock() : nullptr;
 }
 
-const Lineage& CallNode::lineage() const { return lineage_ != nullptr ? *lineage_ : kNoLineage; }
+const Lineage& CallNode::lineage() const { return lineage_ != nullptr ? *lineage_ : kPlainLineage; }
 
 Receipt CallNode::receipt() const {
   Receipt receipt{.function = name_,

@@ -244,10 +244,3 @@ TEST_CASE("park: a thread whose last look was in vain does not look again before
   });
   other.join();
 }
-
-TEST_CASE("park: a look sees what another thread does", "[park]") {
-  std::atomic<bool> there{false};
-  std::thread other([&there] { there = true; });
-  other.join();
-  CHECK(wisp::Patience::look([&there] { return there.load(); }));
-}

@@ -9,24 +9,29 @@
 
 #include "catch.hpp"
 #include "engine/waiting.hpp"
+#include "service/sampled.hpp"
 
 namespace {
 
 using namespace wisp::literals;
+using wisp::test::calls_of;
 using wisp::test::Gate;
-
-constexpr wisp::Delivery kHere{.synchronous = true};
-constexpr wisp::FunctionOptions kSampled{.meter = wisp::Meter::sampled};
-
-std::uint64_t calls_of(const wisp::Runtime& runtime, std::string_view name) {
-  std::uint64_t calls = 0;
-  for (const auto& each : runtime.stats().functions)
-    if (each.name == name) calls += each.calls;
-  return calls;
-}
+using wisp::test::kHere;
+using wisp::test::kSampled;
 
 // So often that its next rows are only counted, or timed with the others.
 constexpr int kWarm = 200;
+
+// Takes 200 us of CPU once `slow`.
+auto spinning(const bool& slow) {
+  return wisp::function(
+      "spins",
+      [&slow](const int&) {
+        const auto end = std::chrono::steady_clock::now() + 200us;
+        while (slow && std::chrono::steady_clock::now() < end) continue;
+      },
+      kSampled);
+}
 
 }  // namespace
 
@@ -107,13 +112,7 @@ TEST_CASE("publish frame: tokens of one delivery are not the next one's", "[publ
 
 TEST_CASE("publish frame: of counted deliveries one in 16 is still timed", "[publish_here]") {
   bool slow = false;
-  const auto spins = wisp::function(
-      "spins",
-      [&slow](const int&) {
-        const auto end = std::chrono::steady_clock::now() + 200us;
-        while (slow && std::chrono::steady_clock::now() < end) continue;
-      },
-      kSampled);
+  const auto spins = spinning(slow);
   wisp::Runtime runtime{wisp::Catalogue().add(spins)};
   const auto watch = runtime.on("a").deliver(kHere).to(spins);
   for (int i = 0; i < kWarm; ++i) REQUIRE(runtime.emit("a", i).ok());
@@ -127,13 +126,7 @@ TEST_CASE("publish frame: of counted deliveries one in 16 is still timed", "[pub
 
 TEST_CASE("publish frame: what is only counted is no time of those around it", "[publish_here]") {
   bool slow = false;
-  const auto spins = wisp::function(
-      "spins",
-      [&slow](const int&) {
-        const auto end = std::chrono::steady_clock::now() + 200us;
-        while (slow && std::chrono::steady_clock::now() < end) continue;
-      },
-      kSampled);
+  const auto spins = spinning(slow);
   const auto first = wisp::function("first", [](const int&) {});
   const auto last = wisp::function("last", [](const int&) {});
   wisp::Runtime runtime{wisp::Catalogue().add(spins).add(first).add(last)};

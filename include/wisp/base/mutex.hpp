@@ -54,6 +54,11 @@ class ABSL_SCOPED_LOCKABLE MutexLock {
   Mutex* mutex_;
 };
 
+namespace detail {
+// Between two looks at a word that another thread is about to change.
+void relax();
+}  // namespace detail
+
 // A mutex for what is done in an instant, rare turns apart, and never while a thread waits: where
 // nobody else is at it, one read-modify-write instead of two. Who finds it taken looks again for a
 // moment, then lets other threads run between looks, then sleeps between them, so that a holder of

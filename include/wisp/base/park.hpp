@@ -58,7 +58,7 @@ class Parker {
 
 // Whether the calling thread looks for what it waits for before it sleeps: for at most 4 us a wait,
 // and only if its last sleep was a short one, of less than 200 us, and ended from another core. To
-// be woken takes 5 to 50 us, so while work comes and goes quickly both sides save most of that time
+// be woken takes 4 to 50 us, so while work comes and goes quickly both sides save most of that time
 // and of its CPU. A thread that sleeps for long does not burn its core, nor one whose waker could
 // not run meanwhile.
 //
@@ -73,7 +73,7 @@ class Patience {
     do {
       for (int i = 0; i < kLooks; ++i) {
         if (there()) return true;
-        relax();
+        detail::relax();
       }
     } while (goes_on(until));
     return there();
@@ -85,7 +85,6 @@ class Patience {
 
   static Duration begin();
   static bool goes_on(Duration until);
-  static void relax();
   // The calling thread has; max() if nobody woke it.
   static void slept(Duration how_long, int woken_from);
 

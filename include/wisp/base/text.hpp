@@ -2,7 +2,8 @@
 //
 //   const std::uint64_t hash = hash_text("orders.4711.paid");
 //
-// Within one run of a process only: the hash is seeded with where that was loaded. A hash of
+// Within one run of a process only: the hash is seeded with where wisp was loaded, so that nobody
+// outside can choose texts that collide. A hash of
 // std::string_view that is the same everywhere is stable_hash() in id.hpp.
 //
 // Threads: any.
@@ -15,6 +16,9 @@
 
 namespace wisp::inline v0::detail {
 
+// In the library: one seed for all that use it.
+extern const char text_seed;
+
 inline std::uint64_t load_eight(const char* from) {
   std::uint64_t word = 0;
   std::memcpy(&word, from, sizeof word);
@@ -22,11 +26,10 @@ inline std::uint64_t load_eight(const char* from) {
 }
 
 inline std::uint64_t hash_text(std::string_view text) {
-  static constexpr char kSeed = 0;
   constexpr std::uint64_t kMultiplier = 0x9e3779b97f4a7c15U;
   const char* from = text.data();
   std::size_t left = text.size();
-  std::uint64_t hash = left * kMultiplier ^ reinterpret_cast<std::uintptr_t>(&kSeed);
+  std::uint64_t hash = left * kMultiplier ^ reinterpret_cast<std::uintptr_t>(&text_seed);
   const auto mix = [&hash](std::uint64_t word) {
     __extension__ using Wide = unsigned __int128;
     const Wide product = Wide{hash ^ word} * kMultiplier;

@@ -238,7 +238,7 @@ struct Bound final : Definition {
     const bool well = guarded(failed, [&] {
       while (next != end) {
         at.store(*next, std::memory_order_release);
-        std::atomic_signal_fence(std::memory_order_seq_cst);
+        std::atomic_signal_fence(std::memory_order_seq_cst);  // see light_barrier()
         if (word.load(std::memory_order_acquire) != expected) [[unlikely]]
           return true;
         ++next;
