@@ -61,7 +61,9 @@ FLOORS = """
     detail/span → meter
 3 service
     dead_letters
-    invoker → dead_letters
+    call_options
+    event_stats
+    invoker → call_options, dead_letters, event_stats
     pending
     bus → invoker
     schedule → invoker

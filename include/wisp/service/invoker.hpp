@@ -21,6 +21,7 @@
 #include <wisp/engine/timer.hpp>
 #include <wisp/model/context.hpp>
 #include <wisp/model/registry.hpp>
+#include <wisp/service/call_options.hpp>
 #include <wisp/service/dead_letters.hpp>
 #include <wisp/service/detail/call_node.hpp>
 #include <wisp/service/detail/call_queue.hpp>
@@ -28,30 +29,9 @@
 #include <wisp/service/detail/frame.hpp>
 #include <wisp/service/detail/publishing.hpp>
 #include <wisp/service/detail/route.hpp>
+#include <wisp/service/event_stats.hpp>
 
 namespace wisp::inline v0 {
-
-// How one call differs from the function's rules. Empty fields inherit from the handler that makes
-// the call.
-struct CallOptions {
-  std::string_view tenant{};  // who pays; a bill has a line for each
-  std::string_view tag{};     // a label for the bill
-  Duration timeout{};         // of the whole call, retries included; 0: the parent's
-};
-
-// Counts of deliveries since the Runtime began. accepted = done + dead + expired + cancelled +
-// those still on their way.
-struct EventStats {
-  std::uint64_t accepted = 0;
-  std::uint64_t done = 0;
-  std::uint64_t dead = 0;       // out of attempts, not to be mended, of a wrong type, or dropped
-  std::uint64_t expired = 0;    // older than kAgeMax
-  std::uint64_t cancelled = 0;  // their subscription, schedule or runtime ended first
-  std::uint64_t unmatched = 0;  // emits that no subscription matched
-  std::uint64_t dropped = 0;    // of the dead: by a full queue
-  std::uint64_t refused = 0;    // never accepted
-  std::uint64_t skipped = 0;    // firings of a schedule whose last one was still running
-};
 
 // What stop() could not finish.
 struct Abandoned {
@@ -61,14 +41,6 @@ struct Abandoned {
 };
 
 namespace detail {
-
-struct Counters {
-  std::atomic<std::uint64_t> accepted{0}, done{0}, dead{0}, expired{0}, cancelled{0};
-  std::atomic<std::uint64_t> unmatched{0}, dropped{0}, refused{0}, skipped{0};
-};
-inline void count(std::atomic<std::uint64_t>& counter) {
-  counter.fetch_add(1, std::memory_order_relaxed);
-}
 
 // Bumped in every child after fork; a Runtime compares it with what it was born under.
 std::uint64_t fork_generation();

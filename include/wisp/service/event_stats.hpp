@@ -1,0 +1,39 @@
+// How many deliveries there were, and what became of them.
+//
+//   const wisp::EventStats events = runtime.stats().events;
+//   fmt::print("{} of {} done\n", events.done, events.accepted);
+//
+// Threads: value.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace wisp::inline v0 {
+
+// Counts of deliveries since the Runtime began. accepted = done + dead + expired + cancelled +
+// those still on their way.
+struct EventStats {
+  std::uint64_t accepted = 0;
+  std::uint64_t done = 0;
+  std::uint64_t dead = 0;       // out of attempts, not to be mended, of a wrong type, or dropped
+  std::uint64_t expired = 0;    // older than kAgeMax
+  std::uint64_t cancelled = 0;  // their subscription, schedule or runtime ended first
+  std::uint64_t unmatched = 0;  // emits that no subscription matched
+  std::uint64_t dropped = 0;    // of the dead: by a full queue
+  std::uint64_t refused = 0;    // never accepted
+  std::uint64_t skipped = 0;    // firings of a schedule whose last one was still running
+};
+
+namespace detail {
+
+struct Counters {
+  std::atomic<std::uint64_t> accepted{0}, done{0}, dead{0}, expired{0}, cancelled{0};
+  std::atomic<std::uint64_t> unmatched{0}, dropped{0}, refused{0}, skipped{0};
+};
+inline void count(std::atomic<std::uint64_t>& counter) {
+  counter.fetch_add(1, std::memory_order_relaxed);
+}
+
+}  // namespace detail
+}  // namespace wisp::inline v0
