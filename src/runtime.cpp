@@ -284,6 +284,7 @@ RuntimeStats Runtime::stats() const {
   RuntimeStats stats;
   if (core_->forked()) return stats;
   stats.functions = core_->ledger.functions();
+  core_->invoker.complete(stats.functions);
   stats.events = core_->invoker.events();
   if (core_->pool != nullptr) {
     const PoolStats pool = core_->pool->stats();
@@ -292,6 +293,20 @@ RuntimeStats Runtime::stats() const {
   stats.queued = std::max<std::int64_t>(core_->invoker.outstanding() - stats.workers.running, 0);
   stats.dead_letters = core_->invoker.dead_letters().size();
   return stats;
+}
+
+Observation Runtime::observe(RecordSink sink) {
+  const std::shared_ptr<detail::Invoker> invoker = core_->invoker.shared_from_this();
+  std::shared_ptr<detail::Observer> observer;
+  if (!core_->forked() && invoker != nullptr) observer = invoker->observe(std::move(sink));
+  if (observer == nullptr)
+    core_->invoker.log(LogLevel::error, "", "an observer was refused: there are too many");
+  return {invoker, std::move(observer)};
+}
+
+std::string Runtime::explain(EventId id) const {
+  if (core_->forked()) return "this process was forked from the runtime's";
+  return core_->invoker.explain(id);
 }
 
 Pumped Runtime::pump(PumpBudget budget) {

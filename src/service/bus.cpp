@@ -166,6 +166,7 @@ bool Bus::publish(Publication& publication, Status* refusal) {
   *refusal = reserve(publication);
   if (!refusal->ok()) {
     count(invoker_.counters().refused);
+    invoker_.note_refused("", publication.head.topic, *refusal);
     return false;
   }
   bool taken = false;
@@ -175,9 +176,7 @@ bool Bus::publish(Publication& publication, Status* refusal) {
     if (target.fate == Fate::queued) {
       invoker_.deliver(route, publication.event(), publication.bytes);
     } else if (target.fate == Fate::dropped) {
-      count(invoker_.counters().accepted);
-      count(invoker_.counters().dropped);
-      count(invoker_.counters().dead);
+      invoker_.drop_new(route, *publication.event());
     } else if (target.fate == Fate::mismatch) {
       invoker_.bury(route, publication.event(),
                     invalid_argument("{} takes {}, the event on '{}' is of type {}",
@@ -208,7 +207,7 @@ Result<EventId> Bus::emit_late(std::string_view topic, const Given& value,
   if (!lineage.cause.empty()) ++lineage.hops;
   if (lineage.trace.empty()) lineage.trace = id;
   if (lineage.hops > kHopsMax) return refuse_hops(head(topic, id, std::move(lineage)), value);
-  if (publish_here(topic, id, lineage, value, closings)) return id;
+  if (!invoker_.watched() && publish_here(topic, id, lineage, value, closings)) return id;
   Publication publication{.head = head(topic, id, std::move(lineage)), .value = value};
   publication.deadline = invoker_.deadline(options).at();
   Status refusal;

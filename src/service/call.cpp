@@ -16,14 +16,16 @@ bool plain(const CallOptions& options) {
   return options.tenant.empty() && options.tag.empty() && options.timeout == Duration();
 }
 
-Status limit_reached(const FunctionState& function) {
-  return refused(
+}  // namespace
+
+Status Invoker::limit_reached(const FunctionState& function) {
+  Status why = refused(
       StatusCode::kResourceExhausted, Reason::limit,
       fmt::format("function '{}' is at its concurrency limit ({})", function.definition->name,
                   function.definition->options.limits.concurrency));
+  note_refused(function.definition->name, "", why);
+  return why;
 }
-
-}  // namespace
 
 // In the plain case: a function of this runtime, open. Null: ask admitted(). The registry is looked
 // at last: once the runtime has stopped, it may be on its way out.
@@ -42,16 +44,35 @@ Result<FunctionState*> Invoker::admitted(const Definition& function) {
   return &state;
 }
 
+bool Invoker::in_budget(FunctionState& function) {
+  const auto calls = [&] { return recent_calls(function); };
+  if (function.budget.try_take(parts_.clock.now(), calls)) return true;
+  count(function.withheld);
+  return false;
+}
+
+Duration Invoker::put_off(FunctionState& function) {
+  const auto calls = [&] { return recent_calls(function); };
+  const Duration wait = function.budget.take(parts_.clock.now(), calls);
+  if (wait > Duration::zero()) count(function.withheld);
+  return wait;
+}
+
+std::uint64_t Invoker::recent_calls(const FunctionState& function) {
+  return parts_.ledger.calls_within(function.definition->name, function.version,
+                                    RetryBudget::kWindow);
+}
+
 // When to try again; nothing if this was the last attempt.
-std::optional<Time> Invoker::next_attempt(const FunctionState& function, int attempts,
-                                          const Ended& ended, Deadline deadline) {
+std::optional<Time> Invoker::next_attempt(FunctionState& function, int attempts, const Ended& ended,
+                                          Deadline deadline) {
   const Retry& retry = function.definition->options.retry;
   if (ended.outcome == Outcome::ok || ended.outcome == Outcome::cancelled) return std::nullopt;
   if (ended.outcome == Outcome::error && !retryable(ended.status.code())) return std::nullopt;
   if (attempts >= retry.attempts.value_or(kAttemptsOfCalls)) return std::nullopt;
   if (phase_.load(std::memory_order_acquire) == Phase::stopped) return std::nullopt;
   const Time due = parts_.clock.now() + backoff(retry, attempts, parts_.random);
-  if (due >= deadline.at()) return std::nullopt;
+  if (due >= deadline.at() || !in_budget(function)) return std::nullopt;
   return due;
 }
 
@@ -157,6 +178,7 @@ void Invoker::call_under(const Lineage& lineage, FunctionState& state, const voi
 
 void Invoker::call_again(const Here& call, Outcome outcome, Status why) {
   for (int attempts = 1; outcome != Outcome::ok; ++attempts) {
+    call.function.note_failed(outcome);
     const Ended ended{.outcome = outcome, .status = std::move(why), .taken = {}};
     if (!again(call, attempts, ended)) return;
     outcome = attempt_of(call, attempts + 1, why);
@@ -194,6 +216,7 @@ template <class Resolve>
   if (!why.ok()) return out.fail(out.result, std::move(why));
   const Result<const Registered*> entry = resolve(parts_.registry);
   if (!entry.ok()) return out.fail(out.result, entry.status());
+  if (observers_.any()) return call_observed(state_of(**entry), in, out, options);
   call_admitted(state_of(**entry), in, out, options);
 }
 
@@ -221,6 +244,7 @@ bool Invoker::again(const Here& call, int attempts, const Ended& ended) {
   if (parts_.manual) return false;
   const std::optional<Time> due = next_attempt(call.function, attempts, ended, call.deadline);
   if (!due) return false;
+  count(call.function.retries);
   if (call.parent != nullptr) {
     if (!sleep(*call.parent, *due - parts_.clock.now()).ok()) return false;
   } else {

@@ -98,6 +98,20 @@ Receipt CallNode::receipt() const {
   return receipt;
 }
 
+EventId CallNode::id(Invoker& invoker) {
+  const EventId fresh = invoker.next_id_here();
+  const BriefLock lock(mutex_);
+  if (id_.empty()) id_ = fresh;
+  return id_;
+}
+
+EventId CallNode::id() {
+  const std::shared_ptr<Invoker> invoker = this->invoker();
+  if (invoker != nullptr) return id(*invoker);
+  const BriefLock lock(mutex_);
+  return id_;
+}
+
 std::shared_ptr<Invoker> CallNode::invoker() {
   {
     const BriefLock lock(mutex_);

@@ -1,8 +1,14 @@
 #include <wisp/service/dead_letters.hpp>
 
+#include <algorithm>
 #include <utility>
 
 namespace wisp::inline v0 {
+namespace {
+
+constexpr Duration kEach = Duration(std::chrono::seconds(1)) / DeadLetters::kRedrivesPerSecond;
+
+}  // namespace
 
 std::vector<DeadLetter> DeadLetters::list() const {
   const MutexLock lock(mutex_);
@@ -28,6 +34,11 @@ void DeadLetters::clear() {
   gone.swap(letters_);
 }
 
+bool DeadLetters::in_rate() {
+  const Time now = clock_.now();
+  return std::max(redriven_until_, now) + kEach - now <= std::chrono::seconds(1);
+}
+
 int DeadLetters::redrive(int count) {
   int accepted = 0;
   std::vector<Entry> refused;
@@ -36,12 +47,14 @@ int DeadLetters::redrive(int count) {
     Entry entry;
     {
       const MutexLock lock(mutex_);
-      if (letters_.empty()) break;
+      if (letters_.empty() || !in_rate()) break;
       entry = std::move(letters_.front());
       letters_.pop_front();
     }
     if (entry.again(entry.letter.event).ok()) {
       ++accepted;
+      const MutexLock lock(mutex_);
+      redriven_until_ = std::max(redriven_until_, clock_.now()) + kEach;
     } else {
       refused.push_back(std::move(entry));
     }

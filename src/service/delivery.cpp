@@ -31,8 +31,18 @@ const void* input_of(const Definition& definition, const Event& event) {
 
 }  // namespace
 
+void Invoker::drop_new(Route& route, const Event& event) {
+  count(counters_.accepted);
+  count(counters_.dropped);
+  count(counters_.dead);
+  count(route.function().unbegun);
+  note(Step::accepted, route, event, 0);
+  note(Step::dropped, route, event, 0);
+}
+
 void Invoker::deliver(Route& route, std::shared_ptr<const Event> event, std::size_t bytes) {
   count(counters_.accepted);
+  note(Step::accepted, route, *event, 0);
   auto delivery = std::make_unique<Shipment>();
   delivery->event = std::move(event);
   delivery->bytes = bytes;
@@ -73,6 +83,7 @@ bool Invoker::attempt_delivery(Route& route, Shipment& delivery) {
   const Ended ended =
       attempt_event(route, input_of(*route.function().definition, event), event, &delivery);
   if (ended.outcome == Outcome::ok) {
+    note(Step::done, route, event, delivery.attempts);
     count(counters_.done);
     return true;
   }
@@ -86,7 +97,11 @@ bool Invoker::settle_failed(Route& route, Shipment& delivery, const Ended& ended
     note_cancelled(route, delivery);
     return true;
   }
-  if (retries(route, delivery, ended)) return false;
+  if (retries(route, delivery, ended)) {
+    count(route.function().retries);
+    note(Step::retrying, route, *delivery.event, delivery.attempts, delivery.error, delivery.due);
+    return false;
+  }
   give_up(route, delivery, delivery.due != Time());
   return true;
 }
@@ -100,6 +115,7 @@ bool Invoker::retries(const Route& route, Shipment& delivery, const Ended& ended
   if (delivery.attempts >= attempts) return false;
   if (ended.outcome == Outcome::error && !retryable(ended.status.code())) return false;
   delivery.due = parts_.clock.now() + backoff(retry, delivery.attempts, parts_.random);
+  delivery.due = delivery.due + put_off(route.function());
   return delivery.due - delivery.accepted <= kAgeMax;
 }
 
@@ -119,12 +135,13 @@ bool Invoker::deliver_now(Route& route, const void* in, const Event& event, cons
   if (!route.enter()) return false;
   count(counters_.accepted);
   outstanding_.fetch_add(1);
+  note(Step::accepted, route, event, 0);
   Delivery delivery{*this, route, &counters_.dead};
   if (function.limited() && !function.try_enter()) {
-    const Status full = refused(
-        StatusCode::kResourceExhausted, Reason::limit,
-        fmt::format("function '{}' is at its concurrency limit ({})", function.definition->name,
-                    function.definition->options.limits.concurrency));
+    const Status full = limit_reached(function);
+    count(function.dead);
+    count(function.unbegun);
+    note(Step::dead, route, event, 0, full);
     keep_letter(
         route,
         {.event = keep(), .function = function.definition->name, .error = full, .attempts = 0});
@@ -134,11 +151,15 @@ bool Invoker::deliver_now(Route& route, const void* in, const Event& event, cons
     const Ended ended = attempt_event(route, input, event, nullptr);
     if (function.limited()) function.leave(*this);
     if (ended.began && ended.outcome != Outcome::ok) {
+      count(function.dead);
+      note(Step::dead, route, event, 1, ended.status);
       keep_letter(
           route,
           {.event = keep(), .function = definition.name, .error = ended.status, .attempts = 1});
     } else {
       delivery.end = ended.began ? &counters_.done : &counters_.cancelled;
+      if (!ended.began) count(function.unbegun);
+      note(ended.began ? Step::done : Step::cancelled, route, event, ended.began ? 1 : 0);
     }
   }
   return true;
@@ -147,6 +168,10 @@ bool Invoker::deliver_now(Route& route, const void* in, const Event& event, cons
 void Invoker::bury(Route& route, std::shared_ptr<const Event> event, Status error) {
   count(counters_.accepted);
   outstanding_.fetch_add(1);
+  count(route.function().dead);
+  count(route.function().unbegun);
+  note(Step::accepted, route, *event, 0);
+  note(Step::dead, route, *event, 0, error);
   keep_letter(route, {.event = std::move(event),
                       .function = route.function().definition->name,
                       .error = std::move(error)});
@@ -165,6 +190,10 @@ void Invoker::give_up(Route& route, Shipment& delivery, bool expired) {
                       .error = delivery.error,
                       .attempts = delivery.attempts,
                       .expired = expired});
+  note(expired ? Step::expired : Step::dead, route, *delivery.event, delivery.attempts,
+       delivery.error);
+  count(route.function().dead);
+  if (delivery.attempts == 0) count(route.function().unbegun);
   count(expired ? counters_.expired : counters_.dead);
 }
 
@@ -203,6 +232,8 @@ void Invoker::keep_letter(Route& route, DeadLetter letter) {
 
 void Invoker::note_cancelled(const Route& route, const Shipment& delivery) {
   abandoned({route.function().definition->name, delivery.event->id, "queued"});
+  note(Step::cancelled, route, *delivery.event, delivery.attempts);
+  if (delivery.attempts == 0) count(route.function().unbegun);
   count(counters_.cancelled);
 }
 

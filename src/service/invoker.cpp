@@ -53,15 +53,16 @@ Status Invoker::admit() const {
     return refuse_stopped("this process was forked from the runtime's: start a runtime of its own");
   }
   const Phase phase = phase_.load(std::memory_order_acquire);
-  if (phase == Phase::open) return Status();
+  if (phase <= Phase::observed) return Status();
   if (phase == Phase::draining && inside()) return Status();
   return born_stopped_.ok() ? refuse_stopped("the runtime has stopped") : born_stopped_;
 }
 
 // Of handlers, and of what becomes of their deliveries.
 bool Invoker::accepts_late() const {
-  return phase_.load(std::memory_order_acquire) == Phase::draining &&
-         (inside() || Errand::count(*this) > 0);
+  const Phase phase = phase_.load(std::memory_order_acquire);
+  return phase == Phase::observed ||
+         (phase == Phase::draining && (inside() || Errand::count(*this) > 0));
 }
 
 void Invoker::refuse_all(Status why) {
@@ -214,9 +215,12 @@ Invoker::Ended Invoker::attempt(const Attempt& what) {
               .began = false};
     }
   }
+  if (observers_.any()) [[unlikely]]
+    note_attempt(Step::began, what, nullptr);
   Span span(shard, what.line, meter);
   Attempted attempted = definition.invoke(what.in, what.result, context);
   const Outcome outcome = judge(frame, attempted);
+  if (outcome != Outcome::ok) what.function.note_failed(outcome);
   Ended ended{.outcome = outcome, .status = std::move(attempted.status), .taken = span.end()};
   if (outcome == Outcome::timed_out && what.result != nullptr)
     definition.fail(what.result, ended.status);
@@ -232,6 +236,8 @@ Invoker::Ended Invoker::attempt(const Attempt& what) {
                         .failed = outcome != Outcome::ok,
                         .waited = waited,
                         .wait_ns = ended.waited_ns});
+  if (observers_.any()) [[unlikely]]
+    note_attempt(Step::ended, what, &ended);
   return ended;
 }
 
@@ -256,7 +262,7 @@ void Invoker::submit_surely(Task task) {
 
 void Invoker::one_less() {
   if (outstanding_.fetch_sub(1) != 1) return;
-  if (phase_.load() != Phase::open) wake_drainer();
+  if (stopping()) wake_drainer();
 }
 
 void Invoker::wake_drainer() {
@@ -274,8 +280,7 @@ void Invoker::drain(Time until, const Pump& pump) {
   {
     const MutexLock lock(mutex_);
     drainer_ = &parker;
-    Phase open = Phase::open;
-    phase_.compare_exchange_strong(open, Phase::draining);
+    if (!stopping()) phase_.store(Phase::draining);  // observers come and go under this lock
   }
   heavy_barrier();  // pairs with the light ones of publishers
   for (const std::shared_ptr<Route>& each : routes()) each->see_accepted();
@@ -374,23 +379,6 @@ std::vector<Abandoned> Invoker::give_up_running(const Publishers::Marks& stuck) 
 std::vector<Abandoned> Invoker::take_abandoned() {
   const MutexLock lock(mutex_);
   return std::exchange(abandoned_, {});
-}
-
-EventStats Invoker::events() const {
-  const auto read = [](const std::atomic<std::uint64_t>& counter) {
-    return counter.load(std::memory_order_relaxed);
-  };
-  EventStats stats{.done = read(counters_.done) + sums_.sum(Counter::done) + publishers_.done(),
-                   .dead = read(counters_.dead) + sums_.sum(Counter::dead),
-                   .expired = read(counters_.expired),
-                   .cancelled = read(counters_.cancelled),
-                   .unmatched = read(counters_.unmatched),
-                   .dropped = read(counters_.dropped),
-                   .refused = read(counters_.refused),
-                   .skipped = read(counters_.skipped)};
-  // Last: what ends meanwhile is still on its way, and not ended before it was accepted.
-  stats.accepted = read(counters_.accepted) + sums_.sum(Counter::accepted) + publishers_.accepted();
-  return stats;
 }
 
 }  // namespace wisp::inline v0::detail

@@ -69,13 +69,15 @@ inline void Route::see_to(const After& after) {
 Result<EventId> Invoker::post(const Definition& function, const Given& input,
                               const CallOptions& options) {
   const Registered* entry = forked() || !open() ? nullptr : parts_.registry.lookup(function);
+  bool record = true;
   if (entry == nullptr) [[unlikely]] {
     WISP_TRY(admit());
     WISP_TRY(entry, parts_.registry.resolve(function));
+    record = !observers_.any();
   }
   Route& route = *static_cast<FunctionState&>(*entry->attachment).posts;
   Post post;
-  const bool record = prepare(route, input, options, post);
+  record = record && prepare(route, input, options, post);
   if (record && route.append(post)) [[likely]]
     return EventId{origin_, post.sequence};
   return post_late(route, input, options, record, post);
@@ -90,13 +92,14 @@ Result<EventId> Invoker::post_late(Route& route, const Given& input, const CallO
   const Result<Route::Room> room = route.reserve(bytes, deadline(options).at());
   if (!room.ok()) {
     count(counters_.refused);
+    note_refused(route.function().definition->name, "", room.status());
     return room.status();
   }
   const EventId id = record ? EventId{origin_, post.sequence} : next_id();
   if (*room == Route::Room::dropped) {
-    count(counters_.accepted);
-    count(counters_.dropped);
-    count(counters_.dead);
+    Event event;
+    event.id = id;
+    drop_new(route, event);
     return id;
   }
   if (record) {
@@ -147,6 +150,10 @@ bool Invoker::prepare(Route& route, const Given& input, const CallOptions& optio
 void Invoker::cancel_post(const Route& route, PostRecord& record) {
   abandoned({route.function().definition->name, {origin_, record.sequence}, "queued"});
   count(counters_.cancelled);
+  count(route.function().unbegun);
+  Event event;
+  event.id = {origin_, record.sequence};
+  note(Step::cancelled, route, event, 0);
   PostBlock::release(record);
 }
 
@@ -310,6 +317,7 @@ void Invoker::see_off(Route& route, PostBlock& block, RowEnd& end) {
   PostBlock::release(record);
   one_more();
   if (end.began) {
+    route.function().note_failed(end.ended.outcome);
     if (!settle_failed(route, *delivery, end.ended)) delivery = route.delay(std::move(delivery));
   } else {
     give_up(route, *delivery, true);

@@ -100,6 +100,8 @@ Result<Route::Room> Route::reserve(std::size_t bytes, Time deadline) {
     }
     if (oldest != nullptr) {
       count(invoker_.counters().dropped);
+      invoker_.note(Step::dropped, *this, *oldest->event, oldest->attempts);
+      if (oldest->attempts == 0) count(function_->unbegun);
       invoker_.end_delivery(invoker_.counters().dead);
       continue;
     }

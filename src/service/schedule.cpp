@@ -28,7 +28,7 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
 
   std::optional<Time> next() const {
     const std::shared_ptr<Invoker> keep = route_keep_.lock();
-    if (keep == nullptr || !keep->open()) return std::nullopt;
+    if (keep == nullptr || keep->stopping()) return std::nullopt;
     const MutexLock lock(mutex_);
     return next_;
   }

@@ -76,6 +76,7 @@ void Invoker::start(const std::shared_ptr<CallNode>& node, const Definition& fun
   node->name_ = function.name;
   const Result<FunctionState*> state = admitted(function);
   if (!state.ok()) {
+    note_refused(function.name, "", state.status());
     node->fail(state.status());
     node->finish(false);
     return;
@@ -86,7 +87,7 @@ void Invoker::start(const std::shared_ptr<CallNode>& node, const Definition& fun
   node->line_ = line_of(**state, node->lineage());
   node->deadline_ = deadline(options);
   node->accepted_ = parts_.ledger.ticks().now();
-  if (parts_.pooled) {
+  if (parts_.pooled && !watched()) [[likely]] {
     node->anchor_ = &anchor_;
     node->anchored_ = anchored_;
     Status queued = calls_.append(node);
@@ -100,6 +101,7 @@ void Invoker::start(const std::shared_ptr<CallNode>& node, const Definition& fun
   }
   node->counted_ = true;
   outstanding_.fetch_add(1);
+  note(Step::accepted, *node);
   for (int tries = 1;; ++tries) {
     Task task{QueuedCall(node)};
     const Status submitted = parts_.executor.submit(task);
@@ -186,6 +188,8 @@ void Invoker::retry_later(const std::shared_ptr<CallNode>& node, Time due, Outco
   };
   Task task(Later{QueuedCall(node), shared_from_this()});
   if (!node->delay(due)) return complete(*node, outcome);
+  count(node->function_->retries);
+  note(Step::retrying, *node, node->error(), due);
   // A timer that refuses destroys the task, which ends the call with this attempt's error.
   (void)parts_.timer.schedule(due, std::move(task));
 }
@@ -194,6 +198,7 @@ void Invoker::retry_later(const std::shared_ptr<CallNode>& node, Time due, Outco
 void Invoker::end_attempt(const std::shared_ptr<CallNode>& node, const Ended& ended) {
   charge(*node, ended);
   if (ended.outcome == Outcome::ok) return complete(*node, ended.outcome);
+  node->function_->note_failed(ended.outcome);
   const std::optional<Time> due = next_attempt(*node->function_, 1, ended, node->deadline_);
   if (!due || node->cancellation_.requested()) return complete(*node, ended.outcome);
   // From here on it is by itself.
@@ -243,6 +248,8 @@ void Invoker::charge(CallNode& node, const Ended& ended) const {
 
 void Invoker::complete(CallNode& node, Outcome outcome) {
   node.charged_.outcome = outcome;
+  if (outcome != Outcome::ok || watched()) [[unlikely]]
+    note_end(node, outcome);
   FunctionState& function = *node.function_;
   // First, so that who waited for this call may at once make the next.
   if (function.limited()) function.leave(*this);

@@ -63,7 +63,9 @@ FLOORS = """
     dead_letters
     call_options
     event_stats
-    invoker → call_options, dead_letters, event_stats
+    record
+    detail/observers → record
+    invoker → call_options, dead_letters, event_stats, record
     pending
     bus → invoker
     schedule → invoker

@@ -119,6 +119,18 @@ struct FunctionStats {
   std::int64_t run_p50_ns = -1;
   std::int64_t run_p99_ns = -1;
   Duration cpu{};
+  // Calls and deliveries that were taken in: begun, queued, or ended before they began. A started
+  // call counts once it begins.
+  std::uint64_t accepted = 0;
+  std::int64_t queued = 0;   // deliveries that wait for a worker
+  std::int64_t running = 0;  // started calls and deliveries inside the handler
+  std::uint64_t retries = 0;
+  std::uint64_t retries_withheld = 0;  // refused to a call, or put off for a delivery: the budget
+  std::uint64_t dead = 0;              // deliveries that came to a bad end, expired ones too
+  // Of the errors, by how they came about; the others are what the handler returned.
+  std::uint64_t threw = 0;
+  std::uint64_t timed_out = 0;
+  std::uint64_t cancelled = 0;
 };
 
 }  // namespace wisp::inline v0

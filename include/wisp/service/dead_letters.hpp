@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include <wisp/base/clock.hpp>
 #include <wisp/base/mutex.hpp>
 #include <wisp/model/event.hpp>
 
@@ -30,6 +31,10 @@ class DeadLetters {
  public:
   // The oldest letter makes room for one more; forgotten() counts those.
   static constexpr std::size_t kLettersMax = 1024;
+  // The redrives of a second, and of a moment after a quiet one.
+  static constexpr int kRedrivesPerSecond = 100;
+
+  explicit DeadLetters(Clock& clock = Clock::system()) : clock_(clock) {}
 
   std::vector<DeadLetter> list() const;
   std::size_t size() const;
@@ -37,8 +42,10 @@ class DeadLetters {
   void clear();
 
   // Delivers up to `count` of the oldest letters anew, each to the function that failed, with all
-  // its attempts. One that is refused stays in its place: its subscription has ended, its queue is
-  // full, its payload is of another type, or the runtime stops. Returns how many were accepted.
+  // its attempts; the event, its id and its key are what they were. At most kRedrivesPerSecond, so
+  // that what comes back does not fall upon who has just recovered: call again for the rest. One
+  // that is refused stays in its place: its subscription has ended, its queue is full, its payload
+  // is of another type, or the runtime stops. Returns how many were accepted.
   int redrive(int count);
 
   // Wisp's own. `again` delivers the letter's event anew.
@@ -50,7 +57,12 @@ class DeadLetters {
     DeadLetter letter;
     Again again;
   };
+  // Whether the rate allows one more. GCRA, as in detail/retry_budget.hpp.
+  bool in_rate() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  Clock& clock_;
   mutable Mutex mutex_;
+  Time redriven_until_ ABSL_GUARDED_BY(mutex_);
   std::deque<Entry> letters_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t forgotten_ ABSL_GUARDED_BY(mutex_) = 0;
 };

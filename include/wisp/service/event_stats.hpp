@@ -8,6 +8,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string>
+#include <string_view>
+
+#include <wisp/base/id.hpp>
 
 namespace wisp::inline v0 {
 
@@ -23,6 +27,13 @@ struct EventStats {
   std::uint64_t dropped = 0;    // of the dead: by a full queue
   std::uint64_t refused = 0;    // never accepted
   std::uint64_t skipped = 0;    // firings of a schedule whose last one was still running
+};
+
+// What stop() could not finish.
+struct Abandoned {
+  std::string function;
+  EventId event{};           // empty for a call
+  std::string_view state{};  // "queued" or "running"
 };
 
 namespace detail {

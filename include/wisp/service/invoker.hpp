@@ -27,18 +27,12 @@
 #include <wisp/service/detail/call_queue.hpp>
 #include <wisp/service/detail/counters.hpp>
 #include <wisp/service/detail/frame.hpp>
+#include <wisp/service/detail/observers.hpp>
 #include <wisp/service/detail/publishing.hpp>
 #include <wisp/service/detail/route.hpp>
 #include <wisp/service/event_stats.hpp>
 
 namespace wisp::inline v0 {
-
-// What stop() could not finish.
-struct Abandoned {
-  std::string function;
-  EventId event{};           // empty for a call
-  std::string_view state{};  // "queued" or "running"
-};
 
 namespace detail {
 
@@ -86,8 +80,22 @@ class Invoker final : public ContextHost {
   // not accepted any more.
   bool accepts() const { return open() || accepts_late(); }
 
-  // Whether stop() has not begun.
+  // Whether stop() has not begun, and nobody watches: the fast paths are open.
   bool open() const { return phase_.load(std::memory_order_acquire) == Phase::open; }
+
+  // Whether stop() has begun.
+  bool stopping() const { return phase_.load(std::memory_order_acquire) >= Phase::draining; }
+
+  // Whether somebody watches. Relaxed, and a line that every call reads.
+  bool watched() const {
+    return phase_.load(std::memory_order_relaxed) != Phase::open && observers_.any();
+  }
+  // See Runtime. Null if there are too many observers.
+  std::shared_ptr<Observer> observe(RecordSink sink);
+  void unobserve(const std::shared_ptr<Observer>& observer);
+  std::string explain(EventId id) const;
+  // What the ledger does not know of a function.
+  void complete(std::vector<FunctionStats>& functions);
 
   // Whether the calling thread is inside a handler.
   bool inside() const;
@@ -130,6 +138,9 @@ class Invoker final : public ContextHost {
   // Accepted and dead at once: `event` never came near the route's handler.
   void bury(Route& route, std::shared_ptr<const Event> event, Status error);
 
+  // Accepted and dropped at once.
+  void drop_new(Route& route, const Event& event);
+
   // What the verbs of this thread inherit.
   Lineage lineage(const CallOptions& options) const;
   Deadline deadline(const CallOptions& options) const;
@@ -144,6 +155,12 @@ class Invoker final : public ContextHost {
     return {origin_, ++slot.next_id};
   }
   EventId next_id() { return {origin_, sequence_.fetch_add(1, std::memory_order_relaxed) + 1}; }
+
+  // These ask whether anybody wants to know. Requires: no lock is held.
+  void note(Step step, const Route& route, const Event& event, int attempts, Status error = {},
+            Time due = {});
+  void note(Step step, CallNode& node, Status error = {}, Time due = {});
+  void note_refused(std::string_view function, std::string_view topic, const Status& why);
 
   // Sends dead letters to a topic: true if some subscription took it. Set by the bus before the
   // first verb.
@@ -238,6 +255,9 @@ class Invoker final : public ContextHost {
   }
   int labelled_line(const FunctionState& function, const Lineage& lineage);
 
+  void note_end(CallNode& node, Outcome outcome);
+  void note_attempt(Step step, const Attempt& what, const Ended* ended);
+
   // One call on this thread, under these rules.
   struct Here {
     FunctionState& function;
@@ -263,6 +283,8 @@ class Invoker final : public ContextHost {
   void call_under(const Lineage& lineage, FunctionState& function, const void* in, void* result,
                   Duration timeout);
   void call_again(const Here& call, Outcome outcome, Status why);
+  // As call_admitted(), while somebody watches.
+  void call_observed(FunctionState& function, const void* in, Out out, const CallOptions& options);
   Outcome attempt_of(const Here& call, int attempts, Status& why);
   // Whether to try once more, after having waited for it.
   bool again(const Here& call, int attempts, const Ended& ended);
@@ -271,7 +293,12 @@ class Invoker final : public ContextHost {
   template <class Key>
   const Registered* admitted_at_once(const Key& key) const;
   Result<FunctionState*> admitted(const Definition& function);
-  std::optional<Time> next_attempt(const FunctionState& function, int attempts, const Ended& ended,
+  Status limit_reached(const FunctionState& function);
+  // Whether a call may have one more retry; how much longer a delivery has to wait for its own.
+  bool in_budget(FunctionState& function);
+  Duration put_off(FunctionState& function);
+  std::uint64_t recent_calls(const FunctionState& function);
+  std::optional<Time> next_attempt(FunctionState& function, int attempts, const Ended& ended,
                                    Deadline deadline);
   // An executor's queue also holds tasks whose calls are gone: a waiter ran them, or they were
   // cancelled. A call that finds the queue full lodges in one of those. False: there is none.
@@ -338,8 +365,8 @@ class Invoker final : public ContextHost {
   const std::uint64_t origin_;
   const std::uint64_t forks_;
   std::atomic<std::uint64_t> sequence_{0};
-  enum class Phase : int { open, draining, stopped };
-  // Release in drain() and abort(), acquire in admit().
+  enum class Phase : int { open, observed, draining, stopped };
+  // Release in drain() and abort(), acquire in admit(). Observed is open, but for the fast paths.
   std::atomic<Phase> phase_{Phase::open};
   // Accepted calls and deliveries without an end yet, of the posts in a log one for all;
   // sequentially consistent with the drainer's parker.
@@ -348,7 +375,8 @@ class Invoker final : public ContextHost {
   CounterShards sums_;
   Publishers publishers_;
   PostBlocks post_blocks_;
-  DeadLetters dead_letters_;
+  DeadLetters dead_letters_{parts_.clock};
+  Observers observers_{parts_.clock};
   CallQueue calls_{*this};
   std::uint64_t anchored_ = 0;  // constant after construction
   Anchor& anchor_;

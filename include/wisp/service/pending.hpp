@@ -48,6 +48,9 @@ class Pending {
 
   bool ready() const { return node_->ready(); }
 
+  // The call's own, for Runtime::explain(). Empty if it was not asked for before the runtime went.
+  EventId id() const { return node_->id(); }
+
   // A queued call ends as kCancelled and never runs; a running one is asked to stop. Changes
   // nothing once ready.
   void cancel() { node_->cancel(); }

@@ -132,6 +132,9 @@ class Ledger {
   const Ticks& ticks() const { return ticks_; }
   const Tariff& tariff() const { return tariff_; }
 
+  // That entered the handler of a function in the last `window`, all its lines together.
+  std::uint64_t calls_within(std::string_view function, int version, Duration window);
+
   // Requires: window > 0.
   Bill bill(Duration window, const Tariff& tariff);
   std::vector<FunctionStats> functions();

@@ -74,6 +74,12 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
 
   // Assigns an error to the result. Requires: not done, and the caller is the runner.
   virtual void fail(Status error) = 0;
+  // The same as it is. Requires: the caller is the runner.
+  virtual const Status& error() const = 0;
+
+  // Its own in records and explain(), given at first use. Empty once the runtime has gone.
+  EventId id();
+  EventId id(Invoker& invoker);
 
   // Set by who makes the node.
   const void* input = nullptr;
@@ -166,7 +172,8 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   // Until the call is done; a Pending may outlive the Runtime. Null with an anchor.
   std::shared_ptr<Invoker> invoker_ ABSL_GUARDED_BY(mutex_);
   State state_ ABSL_GUARDED_BY(mutex_) = State::queued;
-  Time due_ ABSL_GUARDED_BY(mutex_);  // of a delayed retry
+  EventId id_ ABSL_GUARDED_BY(mutex_);  // empty: not given yet
+  Time due_ ABSL_GUARDED_BY(mutex_);    // of a delayed retry
   Waiter* waiter_ ABSL_GUARDED_BY(mutex_) = nullptr;
   std::unique_ptr<Continuation> then_ ABSL_GUARDED_BY(mutex_);
   bool lodges_ ABSL_GUARDED_BY(mutex_) = false;  // see Invoker::lodge
@@ -179,6 +186,7 @@ class ResultCall : public CallNode {
  public:
   ResultCall() { result = &output; }
   void fail(Status error) override { output = std::move(error); }
+  const Status& error() const override { return status_of(output); }
   // What a result is until somebody assigns it.
   static Result<R> unset() { return Status(StatusCode::kUnknown, ""); }
   Result<R> output = unset();

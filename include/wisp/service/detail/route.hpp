@@ -15,6 +15,7 @@
 // Threads: any.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <deque>
 #include <functional>
@@ -25,10 +26,12 @@
 
 #include <wisp/base/mutex.hpp>
 #include <wisp/base/park.hpp>
+#include <wisp/engine/meter.hpp>
 #include <wisp/engine/timer.hpp>
 #include <wisp/model/event.hpp>
 #include <wisp/model/registry.hpp>
 #include <wisp/service/detail/post_log.hpp>
+#include <wisp/service/detail/retry_budget.hpp>
 
 namespace wisp::inline v0::detail {
 
@@ -54,6 +57,17 @@ struct FunctionState final : Attachment {
   // Hands the slot on, or frees it.
   void leave(Invoker& invoker) ABSL_LOCKS_EXCLUDED(mutex);
   bool limited() const { return definition->options.limits.concurrency > 0; }
+
+  // Relaxed: counts, on paths that are slow anyway.
+  void note_failed(Outcome outcome) {
+    failed[static_cast<std::size_t>(outcome)].fetch_add(1, std::memory_order_relaxed);
+  }
+  std::array<std::atomic<std::uint64_t>, 6> failed{};  // attempts, by outcome
+  std::atomic<std::uint64_t> retries{0};
+  std::atomic<std::uint64_t> withheld{0};  // retries that the budget refused, or put off
+  RetryBudget budget;
+  std::atomic<std::uint64_t> dead{0};     // expired ones too
+  std::atomic<std::uint64_t> unbegun{0};  // accepted, and ended without an attempt
 
   Mutex mutex;
   int inside ABSL_GUARDED_BY(mutex) = 0;

@@ -1,0 +1,196 @@
+// What observers are told, and what stats() and explain() say.
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include <wisp/base/readers.hpp>
+#include <wisp/service/invoker.hpp>
+
+namespace wisp::inline v0::detail {
+
+std::shared_ptr<Observer> Invoker::observe(RecordSink sink) {
+  std::shared_ptr<Observer> observer;
+  {
+    const MutexLock lock(mutex_);
+    observer = observers_.add(std::move(sink));
+    Phase open = Phase::open;
+    // Whoever looks from now on leaves the fast paths alone.
+    phase_.compare_exchange_strong(open, Phase::observed);
+  }
+  return observer;
+}
+
+void Invoker::unobserve(const std::shared_ptr<Observer>& observer) {
+  if (forked()) return;
+  observers_.remove(observer);
+  const MutexLock lock(mutex_);
+  Phase observed = Phase::observed;
+  if (!observers_.any()) phase_.compare_exchange_strong(observed, Phase::open);
+}
+
+void Invoker::note(Step step, const Route& route, const Event& event, int attempts, Status error,
+                   Time due) {
+  if (!observers_.wants(step)) return;
+  observers_.note({.step = step,
+                   .id = event.id,
+                   .function = route.function().definition->name,
+                   .topic = event.topic,
+                   .attempt = attempts,
+                   .due = due,
+                   .error = std::move(error),
+                   .lineage = &event.lineage});
+}
+
+void Invoker::note(Step step, CallNode& node, Status error, Time due) {
+  if (!observers_.wants(step)) return;
+  observers_.note({.step = step,
+                   .id = node.id(*this),
+                   .function = node.function_->definition->name,
+                   .attempt = node.attempts_,
+                   .due = due,
+                   .error = std::move(error),
+                   .lineage = &node.lineage()});
+}
+
+void Invoker::note_refused(std::string_view function, std::string_view topic, const Status& why) {
+  observers_.note({.step = Step::refused, .function = function, .topic = topic, .error = why});
+}
+
+void Invoker::note_attempt(Step step, const Attempt& what, const Ended* ended) {
+  Record record{.step = step,
+                .id = what.node != nullptr ? what.node->id(*this) : what.event,
+                .function = what.function.definition->name,
+                .attempt = what.attempt,
+                .lineage = what.lineage};
+  if (ended != nullptr) {
+    record.outcome = ended->outcome;
+    record.wall = Duration(ended->taken.wall_ns);
+    record.error = ended->status;
+  }
+  observers_.note(std::move(record));
+}
+
+void Invoker::note_end(CallNode& node, Outcome outcome) {
+  const Step step = outcome == Outcome::ok          ? Step::done
+                    : outcome == Outcome::cancelled ? Step::cancelled
+                                                    : Step::failed;
+  note(step, node, node.error());
+}
+
+// As call_admitted(), with a step noted at each turn.
+void Invoker::call_observed(FunctionState& state, const void* in, Out out,
+                            const CallOptions& options) {
+  if (state.limited() && !state.try_enter()) return out.fail(out.result, limit_reached(state));
+  ActiveFrame* const top = ActiveFrame::top();
+  ActiveFrame* const parent = top != nullptr && top->invoker == this ? top : nullptr;
+  const bool labelled = !options.tenant.empty() || !options.tag.empty();
+  const Lineage own = labelled ? lineage(options) : Lineage();
+  const Lineage& lineage = labelled ? own : parent != nullptr ? *parent->lineage : kPlainLineage;
+  const Here call{.function = state,
+                  .line = line_of(state, lineage),
+                  .in = in,
+                  .result = out.result,
+                  .lineage = lineage,
+                  .parent = parent,
+                  .deadline = deadline(options)};
+  for (int attempts = 1;; ++attempts) {
+    const Ended ended = attempt({.function = state,
+                                 .line = call.line,
+                                 .in = in,
+                                 .result = out.result,
+                                 .lineage = &lineage,
+                                 .event = parent != nullptr ? parent->event : EventId(),
+                                 .deadline = call.deadline,
+                                 .attempt = attempts,
+                                 .cancellation = nullptr,
+                                 .route = nullptr,
+                                 .parent = parent,
+                                 .accepted_ticks = 0,
+                                 .node = nullptr});
+    if (ended.outcome == Outcome::ok || !again(call, attempts, ended)) break;
+  }
+  if (state.limited()) state.leave(*this);
+}
+
+std::string Invoker::explain(EventId id) const {
+  const std::uint64_t forgotten = observers_.forgotten();
+  const std::string bounds =
+      forgotten == 0 ? std::string()
+                     : fmt::format(" (the last {} steps are remembered, {} before them are not)",
+                                   Observers::kRemembered, forgotten);
+  if (id.empty()) return "the empty id stands for nothing: a direct call has none";
+  if (id.origin != origin_) return fmt::format("{} is not of this runtime", id);
+  if (id.sequence > sequence_.load(std::memory_order_relaxed))
+    return fmt::format("{} has not been given out yet", id);
+  const std::string story = observers_.story(id);
+  if (!story.empty()) return fmt::format("{}{}\n{}", id, bounds, story);
+  return fmt::format(
+      "{}: nothing went wrong with it as far as is remembered{}; what goes well is remembered only "
+      "while an observer watches",
+      id, bounds);
+}
+
+EventStats Invoker::events() const {
+  const auto read = [](const std::atomic<std::uint64_t>& counter) {
+    return counter.load(std::memory_order_relaxed);
+  };
+  EventStats stats{.done = read(counters_.done) + sums_.sum(Counter::done) + publishers_.done(),
+                   .dead = read(counters_.dead) + sums_.sum(Counter::dead),
+                   .expired = read(counters_.expired),
+                   .cancelled = read(counters_.cancelled),
+                   .unmatched = read(counters_.unmatched),
+                   .dropped = read(counters_.dropped),
+                   .refused = read(counters_.refused),
+                   .skipped = read(counters_.skipped)};
+  // Last: what ends meanwhile is still on its way, and not ended before it was accepted.
+  stats.accepted = read(counters_.accepted) + sums_.sum(Counter::accepted) + publishers_.accepted();
+  return stats;
+}
+
+void Invoker::complete(std::vector<FunctionStats>& functions) {
+  std::map<std::pair<std::string_view, int>, FunctionStats*> by_name;
+  for (FunctionStats& each : functions) by_name[{each.name, each.version}] = &each;
+  const auto find = [&by_name](std::string_view name, int version) {
+    const auto found = by_name.find({name, version});
+    return found == by_name.end() ? nullptr : found->second;
+  };
+  // Several routes may lead to one function.
+  std::vector<const FunctionState*> seen;
+  for (const std::shared_ptr<Route>& route : routes()) {
+    const FunctionState& state = route->function();
+    FunctionStats* const stats = find(state.definition->name, state.version);
+    if (stats == nullptr) continue;
+    stats->queued += route->queued();
+    if (std::find(seen.begin(), seen.end(), &state) != seen.end()) continue;
+    seen.push_back(&state);
+    const auto read = [](const std::atomic<std::uint64_t>& word) {
+      return word.load(std::memory_order_relaxed);
+    };
+    const auto failed = [&](Outcome outcome) {
+      return read(state.failed[static_cast<std::size_t>(outcome)]);
+    };
+    stats->threw += failed(Outcome::threw);
+    stats->timed_out += failed(Outcome::timed_out);
+    stats->cancelled += failed(Outcome::cancelled);
+    stats->retries += read(state.retries);
+    stats->retries_withheld += read(state.withheld);
+    stats->dead += read(state.dead);
+    stats->accepted += read(state.unbegun);
+  }
+  parts_.ledger.for_each_running([&find](void* mark) {
+    for (auto* each = static_cast<Running*>(mark); each != nullptr;
+         each = static_cast<Running*>(each->before)) {
+      const bool between = (each->post && each->sequence.load(std::memory_order_relaxed) == 0) ||
+                           (each->calls && each->node.load(std::memory_order_relaxed) == nullptr);
+      // Of several versions the first: a mark does not say which.
+      if (between) continue;
+      if (FunctionStats* const stats = find(each->function, 1)) ++stats->running;
+    }
+  });
+  for (FunctionStats& each : functions)
+    each.accepted += each.calls + static_cast<std::uint64_t>(each.queued);
+}
+
+}  // namespace wisp::inline v0::detail
