@@ -54,7 +54,7 @@ Evening evening(std::uint64_t seed, bool serial) {
     world.advance(wisp::uniform(world.random(), 0, 100) * 1ms);
   }
   world.advance(1h);
-  result.trace = world.trace();
+  result.trace = world.hash();
   return result;
 }
 

@@ -72,6 +72,7 @@ struct RuntimeOptions {
   // First thing on each worker, with its number; -1 on the supervisor.
   std::function<void(int)> on_thread_start{};
   std::string_view source = "wisp";  // of this runtime's events, as in CloudEvents
+  detail::Simulator* simulator{};    // see wisp::sim::World::options
 };
 
 struct WorkerStats {

@@ -120,6 +120,15 @@ Clock& Clock::system() {
   return clock;
 }
 
+void elapse(Clock& clock, Duration d) {
+  const Time until = clock.now() + d;
+  Parker parker;
+  while (clock.now() < until) {
+    if (clock.real()) detail::relax();
+    else clock.park(parker, until);
+  }
+}
+
 ManualClock::ManualClock(WallTime wall) : wall_(wall) {}
 
 Time ManualClock::now() const {

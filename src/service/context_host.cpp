@@ -60,6 +60,8 @@ Status Invoker::sleep(Frame& frame, Duration d) {
   return detail::make_status(StatusCode::kCancelled, "cancelled while asleep", fmt::format_args());
 }
 
+void Invoker::elapse(Duration d) { wisp::elapse(parts_.clock, d); }
+
 Duration Invoker::remaining(const Frame& frame) const {
   return frame.deadline.remaining(parts_.clock);
 }

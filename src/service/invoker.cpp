@@ -71,6 +71,7 @@ void Invoker::refuse_all(Status why) {
 }
 
 std::unique_ptr<FunctionState> Invoker::anonymous(std::shared_ptr<const Definition> definition) {
+  if (parts_.simulator != nullptr) definition = parts_.simulator->around(std::move(definition));
   auto state = std::make_unique<FunctionState>();
   const FunctionOptions& options = definition->options;
   state->line = parts_.ledger.line(

@@ -17,21 +17,14 @@ namespace {
 // What abandoned handlers get to come to their end when their world does.
 constexpr std::int64_t kClosingSteps = 10'000;
 
+// Sets where faults strike apart from who goes on.
+constexpr std::uint64_t kFaultStream = 0xbb67ae8584caa73bU;
+
 thread_local Simulated* simulated = nullptr;  // of the calling thread, unless it is a main one
 
 std::string innermost_function() {
   const wisp::detail::ActiveFrame* frame = wisp::detail::ActiveFrame::top();
   return frame == nullptr ? std::string() : fmt::format("'{}'", frame->function);
-}
-
-// Since the world began: "30d 07:05:00.250".
-std::string moment(Time time) {
-  using std::chrono::days;
-  const auto since = std::chrono::floor<std::chrono::milliseconds>(time - kStart);
-  const auto whole = std::chrono::floor<days>(since);
-  const std::chrono::hh_mm_ss clock(since - whole);
-  return fmt::format("{}d {:02}:{:02}:{:02}.{:03}", whole.count(), clock.hours().count(),
-                     clock.minutes().count(), clock.seconds().count(), clock.subseconds().count());
 }
 
 [[noreturn]] void die(const std::string& report) {
@@ -43,8 +36,13 @@ std::string moment(Time time) {
 }  // namespace
 
 Scheduler::Scheduler(std::uint64_t seed, const WorldOptions& options)
-    : seed_(seed), options_(options), main_(new Simulated), choices_(seed) {
-  assert(options.threads_max >= 1 && options.steps_max >= 1);
+    : seed_(seed),
+      options_(options),
+      main_(new Simulated),
+      choices_(seed),
+      faults_(seed ^ kFaultStream, options.faults),
+      log_(options.log_max) {
+  assert(options.threads_max >= 1 && options.steps_max >= 1 && options.log_max >= 0);
   main_->scheduler = this;
   main_->job = Simulated::Job::main;
   main_->state = Simulated::State::running;
@@ -56,9 +54,35 @@ Time Scheduler::now() const {
   return now_;
 }
 
-std::uint64_t Scheduler::trace() const {
+Duration Scheduler::wall_error() const {
   const MutexLock lock(mutex_);
-  return trace_;
+  return wall_error_;
+}
+
+void Scheduler::set_faults(const Faults& faults) {
+  const MutexLock lock(mutex_);
+  faults_.set(faults);
+}
+
+Strike Scheduler::strike() {
+  const MutexLock lock(mutex_);
+  return faults_.handler();
+}
+
+void Scheduler::record(std::string text) {
+  const Simulated* const found = self();
+  const MutexLock lock(mutex_);
+  log_.line(now_, found == nullptr ? -1 : found->number, std::move(text));
+}
+
+Log Scheduler::log() const {
+  const MutexLock lock(mutex_);
+  return log_.read();
+}
+
+std::uint64_t Scheduler::hash() const {
+  const MutexLock lock(mutex_);
+  return log_.hash();
 }
 
 Simulated* Scheduler::self() const {
@@ -113,18 +137,30 @@ void Scheduler::advance(Duration d) {
     const MutexLock lock(mutex_);
     die(report("advance() was called from a handler; only the main thread moves time"));
   }
-  stand_back(Mode::advancing, now() + std::max(d, Duration::zero()));
+  const Time limit = now() + std::max(d, Duration::zero());
+  stand_back(Mode::advancing, limit);
 }
 
-void Scheduler::stand_back(Mode mode, Time limit) {
+bool Scheduler::advance_one(Time limit) {
+  if (self_or_die("run_until()").number != 0) {
+    const MutexLock lock(mutex_);
+    die(report("run_until() was called from a handler; only the main thread moves time"));
+  }
+  return stand_back(Mode::stepping, limit);
+}
+
+bool Scheduler::stand_back(Mode mode, Time limit) {
   const MutexLock lock(mutex_);
   mode_ = mode;
   limit_ = limit;
-  steps_ = 0;
+  // Between two single steps the main thread only looks.
+  if (mode != Mode::stepping) steps_ = 0;
+  stepped_ = false;
   main_->state = Simulated::State::waiting;
   hand_over(*main_);
   mode_ = Mode::waiting;
-  steps_ = 0;
+  if (mode != Mode::stepping || !stepped_) steps_ = 0;
+  return stepped_;
 }
 
 void Scheduler::hand_over(Simulated& self) {
@@ -146,7 +182,9 @@ bool Scheduler::can_run(const Simulated& thread) const {
 }
 
 Simulated& Scheduler::choose() {
+  if (mode_ == Mode::stepping && stepped_) return *main_;
   while (true) {
+    begin_late_tasks();
     able_.clear();
     for (const auto& each : threads_) {
       if (can_run(*each)) able_.push_back(each.get());
@@ -161,7 +199,8 @@ Simulated& Scheduler::choose() {
     const auto last = static_cast<std::int64_t>(choices) - 1;
     const auto choice = static_cast<std::size_t>(last == 0 ? 0 : uniform(choices_, 0, last));
     Simulated& chosen = choice < able_.size() ? *able_[choice] : begin(choice - able_.size());
-    note(static_cast<std::uint64_t>(chosen.number) << 32 | choice);
+    log_.choice(now_, static_cast<std::uint64_t>(chosen.number) << 32 | choice);
+    stepped_ = true;
     return chosen;
   }
 }
@@ -170,7 +209,7 @@ bool Scheduler::step() {
   ++steps_;
   if (mode_ == Mode::closing) return steps_ > kClosingSteps;
   if (steps_ <= options_.steps_max) return false;
-  die(report(mode_ == Mode::advancing
+  die(report(mode_ != Mode::waiting
                  ? fmt::format("{} steps without time passing: does a function call itself anew "
                                "for ever? If not, raise WorldOptions::steps_max",
                                options_.steps_max)
@@ -187,14 +226,23 @@ bool Scheduler::pass_time() {
     if (each->state != Simulated::State::waiting || (back && each->number == 0)) continue;
     next = std::min(next, each->until);
   }
+  if (!late_.empty()) next = std::min(next, late_.begin()->first);
   if (next != Time::never() && (!back || next <= limit_)) {
     now_ = next;
-    if (mode_ == Mode::advancing) steps_ = 0;
+    if (mode_ == Mode::advancing || mode_ == Mode::stepping) steps_ = 0;
+    if (const std::optional<Duration> error = faults_.wall()) wall_error_ = *error;
     return true;
   }
   if (!back) die(report("deadlock: nobody can run and nothing is due"));
   if (limit_ != Time::never()) now_ = limit_;
   return false;
+}
+
+void Scheduler::begin_late_tasks() {
+  while (!late_.empty() && late_.begin()->first <= now_) {
+    tasks_.push_back(std::move(late_.begin()->second));
+    late_.erase(late_.begin());
+  }
 }
 
 Simulated& Scheduler::begin(std::size_t task) {
@@ -248,11 +296,13 @@ void Scheduler::run(Simulated& self) {
 Status Scheduler::submit(Task& task) {
   const MutexLock lock(mutex_);
   if (closed_) return refused(StatusCode::kUnavailable, Reason::stopped, "the world has ended");
-  if (tasks_.size() >= kTasksMax) {
+  if (tasks_.size() + late_.size() >= kTasksMax || faults_.full()) {
     return refused(StatusCode::kResourceExhausted, Reason::full,
                    fmt::format("the queue of the world is full ({})", kTasksMax));
   }
-  tasks_.push_back(std::move(task));
+  if (const std::optional<Duration> late = faults_.late())
+    late_.emplace(now_ + *late, std::move(task));
+  else tasks_.push_back(std::move(task));
   return Status();
 }
 
@@ -292,7 +342,10 @@ bool Scheduler::close() {
   {
     const MutexLock lock(mutex_);
     closed_ = true;
+    faults_.set({});
     dropped.swap(tasks_);
+    for (auto& [time, task] : late_) dropped.push_back(std::move(task));
+    late_.clear();
   }
   // Each may be the last to hold a runtime's parts, whose end may wait; oldest first.
   while (!dropped.empty()) dropped.pop_front();
@@ -319,41 +372,6 @@ bool Scheduler::close() {
     each->thread.join();
   }
   return all;
-}
-
-// SplitMix64's mixing function, over the hash so far, the choice and its time.
-void Scheduler::note(std::uint64_t choice) {
-  for (const std::uint64_t word :
-       {choice, static_cast<std::uint64_t>(now_.since_origin().count())}) {
-    trace_ = SeededRandom(trace_ ^ word).next();
-  }
-}
-
-std::string Scheduler::report(std::string_view what) const {
-  std::string text =
-      fmt::format("wisp::sim, seed {}, {} after the start: {}\n", seed_, moment(now_), what);
-  for (const auto& each : threads_) {
-    if (each->state == Simulated::State::idle) continue;
-    std::string line =
-        each->number == 0 ? "  the main thread" : fmt::format("  thread {}", each->number);
-    if (!each->inside.empty()) line += fmt::format(", in {},", each->inside);
-    const bool back = each->number == 0 && mode_ != Mode::waiting;
-    if (back) {
-      line += " advances time";
-    } else if (each->state != Simulated::State::waiting) {
-      line += each->state == Simulated::State::ready ? " could go on" : " runs";
-    } else {
-      line += fmt::format(" has been waiting since {}", moment(each->since));
-      line += each->until == Time::never() ? ", without a limit"
-                                           : fmt::format(", until {}", moment(each->until));
-    }
-    text += line + "\n";
-  }
-  if (!tasks_.empty()) {
-    text += fmt::format("  {} tasks are queued; {} have begun, the limit is {}\n", tasks_.size(),
-                        tasks_begun_, options_.threads_max);
-  }
-  return text;
 }
 
 }  // namespace wisp::inline v0::sim

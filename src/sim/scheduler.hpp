@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -24,10 +25,10 @@
 #include <wisp/engine/executor.hpp>
 #include <wisp/sim/world.hpp>
 
-namespace wisp::inline v0::sim {
+#include "event_log.hpp"
+#include "fault_source.hpp"
 
-// The steady line's, so that what is subtracted from it is still a time.
-inline constexpr Time kStart{Duration{std::chrono::hours(1)}};
+namespace wisp::inline v0::sim {
 
 // One simulated thread. But for the baton, everything is guarded by the scheduler's mutex.
 struct Simulated {
@@ -54,10 +55,15 @@ class Scheduler {
   Scheduler(std::uint64_t seed, const WorldOptions& options);
 
   Time now() const;
+  // What the wall clock is ahead of the steady one's line.
+  Duration wall_error() const;
   bool park(Parker& parker, Time until);
   void wake(Parker& parker);
   void yield();
   void advance(Duration d);
+  // Lets one thread go on until it gives the baton up, once time has come to whatever is due, or to
+  // `limit`. False: nobody can run, and that is where time is.
+  bool advance_one(Time limit);
 
   Status submit(Task& task);
   Status start_thread(std::string_view name, Task body);
@@ -65,7 +71,14 @@ class Scheduler {
   // Whether a thread is left for a task that the caller is about to wait for.
   bool thread_left() const;
 
-  std::uint64_t trace() const;
+  void set_faults(const Faults& faults);
+  // What the run of a handler that begins meets with.
+  Strike strike();
+
+  // Into the log, as from the calling thread.
+  void record(std::string text);
+  Log log() const;
+  std::uint64_t hash() const;
   std::uint64_t seed() const { return seed_; }
 
   // Refuses tasks from now on, and ends the threads. False if some never end: they go on using the
@@ -76,6 +89,7 @@ class Scheduler {
   enum class Mode {
     waiting,    // the main thread is one among others
     advancing,  // it goes on when nothing is left to do until limit_
+    stepping,   // or when one other thread has run
     closing,    // the same, without reports
   };
 
@@ -85,17 +99,17 @@ class Scheduler {
   bool can_run(const Simulated& thread) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Gives the baton up; returns once the calling thread holds it again, at once if it was chosen.
   void hand_over(Simulated& self) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The main thread stands back until nothing is left to do, up to `limit`.
-  void stand_back(Mode mode, Time limit);
+  // The main thread stands back until nothing is left to do, up to `limit`. Whether another ran.
+  bool stand_back(Mode mode, Time limit);
   Simulated& choose() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Counts one; true if this was one too many and the world is closing.
   bool step() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void begin_late_tasks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Moves time to the next deadline. False if the main thread goes on instead.
   bool pass_time() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Simulated& begin(std::size_t task) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // One without a job, made if there is none.
   Result<Simulated*> idle_thread() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void note(std::uint64_t choice) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string report(std::string_view what) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::uint64_t seed_;
@@ -105,15 +119,20 @@ class Scheduler {
 
   mutable Mutex mutex_;
   SeededRandom choices_ ABSL_GUARDED_BY(mutex_);
-  std::uint64_t trace_ ABSL_GUARDED_BY(mutex_) = 0;
+  FaultSource faults_ ABSL_GUARDED_BY(mutex_);
+  EventLog log_ ABSL_GUARDED_BY(mutex_);
   Time now_ ABSL_GUARDED_BY(mutex_) = kStart;
   std::vector<std::unique_ptr<Simulated>> threads_ ABSL_GUARDED_BY(mutex_);  // by number
-  std::deque<Task> tasks_ ABSL_GUARDED_BY(mutex_);                           // at most kTasksMax
-  int tasks_begun_ ABSL_GUARDED_BY(mutex_) = 0;                              // and not ended
+  // Together at most kTasksMax.
+  std::deque<Task> tasks_ ABSL_GUARDED_BY(mutex_);
+  std::multimap<Time, Task> late_ ABSL_GUARDED_BY(mutex_);  // when they join the others
+  int tasks_begun_ ABSL_GUARDED_BY(mutex_) = 0;             // and not ended
   int loops_ ABSL_GUARDED_BY(mutex_) = 0;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   Mode mode_ ABSL_GUARDED_BY(mutex_) = Mode::waiting;
-  Time limit_ ABSL_GUARDED_BY(mutex_) = Time::never();    // while the main thread stands back
+  Time limit_ ABSL_GUARDED_BY(mutex_) = Time::never();  // while the main thread stands back
+  bool stepped_ ABSL_GUARDED_BY(mutex_) = false;        // since it did
+  Duration wall_error_ ABSL_GUARDED_BY(mutex_){};
   std::int64_t steps_ ABSL_GUARDED_BY(mutex_) = 0;        // without progress
   std::vector<Simulated*> able_ ABSL_GUARDED_BY(mutex_);  // choose()'s own
 };

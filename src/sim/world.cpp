@@ -1,10 +1,12 @@
 #include <wisp/sim/world.hpp>
 
+#include <algorithm>
 #include <utility>
 
 #include <wisp/base/park.hpp>
 
 #include "scheduler.hpp"
+#include "stage.hpp"
 
 namespace wisp::inline v0::sim {
 namespace {
@@ -20,7 +22,8 @@ class VirtualClock final : public Clock {
 
   Time now() const override { return scheduler_.now(); }
   WallTime wall() const override {
-    return kWallAtStart + std::chrono::duration_cast<WallTime::duration>(scheduler_.now() - kStart);
+    return kWallAtStart + std::chrono::duration_cast<WallTime::duration>(scheduler_.now() - kStart +
+                                                                         scheduler_.wall_error());
   }
   bool park(Parker& parker, Time until) override { return scheduler_.park(parker, until); }
   void wake(Parker& parker) override { scheduler_.wake(parker); }
@@ -55,6 +58,7 @@ struct World::Parts {
   Scheduler scheduler;
   VirtualClock clock{scheduler};
   SimulatedExecutor executor{scheduler};
+  Stage stage{scheduler, clock};
   SeededRandom random;
 };
 
@@ -69,8 +73,17 @@ World::~World() {
 RuntimeOptions World::options(RuntimeOptions given) {
   given.clock = &parts_->clock;
   given.random = &parts_->random;
+  given.simulator = &parts_->stage;
   given.executor = given.threads == Threads::none ? nullptr : &parts_->executor;
   return given;
+}
+
+bool World::run_until(const std::function<bool()>& predicate, Duration limit) {
+  const Time end = clock().now() + std::max(limit, Duration::zero());
+  while (!predicate()) {
+    if (!parts_->scheduler.advance_one(end)) return predicate();
+  }
+  return true;
 }
 
 void World::advance(Duration d) { parts_->scheduler.advance(d); }
@@ -79,6 +92,9 @@ Clock& World::clock() { return parts_->clock; }
 Executor& World::executor() { return parts_->executor; }
 Random& World::random() { return parts_->random; }
 std::uint64_t World::seed() const { return parts_->scheduler.seed(); }
-std::uint64_t World::trace() const { return parts_->scheduler.trace(); }
+void World::faults(const Faults& faults) { parts_->scheduler.set_faults(faults); }
+void World::note(std::string_view text) { parts_->scheduler.record(std::string(text)); }
+Log World::log() const { return parts_->scheduler.log(); }
+std::uint64_t World::hash() const { return parts_->scheduler.hash(); }
 
 }  // namespace wisp::inline v0::sim

@@ -30,6 +30,7 @@ class FakeHost final : public detail::ContextHost {
     slept.push_back(d);
     return sleeps;
   }
+  void elapse(Duration d) override { elapsed += d; }
   Duration remaining(const detail::Frame& frame) const override {
     return frame.deadline.remaining(clock);
   }
@@ -42,6 +43,7 @@ class FakeHost final : public detail::ContextHost {
   std::stop_source source;
   Status sleeps;
   std::vector<Duration> slept;
+  Duration elapsed{};
   std::vector<std::string> functions;
   std::vector<std::pair<LogLevel, std::string>> lines;
 };

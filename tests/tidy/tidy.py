@@ -76,7 +76,8 @@ FLOORS = """
     runtime
     wisp → runtime
 5 sim
-    world
+    faults
+    world → faults
 5 alloc_meter
     allocations
 """

@@ -56,6 +56,10 @@ class Parker {
   std::atomic<int> waker_core_{-1};  // a hint
 };
 
+// Lets `d` pass as work does: on a clock of real time the thread is busy for as long, on another it
+// waits until the clock has moved. Nothing ends it early.
+void elapse(Clock& clock, Duration d);
+
 // Whether the calling thread looks for what it waits for before it sleeps: for at most 4 us a wait,
 // and only if its last sleep was a short one, of less than 200 us, and ended from another core. To
 // be woken takes 4 to 50 us, so while work comes and goes quickly both sides save most of that time

@@ -58,6 +58,7 @@ class ContextHost {
   virtual bool cancelled(const Frame& frame) const = 0;
   virtual std::stop_token stop_token(Frame& frame) = 0;
   virtual Status sleep(Frame& frame, Duration d) = 0;
+  virtual void elapse(Duration d) = 0;
   virtual Duration remaining(const Frame& frame) const = 0;
   virtual void log(const Frame& frame, LogLevel level, std::string_view text) = 0;
 
@@ -101,6 +102,11 @@ class Context {
 
   // Waits. kCancelled or kDeadlineExceeded as soon as either comes true, else ok after `d`.
   Status sleep(Duration d) { return host_.sleep(frame_, d); }
+
+  // Stands for work that takes `d`, all of it, whether cancelled or not. In a simulated world the
+  // others go on meanwhile, as on cores of their own, and meters read exactly `d`; on the machine's
+  // clock this keeps the processor busy. Not for waiting: see sleep().
+  void elapse(Duration d) { host_.elapse(d); }
 
   template <class... Args>
   void log(fmt::format_string<Args...> format, Args&&... arguments) {

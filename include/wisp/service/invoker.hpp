@@ -57,6 +57,7 @@ class Invoker final : public ContextHost {
     bool manual = false;  // the host pumps: nothing may wait for its own thread
     bool pooled = false;  // the executor is the runtime's own pool
     int tokens_max = 64;  // of one route in the executor
+    Simulator* simulator = nullptr;
   };
   explicit Invoker(Parts parts);
   ~Invoker() { anchor_.give_back(); }
@@ -186,6 +187,7 @@ class Invoker final : public ContextHost {
   bool cancelled(const Frame& frame) const override;
   std::stop_token stop_token(Frame& frame) override;
   Status sleep(Frame& frame, Duration d) override;
+  void elapse(Duration d) override;
   Duration remaining(const Frame& frame) const override;
   void log(const Frame& frame, LogLevel level, std::string_view text) override;
   void log(LogLevel level, std::string_view function, std::string_view text) const;

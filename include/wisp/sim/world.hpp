@@ -7,6 +7,7 @@
 //   world.advance(std::chrono::days{30});       // thirty firings, in milliseconds of real time
 //   INFO("seed " << world.seed());
 //   CHECK(runtime.stats().events.done == 30);
+//   CHECK(world.run_until([&] { return delivered == 3; }, 1h));   // and stands at that moment
 //
 // Handlers run on simulated threads: real ones, of which exactly one runs at any time. It keeps the
 // processor until it waits (context.sleep, pending.wait(), a full queue, the end of a Subscription)
@@ -14,8 +15,9 @@
 // inside while another waits, and a seed replays its interleaving exactly, unless something beside
 // it differs: real time, real randomness, the order of addresses, threads of the program's own.
 //
-// Virtual time passes only while nobody can run: inside advance(), and while the world's main
-// thread, the one that made it, waits for something itself, as in pending.wait() or runtime.stop().
+// Virtual time passes only while nobody can run: inside advance() and run_until(), and while the
+// world's main thread, the one that made it, waits for something itself, as in pending.wait() or
+// runtime.stop(). Work takes none, unless a handler says how much: context.elapse(3ms).
 //
 // A world never hangs on its own waits; it ends the process by abort(), after a report on stderr
 // with the seed, the virtual time and what each thread waits for, when
@@ -24,17 +26,22 @@
 // It cannot see a wait that does not go through wisp: a mutex that a handler holds across a
 // context.sleep and that another one wants, a condition variable, a sleep on real time.
 //
-// Threads: one-at-a-time, the main thread, but for yield(), clock(), executor() and random(): any
-// of the world's threads, its handlers' among them.
+// Threads: one-at-a-time, the main thread, but for yield(), clock(), executor(), random(),
+// faults() and note(): any of the world's threads, its handlers' among them.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include <wisp/base/clock.hpp>
 #include <wisp/base/random.hpp>
 #include <wisp/engine/executor.hpp>
 #include <wisp/runtime.hpp>
+#include <wisp/sim/faults.hpp>
 
 namespace wisp::inline v0::sim {
 
@@ -49,6 +56,14 @@ struct WorldOptions {
   int threads_max = 64;
   // Switches between threads without progress; see above. A test that means to take more raises it.
   std::int64_t steps_max = 1'000'000;
+  Faults faults{};     // from the beginning
+  int log_max = 1000;  // lines that the log keeps; 0 or more
+};
+
+// What happened, a line each: "0d 00:00:01.250 thread 2: 'charge' begins, attempt 1, event …".
+struct Log {
+  std::vector<std::string> lines;  // the last WorldOptions::log_max
+  std::uint64_t forgotten = 0;     // those before
 };
 
 class Scheduler;
@@ -73,6 +88,12 @@ class World {
   // run any more. Requires: d >= 0, and not called from a handler.
   void advance(Duration d);
 
+  // Runs one thread after the other, and moves time from one event to the next, until
+  // `predicate()` holds: looked at on this thread at first and whenever a thread gives way, so that
+  // the world stands still at that moment. False if it does not before `limit` has passed and
+  // nobody can run any more. Requires: limit >= 0, and not called from a handler.
+  bool run_until(const std::function<bool()>& predicate, Duration limit);
+
   // Runs what can run without moving time: advance(0). What waits for a later moment still does.
   void run_until_idle() { advance(Duration::zero()); }
 
@@ -88,8 +109,18 @@ class World {
 
   std::uint64_t seed() const;
 
-  // A hash of every choice so far: who went on, and when. Equal for equal runs, in every process.
-  std::uint64_t trace() const;
+  // What goes wrong from now on. None for a while, and everything must come to rest.
+  void faults(const Faults& faults);
+
+  // Adds a line of the test's own to the log.
+  void note(std::string_view text);
+
+  // Which handlers began and ended, what struck them, and the test's own notes.
+  Log log() const;
+
+  // Of every choice so far (who went on, and when) and every line of the log. Equal for equal runs,
+  // in every process and on every machine.
+  std::uint64_t hash() const;
 
  private:
   struct Parts;

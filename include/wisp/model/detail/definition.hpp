@@ -82,6 +82,16 @@ struct Definition {
   std::string place() const;
 };
 
+// What a simulator puts between a runtime and its handlers.
+class Simulator {
+ public:
+  // What the runtime is to run in place of `handler`: as that in all but how it runs. Any thread.
+  virtual std::shared_ptr<const Definition> around(std::shared_ptr<const Definition> handler) = 0;
+
+ protected:
+  ~Simulator() = default;
+};
+
 // The rest of a definition that was made for a handler, whose type `destroy` knows. Neither a class
 // with virtual functions nor a template: both would be the larger part of what a function adds to a
 // program.
