@@ -1,0 +1,155 @@
+#include <wisp/sim/world.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <thread>
+#include <vector>
+
+#include <wisp/wisp.hpp>
+
+#include "promise.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using wisp::sim::World;
+
+constexpr wisp::sim::Faults kFaults{.slow = 200,
+                                    .slow_max = 10ms,
+                                    .throws = 100,
+                                    .ignores = 50,
+                                    .ignore_max = 100ms,
+                                    .late = 200,
+                                    .late_max = 10ms,
+                                    .full = 100};
+
+}  // namespace
+
+TEST_CASE("exclusion: a serial subscription has one at a time, in each publisher's order",
+          "[exclusion]") {
+  wisp::test::for_each_seed([](std::uint64_t seed) {
+    World world{seed, {.faults = kFaults}};
+    wisp::Runtime runtime{world.options()};
+    int inside = 0;
+    std::map<int, std::vector<int>> seen;  // of each publisher, in order of first attempts
+    auto serial = runtime.on("line")
+                      .deliver({.serial = true})
+                      .to([&](int n, wisp::Context& context) -> wisp::Status {
+                        CHECK(++inside == 1);
+                        std::vector<int>& mine = seen[n / 100];
+                        // Across retries: until it has come to its end nothing else of this line begins.
+                        if (mine.empty() || mine.back() != n) mine.push_back(n);
+                        const wisp::Status slept =
+                            context.sleep(wisp::uniform(world.random(), 0, 3) * 1ms);
+                        --inside;
+                        WISP_TRY(slept);
+                        if (wisp::uniform(world.random(), 0, 3) == 0)
+                          return wisp::unavailable("not now");
+                        return wisp::Status();
+                      });
+    const auto publisher =
+        wisp::function("publisher",
+                       [&](int number, wisp::Context& context) -> wisp::Status {
+                         for (int i = 0; i < 5; ++i) {
+                           WISP_TRY(context.runtime().emit("line", 100 * number + i));
+                           WISP_TRY(context.sleep(wisp::uniform(world.random(), 0, 2) * 1ms));
+                         }
+                         return wisp::Status();
+                       },
+                       {.pool_only = true});
+    REQUIRE(runtime.registry().add(publisher).ok());
+    world.faults({});  // what a publisher published twice would come twice
+    std::vector<wisp::Pending<void>> publishers;
+    for (int number = 1; number <= 3; ++number)
+      publishers.push_back(runtime.start(publisher, number));
+    world.run_until_idle();
+    world.faults(kFaults);
+    for (int i = 0; i < 5; ++i) REQUIRE(runtime.emit("line", i).ok());
+    world.advance(1min);
+    world.faults({});
+    world.advance(6h);
+    for (const auto& [number, values] : seen) CHECK(std::is_sorted(values.begin(), values.end()));
+    CHECK(seen[0].size() == 5);
+    wisp::test::conserved_at_rest(runtime);
+  });
+}
+
+TEST_CASE("exclusion: a concurrency limit holds at any instant, over every verb", "[exclusion]") {
+  wisp::test::for_each_seed([](std::uint64_t seed) {
+    World world{seed, {.faults = kFaults}};
+    wisp::Runtime runtime{world.options()};
+    const int limit = static_cast<int>(wisp::uniform(world.random(), 1, 3));
+    int inside = 0;
+    int most = 0;
+    const auto narrow = wisp::function(
+        "narrow",
+        [&](int n, wisp::Context& context) -> wisp::Status {
+          most = std::max(most, ++inside);
+          CHECK(inside <= limit);
+          world.yield();
+          const wisp::Status slept = context.sleep(n % 4 * 1ms);
+          CHECK(inside <= limit);
+          --inside;
+          WISP_TRY(slept);
+          if (n % 5 == 0 && context.attempt() == 1) return wisp::unavailable("not now");
+          return wisp::Status();
+        },
+        {.retry = {.attempts = 3, .first_delay = 2ms}, .limits = {.concurrency = limit}});
+    REQUIRE(runtime.registry().add(narrow).ok());
+    auto queued = runtime.on("narrow").to(narrow);
+    auto here = runtime.on("narrow").deliver({.synchronous = true}).to(narrow);
+    auto nested = runtime.on("nested").to([&](int n, wisp::Context& context) {
+      (void)context.runtime().call(narrow, n).ok();
+      (void)context.runtime().emit("narrow", n);
+    });
+    for (int n = 0; n < 8; ++n) {
+      (void)runtime.emit(n % 2 == 0 ? "narrow" : "nested", n);
+      (void)runtime.post(narrow, n);
+      (void)runtime.start(narrow, n);
+      world.advance(wisp::uniform(world.random(), 0, 2) * 1ms);
+      (void)runtime.call(narrow, n).ok();
+    }
+    world.advance(1min);
+    world.faults({});
+    world.advance(6h);
+    CHECK(inside == 0);
+    CHECK(most >= 1);
+    // Each slot came back.
+    std::vector<wisp::Pending<void>> together;
+    for (int n = 0; n < limit; ++n) together.push_back(runtime.start(narrow, 3));
+    world.advance(1min);
+    for (wisp::Pending<void>& each : together) CHECK(each.wait().ok());
+    wisp::test::conserved_at_rest(runtime);
+  });
+}
+
+TEST_CASE("exclusion: on threads, one at a time and no more than the limit", "[exclusion]") {
+  wisp::Runtime runtime{wisp::RuntimeOptions{.workers = {.min = 4, .max = 4}}};
+  std::atomic<int> inside{0};
+  std::atomic<int> beyond{0};
+  int unguarded = 0;  // the thread sanitizer would see two at once
+  auto serial = runtime.on("line").deliver({.serial = true}).to([&unguarded](int) { ++unguarded; });
+  const auto narrow = wisp::function("narrow",
+                                     [&](int) {
+                                       if (inside.fetch_add(1) >= 2) ++beyond;
+                                       std::this_thread::yield();
+                                       inside.fetch_sub(1);
+                                     },
+                                     {.limits = {.concurrency = 2}});
+  REQUIRE(runtime.registry().add(narrow).ok());
+  std::vector<std::thread> publishers;
+  for (int i = 0; i < 2; ++i) {
+    publishers.emplace_back([&] {
+      for (int n = 0; n < 200; ++n) {
+        (void)runtime.emit("line", n);
+        (void)runtime.post(narrow, n);
+        (void)runtime.call(narrow, n).ok();
+      }
+    });
+  }
+  for (std::thread& each : publishers) each.join();
+  CHECK(runtime.stop(10s).status.ok());
+  CHECK(unguarded == 400);
+  CHECK(beyond == 0);
+}
