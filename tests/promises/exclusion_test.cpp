@@ -38,7 +38,7 @@ TEST_CASE("exclusion: a serial subscription has one at a time, in each publisher
                       .to([&](int n, wisp::Context& context) -> wisp::Status {
                         CHECK(++inside == 1);
                         std::vector<int>& mine = seen[n / 100];
-                        // Across retries: until it has come to its end nothing else of this line begins.
+                        // Nothing else begins between its attempts.
                         if (mine.empty() || mine.back() != n) mine.push_back(n);
                         const wisp::Status slept =
                             context.sleep(wisp::uniform(world.random(), 0, 3) * 1ms);
