@@ -56,17 +56,20 @@ Invoker::Ended Invoker::attempt_event(Route& route, const void* in, const Event&
   FunctionState& function = route.function();
   Cancellation cancellation;
   const bool first = shipment != nullptr && shipment->attempts == 1;
+  // A synchronous delivery is part of what its publisher does.
+  ActiveFrame* const top = shipment == nullptr ? ActiveFrame::top() : nullptr;
+  ActiveFrame* const parent = top != nullptr && top->invoker == this ? top : nullptr;
   return this->attempt({.function = function,
                         .line = line_of(function, event.lineage),
                         .in = in,
                         .result = nullptr,
                         .lineage = &event.lineage,
                         .event = event.id,
-                        .deadline = {},
+                        .deadline = parent != nullptr ? parent->deadline : Deadline(),
                         .attempt = shipment == nullptr ? 1 : shipment->attempts,
                         .cancellation = &cancellation,
                         .route = &route,
-                        .parent = nullptr,
+                        .parent = parent,
                         .accepted_ticks = first ? shipment->accepted_ticks : 0,
                         .node = nullptr,
                         .on_executor = shipment != nullptr,

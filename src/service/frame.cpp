@@ -23,12 +23,16 @@ void ActiveFrame::inherit() {
 
 void BareFrame::fill() {
   top_ = nullptr;
+  // Of a publish within a handler: that handler.
+  ActiveFrame* const around = ActiveFrame::top_;
+  ActiveFrame* const parent = around != nullptr && around->invoker == &invoker_ ? around : nullptr;
   new (&filled_)
       ActiveFrame({.runtime = invoker_.parts().runtime,
                    .function = definition_->name,
+                   .deadline = parent != nullptr ? parent->deadline : Deadline(),
                    .event = publish_ != nullptr ? publish_->event() : EventId(),
                    .lineage = publish_ != nullptr ? &publish_->lineage() : &kPlainLineage},
-                  &invoker_, nullptr);
+                  &invoker_, parent);
   filled_.push();
   if (publish_ != nullptr) publish_->seen();
 }

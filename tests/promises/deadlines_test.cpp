@@ -171,6 +171,50 @@ TEST_CASE("deadlines: cancellation reaches what a call has called, at once", "[d
   });
 }
 
+TEST_CASE("deadlines: a synchronous delivery has its publisher's, and is cancelled with it",
+          "[deadlines]") {
+  wisp::test::for_each_seed([](std::uint64_t seed) {
+    World world{seed};
+    wisp::Runtime runtime{world.options()};
+    const Duration timeout = wisp::uniform(world.random(), 1, 1000) * 1ms;
+    int entered = 0;
+    Time deadline;
+    Time gave_way;
+    const auto handle = [&](int, wisp::Context& context) {
+      ++entered;
+      CHECK(context.deadline().at() == deadline);
+      const Status slept = context.sleep(1h);
+      gave_way = world.clock().now();
+      return slept;
+    };
+    // By both ways that a publish can take.
+    auto plain = runtime.on("plain").deliver({.synchronous = true}).to(handle);
+    auto asked = runtime.on("asked").where([](const int&) { return true; });
+    auto other = std::move(asked).deliver({.synchronous = true}).to(handle);
+    for (const char* topic : {"plain", "asked"}) {
+      const auto publish = wisp::function(std::string("publish.") + topic,
+                                          [&, topic](wisp::Context& context) {
+                                            deadline = context.deadline().at();
+                                            return context.runtime().emit(topic, 1).status();
+                                          },
+                                          {.timeout = timeout});
+      REQUIRE(runtime.registry().add(publish).ok());
+      const Time start = world.clock().now();
+      CHECK(runtime.call(publish).code() == StatusCode::kDeadlineExceeded);
+      CHECK(gave_way - start == timeout);
+      auto pending = runtime.start(publish);
+      const int before = entered;
+      REQUIRE(world.run_until([&] { return entered > before; }, 1min));
+      const Time cancelled = world.clock().now();
+      pending.cancel();
+      world.run_until_idle();
+      CHECK(gave_way == cancelled);
+    }
+    CHECK(entered == 4);
+    wisp::test::conserved_at_rest(runtime);
+  });
+}
+
 TEST_CASE("deadlines: a full queue blocks a publisher no longer than its own deadline",
           "[deadlines]") {
   wisp::test::for_each_seed([](std::uint64_t seed) {
