@@ -89,6 +89,12 @@ Status check(const Delivery& delivery, std::string_view what) {
   return check(delivery.queue, what);
 }
 
+Status check_key(std::string_view key) {
+  if (key.size() <= kKeyMax) return Status();
+  return invalid_argument("key '{}...' has {} bytes, the limit is {}", key.substr(0, 32),
+                          key.size(), kKeyMax);
+}
+
 Status check_function_name(std::string_view name) {
   if (name.empty()) return invalid_argument("a function needs a name");
   if (name.size() > kNameMax) {

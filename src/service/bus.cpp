@@ -25,6 +25,10 @@ Status check_predicates(const Wish& wish, const Definition& definition) {
   return Status();
 }
 
+int turn_of(Overflow act) {
+  return act == Overflow::drop_oldest ? 2 : act == Overflow::coalesce ? 1 : 0;
+}
+
 }  // namespace
 
 // One emit, from the match to the last delivery.
@@ -116,15 +120,17 @@ bool Bus::passes(const Subscribed& subscribed, Publication& publication) {
 }
 
 // All or nothing: when one queue refuses, nobody gets the event and the publisher may try again.
-// Queues that make room by dropping come last, so that a refusal costs nobody a delivery.
+// Queues that make room by dropping come last, those that seldom refuse after the others, so that a
+// refusal hardly ever costs anybody a delivery.
 Status Bus::reserve(Publication& publication) {
   using Target = Publication::Target;
-  for (const bool drops : {false, true}) {
+  for (const int turn : {0, 1, 2}) {
     for (Target& target : publication.targets) {
       if (target.fate != Target::Fate::queued || target.subscribed == nullptr) continue;
       Route& route = *target.subscribed->route;
-      if ((route.rules().queue.act == Overflow::drop_oldest) != drops) continue;
-      const Result<Route::Room> room = route.reserve(publication.bytes, publication.deadline);
+      if (turn_of(route.rules().queue.act) != turn) continue;
+      const Result<Route::Room> room =
+          route.reserve(publication.bytes, publication.head.key, publication.deadline);
       if (room.ok()) {
         target.reserved = *room == Route::Room::taken;
         if (!target.reserved) target.fate = Target::Fate::dropped;
@@ -136,7 +142,8 @@ Status Bus::reserve(Publication& publication) {
         continue;
       }
       for (const Target& taken : publication.targets)
-        if (taken.reserved) taken.subscribed->route->unreserve(publication.bytes);
+        if (taken.reserved)
+          taken.subscribed->route->unreserve(publication.bytes, publication.head.key);
       return room.status();
     }
   }
@@ -202,13 +209,17 @@ Result<EventId> Bus::emit_late(std::string_view topic, const Given& value,
   const std::uint64_t closings = invoker_.publishers().closings();
   WISP_TRY(invoker_.admit());
   WISP_TRY(check_topic(topic));
+  WISP_TRY(check_key(options.key));
   const EventId id = invoker_.next_id_here();
   Lineage lineage = invoker_.lineage(options);
   if (!lineage.cause.empty()) ++lineage.hops;
   if (lineage.trace.empty()) lineage.trace = id;
   if (lineage.hops > kHopsMax) return refuse_hops(head(topic, id, std::move(lineage)), value);
-  if (!invoker_.watched() && publish_here(topic, id, lineage, value, closings)) return id;
+  // With a key, what an Event handler or a dead letter gets is more than that makes.
+  const bool here = options.key.empty() && !invoker_.watched();
+  if (here && publish_here(topic, id, lineage, value, closings)) return id;
   Publication publication{.head = head(topic, id, std::move(lineage)), .value = value};
+  publication.head.key = options.key;
   publication.deadline = invoker_.deadline(options).at();
   Status refusal;
   if (!publish(publication, &refusal)) {

@@ -44,23 +44,18 @@ Result<FunctionState*> Invoker::admitted(const Definition& function) {
   return &state;
 }
 
-bool Invoker::in_budget(FunctionState& function) {
-  const auto calls = [&] { return recent_calls(function); };
-  if (function.budget.try_take(parts_.clock.now(), calls)) return true;
-  count(function.withheld);
-  return false;
-}
-
-Duration Invoker::put_off(FunctionState& function) {
-  const auto calls = [&] { return recent_calls(function); };
-  const Duration wait = function.budget.take(parts_.clock.now(), calls);
-  if (wait > Duration::zero()) count(function.withheld);
+// Calls give up, deliveries wait.
+std::optional<Duration> Invoker::put_off(FunctionState& function, bool may_wait) {
+  const Time now = parts_.clock.now();
+  const auto calls = [&] {
+    return parts_.ledger.calls_within(function.definition->name, function.version,
+                                      RetryBudget::kWindow);
+  };
+  std::optional<Duration> wait;
+  if (may_wait) wait = function.budget.take(now, calls);
+  else if (function.budget.try_take(now, calls)) wait = Duration::zero();
+  if (wait != Duration::zero()) count(function.withheld);
   return wait;
-}
-
-std::uint64_t Invoker::recent_calls(const FunctionState& function) {
-  return parts_.ledger.calls_within(function.definition->name, function.version,
-                                    RetryBudget::kWindow);
 }
 
 // When to try again; nothing if this was the last attempt.
@@ -72,7 +67,7 @@ std::optional<Time> Invoker::next_attempt(FunctionState& function, int attempts,
   if (attempts >= retry.attempts.value_or(kAttemptsOfCalls)) return std::nullopt;
   if (phase_.load(std::memory_order_acquire) == Phase::stopped) return std::nullopt;
   const Time due = parts_.clock.now() + backoff(retry, attempts, parts_.random);
-  if (due >= deadline.at() || !in_budget(function)) return std::nullopt;
+  if (due >= deadline.at() || !put_off(function, false)) return std::nullopt;
   return due;
 }
 

@@ -33,7 +33,7 @@ const void* input_of(const Definition& definition, const Event& event) {
 
 void Invoker::drop_new(Route& route, const Event& event) {
   count(counters_.accepted);
-  count(counters_.dropped);
+  count(counters_.dropped_newest);
   count(counters_.dead);
   count(route.function().unbegun);
   note(Step::accepted, route, event, 0);
@@ -118,7 +118,7 @@ bool Invoker::retries(const Route& route, Shipment& delivery, const Ended& ended
   if (delivery.attempts >= attempts) return false;
   if (ended.outcome == Outcome::error && !retryable(ended.status.code())) return false;
   delivery.due = parts_.clock.now() + backoff(retry, delivery.attempts, parts_.random);
-  delivery.due = delivery.due + put_off(route.function());
+  delivery.due = delivery.due + *put_off(route.function(), true);
   return delivery.due - delivery.accepted <= kAgeMax;
 }
 
@@ -217,20 +217,19 @@ void Invoker::keep_letter(Route& route, DeadLetter letter) {
     if (emit_dead_letter(event)) return;
   }
   const std::weak_ptr<Route> again = route.weak_from_this();
-  dead_letters_.add(std::move(letter),
-                    [this, again](const std::shared_ptr<const Event>& event) -> Status {
-                      const std::shared_ptr<Route> alive = again.lock();
-                      if (alive == nullptr)
-                        return not_found("the subscription of this dead letter has ended");
-                      WISP_TRY(admit());
-                      WISP_TRY(check_payload(*alive->function().definition, *event));
-                      const std::size_t bytes = event->payload.bytes();
-                      WISP_TRY(Route::Room room, alive->reserve(bytes, parts_.clock.now()));
-                      if (room == Route::Room::dropped)
-                        return resource_exhausted("the queue of {} is full", alive->rules().name);
-                      deliver(*alive, event, bytes);
-                      return Status();
-                    });
+  dead_letters_.add(
+      std::move(letter), [this, again](const std::shared_ptr<const Event>& event) -> Status {
+        const std::shared_ptr<Route> alive = again.lock();
+        if (alive == nullptr) return not_found("the subscription of this dead letter has ended");
+        WISP_TRY(admit());
+        WISP_TRY(check_payload(*alive->function().definition, *event));
+        const std::size_t bytes = event->payload.bytes();
+        WISP_TRY(Route::Room room, alive->reserve(bytes, event->key, parts_.clock.now()));
+        if (room == Route::Room::dropped)
+          return resource_exhausted("the queue of {} is full", alive->rules().name);
+        deliver(*alive, event, bytes);
+        return Status();
+      });
 }
 
 void Invoker::note_cancelled(const Route& route, const Shipment& delivery) {

@@ -141,9 +141,12 @@ EventStats Invoker::events() const {
                    .expired = read(counters_.expired),
                    .cancelled = read(counters_.cancelled),
                    .unmatched = read(counters_.unmatched),
-                   .dropped = read(counters_.dropped),
                    .refused = read(counters_.refused),
-                   .skipped = read(counters_.skipped)};
+                   .skipped = read(counters_.skipped),
+                   .dropped_oldest = read(counters_.dropped_oldest),
+                   .dropped_newest = read(counters_.dropped_newest),
+                   .coalesced = read(counters_.coalesced)};
+  stats.dropped = stats.dropped_oldest + stats.dropped_newest + stats.coalesced;
   // Last: what ends meanwhile is still on its way, and not ended before it was accepted.
   stats.accepted = read(counters_.accepted) + sums_.sum(Counter::accepted) + publishers_.accepted();
   return stats;

@@ -87,9 +87,10 @@ Result<EventId> Invoker::post(const Definition& function, const Given& input,
 Result<EventId> Invoker::post_late(Route& route, const Given& input, const CallOptions& options,
                                    bool record, Post& post) {
   WISP_TRY(admit());
+  WISP_TRY(check_key(options.key));
   if (!record && post.boxed.empty() && input.type != nullptr) post.boxed = input.keep(input.data);
   const std::size_t bytes = record ? post.bytes : post.boxed.bytes();
-  const Result<Route::Room> room = route.reserve(bytes, deadline(options).at());
+  const Result<Route::Room> room = route.reserve(bytes, options.key, deadline(options).at());
   if (!room.ok()) {
     count(counters_.refused);
     note_refused(route.function().definition->name, "", room.status());
@@ -99,6 +100,7 @@ Result<EventId> Invoker::post_late(Route& route, const Given& input, const CallO
   if (*room == Route::Room::dropped) {
     Event event;
     event.id = id;
+    event.key = options.key;
     drop_new(route, event);
     return id;
   }
@@ -114,6 +116,7 @@ Result<EventId> Invoker::post_late(Route& route, const Given& input, const CallO
   event->time = parts_.clock.wall();
   event->payload = std::move(post.boxed);
   event->lineage = lineage(options);
+  event->key = options.key;
   if (event->lineage.trace.empty()) event->lineage.trace = id;
   deliver(route, std::move(event), bytes);
   return id;
@@ -132,7 +135,7 @@ bool Invoker::inherit(const ActiveFrame& frame, std::uint64_t origin, Post& post
 }
 
 bool Invoker::prepare(Route& route, const Given& input, const CallOptions& options, Post& post) {
-  if (!route.takes_records || !options.tenant.empty() || !options.tag.empty()) return false;
+  if (!route.takes_records || !unlabelled(options)) return false;
   const ActiveFrame* const frame = ActiveFrame::top();
   if (frame != nullptr && frame->invoker == this && !inherit(*frame, origin_, post)) return false;
   if (input.type != nullptr) {

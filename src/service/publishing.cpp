@@ -338,7 +338,7 @@ void PublishHere::bury(Route& route, Status error, Keep keep) {
 
 // From outside and without labels: the lineage is empty, and a topic that is kept is a good one.
 inline bool Bus::plain_here(const CallOptions& options) const {
-  if (!options.tenant.empty() || !options.tag.empty()) return false;
+  if (!unlabelled(options)) return false;
   if (!invoker_.open() || invoker_.forked()) return false;
   const ActiveFrame* const frame = ActiveFrame::top();
   return frame == nullptr || frame->invoker != &invoker_;

@@ -48,62 +48,75 @@ Route::Route(Invoker& invoker, Rules rules, FunctionState* function,
       rules_(std::move(rules)),
       own_(std::move(own)),
       function_(own_ != nullptr ? own_.get() : function),
-      log_(invoker.post_blocks()) {}
+      log_(invoker.post_blocks()),
+      queue_(rules_.serial) {}
 
-bool Route::over(std::size_t bytes) const {
-  const int held = count_ + away_ + log_.count();
+bool Route::over(std::size_t bytes, const Waiting& without) const {
+  const int held = count_ + away_ + log_.count() - without.count;
   return held >= rules_.queue.count ||
-         (held > 0 && bytes_ + log_.bytes() + bytes > rules_.queue.bytes);
+         (held > 0 && bytes_ + log_.bytes() - without.bytes + bytes > rules_.queue.bytes);
 }
 
 bool Route::full(std::size_t bytes) {
-  if (!over(bytes)) return false;
+  if (!over(bytes, {})) return false;
   log_.refresh();
-  return over(bytes);
+  return over(bytes, {});
 }
 
-Result<Route::Room> Route::reserve(std::size_t bytes, Time deadline) {
+bool Route::make_room(std::size_t bytes, std::string_view key, Dropped& dropped) {
+  const bool any = rules_.queue.act == Overflow::drop_oldest;
+  if (!any && rules_.queue.act != Overflow::coalesce) return false;
+  const Waiting most = any ? queue_.waiting() : queue_.waiting(key);
+  // None is dropped in vain.
+  if (most.count == 0 || over(bytes, most)) return false;
+  do {
+    dropped.push_back(any ? queue_.drop_oldest() : queue_.displace(key));
+    --count_;
+    bytes_ -= dropped.back()->bytes;
+  } while (over(bytes, {}));
+  return true;
+}
+
+Status Route::has_ended() const {
+  return refused(StatusCode::kCancelled, Reason::stopped, fmt::format("{} has ended", rules_.name));
+}
+
+Status Route::is_full() const {
+  return refused(StatusCode::kResourceExhausted, Reason::full,
+                 fmt::format("the queue of {} is full ({} deliveries, {} bytes)", rules_.name,
+                             rules_.queue.count, rules_.queue.bytes));
+}
+
+Result<Route::Room> Route::reserve(std::size_t bytes, std::string_view key, Time deadline) {
   Clock& clock = invoker_.parts().clock;
   const Time until = std::min(deadline, clock.now() + kBlockMax);
+  const Overflow act = rules_.queue.act;
   while (true) {
-    std::unique_ptr<Shipment> oldest;
+    Dropped dropped;
     Parker parker;
+    bool taken = false;
     {
       const BriefLock lock(mutex_);
-      if (closed_)
-        return refused(StatusCode::kCancelled, Reason::stopped,
-                       fmt::format("{} has ended", rules_.name));
+      if (closed_) return has_ended();
       if (!invoker_.accepts())
         return refused(StatusCode::kUnavailable, Reason::stopped, "the runtime has stopped");
-      if (!full(bytes)) {
+      taken = !full(bytes) || make_room(bytes, key, dropped);
+      if (taken) {
         ++count_;
         bytes_ += bytes;
         invoker_.one_more();
-        return Room::taken;
-      }
-      if (rules_.queue.act == Overflow::drop_newest) return Room::dropped;
-      const bool block =
-          rules_.queue.act == Overflow::block && !invoker_.parts().manual && clock.now() < until;
-      if (rules_.queue.act == Overflow::drop_oldest && !queue_.empty()) {
-        oldest = std::move(queue_.front());
-        queue_.pop_front();
-        --count_;
-        bytes_ -= oldest->bytes;
-      } else if (block) {
+      } else if (act == Overflow::drop_newest) {
+        return Room::dropped;
+      } else if (act == Overflow::block && !invoker_.parts().manual && clock.now() < until) {
         waiters_.push_back(&parker);
         notice_.fetch_or(kAwaited, std::memory_order_release);
       } else {
-        return refused(StatusCode::kResourceExhausted, Reason::full,
-                       fmt::format("the queue of {} is full ({} deliveries, {} bytes)", rules_.name,
-                                   rules_.queue.count, rules_.queue.bytes));
+        return is_full();
       }
     }
-    if (oldest != nullptr) {
-      count(invoker_.counters().dropped);
-      invoker_.note(Step::dropped, *this, *oldest->event, oldest->attempts);
-      if (oldest->attempts == 0) count(function_->unbegun);
-      invoker_.end_delivery(invoker_.counters().dead);
-      continue;
+    if (taken) {
+      note_dropped(dropped);
+      return Room::taken;
     }
     {
       const Blocking blocking(invoker_.parts().executor);
@@ -114,11 +127,22 @@ Result<Route::Room> Route::reserve(std::size_t bytes, Time deadline) {
   }
 }
 
-void Route::unreserve(std::size_t bytes) {
+void Route::note_dropped(const Dropped& dropped) {
+  Counters& counters = invoker_.counters();
+  for (std::size_t i = 0; i < dropped.size(); ++i) {
+    count(rules_.queue.act == Overflow::coalesce ? counters.coalesced : counters.dropped_oldest);
+    invoker_.note(Step::dropped, *this, *dropped[i]->event, dropped[i]->attempts);
+    if (dropped[i]->attempts == 0) count(function_->unbegun);
+    invoker_.end_delivery(counters.dead);
+  }
+}
+
+void Route::unreserve(std::size_t bytes, std::string_view key) {
   {
     const BriefLock lock(mutex_);
     --count_;
     bytes_ -= bytes;
+    if (!key.empty()) queue_.give_place_up(key);
     wake_waiters();
   }
   invoker_.one_less();
@@ -128,7 +152,7 @@ void Route::push(std::unique_ptr<Shipment> delivery) {
   {
     const BriefLock lock(mutex_);
     if (!closed_) {
-      queue_.push_back(std::move(delivery));
+      queue_.push(std::move(delivery));
     } else {
       --count_;
       bytes_ -= delivery->bytes;
@@ -139,9 +163,8 @@ void Route::push(std::unique_ptr<Shipment> delivery) {
 }
 
 std::unique_ptr<Shipment> Route::begin() {
-  if (closed_ || queue_.empty() || held()) return nullptr;
-  std::unique_ptr<Shipment> head = std::move(queue_.front());
-  queue_.pop_front();
+  if (closed_ || queue_.ready() == 0 || held()) return nullptr;
+  std::unique_ptr<Shipment> head = queue_.take();
   --count_;
   bytes_ -= head->bytes;
   ++active_;
@@ -178,6 +201,7 @@ void Route::run(std::unique_ptr<Shipment> delivery, bool slot_taken) {
       if (!over) delivery = delay(std::move(delivery));
     }
     const BriefLock lock(mutex_);
+    if (delivery != nullptr) queue_.release(*delivery);
     end();
   }
   if (delivery == nullptr) return;
@@ -256,6 +280,7 @@ void Route::resume(std::unique_ptr<Shipment> delivery, bool slot_taken) {
     if (slot_taken) function_->leave(invoker_);
     invoker_.cancel_delivery(*this, *delivery);
     const BriefLock lock(mutex_);
+    queue_.release(*delivery);
     end();
     return;
   }
@@ -277,6 +302,10 @@ void Route::lost(std::unique_ptr<Shipment> delivery, bool slot_taken) {
     // No timer has room for the retry: the last error stands.
     invoker_.give_up(*this, *delivery, false);
     invoker_.one_less();
+  }
+  {
+    const BriefLock lock(mutex_);
+    queue_.release(*delivery);
   }
   top_up();
 }

@@ -19,9 +19,8 @@ bool Route::others_active(int own) const {
   return active_ + publishers > own && !abandoned_;
 }
 
-std::deque<std::unique_ptr<Shipment>> Route::take_queue() {
-  std::deque<std::unique_ptr<Shipment>> queued;
-  queued.swap(queue_);
+Route::Dropped Route::take_queue() {
+  Dropped queued = queue_.take_all();
   for (const auto& each : queued) bytes_ -= each->bytes;
   count_ -= static_cast<int>(queued.size());
   wake_waiters();
@@ -29,7 +28,7 @@ std::deque<std::unique_ptr<Shipment>> Route::take_queue() {
 }
 
 void Route::cancel() {
-  std::deque<std::unique_ptr<Shipment>> queued;
+  Dropped queued;
   std::vector<std::pair<std::uint64_t, TimerId>> delayed;
   {
     const BriefLock lock(mutex_);

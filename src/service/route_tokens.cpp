@@ -41,7 +41,7 @@ int Route::tokens_wanted(int own) {
   if (manual) most = INT_MAX;
   // One that runs a delivery may be held up in it for long: it does not stand for what is queued.
   log_.refresh();
-  const std::int64_t queued = static_cast<std::int64_t>(queue_.size()) + log_.count() - own;
+  const std::int64_t queued = static_cast<std::int64_t>(queue_.ready()) + log_.count() - own;
   return static_cast<int>(std::min<std::int64_t>(queued + busy_, most)) - tokens_;
 }
 
@@ -61,7 +61,7 @@ void Route::submit_tokens(int count) {
 }
 
 void Route::token_lost() {
-  std::deque<std::unique_ptr<Shipment>> dropped;
+  Dropped dropped;
   {
     const BriefLock lock(mutex_);
     // Nobody would come for what is queued. A later delivery may find the executor well again.

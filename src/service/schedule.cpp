@@ -85,7 +85,7 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
     if (!invoker_.admit().ok()) return;
     if (!route_->idle()) return count(invoker_.counters().skipped);
     const std::size_t bytes = input_.bytes();
-    if (!route_->reserve(bytes, Time()).ok()) return count(invoker_.counters().refused);
+    if (!route_->reserve(bytes, {}, Time()).ok()) return count(invoker_.counters().refused);
     auto event = std::make_shared<Event>();
     event->id = invoker_.next_id();
     event->source = invoker_.parts().source;

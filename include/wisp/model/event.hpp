@@ -47,6 +47,7 @@ struct Event {
   Payload payload;
   Lineage lineage;
   std::shared_ptr<const Failure> failure{};  // set on a dead letter only; shared because immutable
+  std::string key{};  // deliveries of one go one at a time; empty for none. See CallOptions::key
 
   // The payload's wire name, or how the compiler spells its type; "" without one.
   std::string_view type() const {

@@ -60,8 +60,11 @@ struct Limits {
 enum class Overflow : std::uint8_t {
   reject,       // the publisher is refused: kResourceExhausted, Reason::full
   block,        // the publisher waits, at most kBlockMax and its deadline, then is refused
-  drop_oldest,  // the oldest queued delivery is dropped and counted
+  drop_oldest,  // the oldest queued delivery that never began is dropped and counted
   drop_newest,  // this delivery is dropped and counted
+  // The oldest queued delivery of the same CallOptions::key is dropped and counted, and this one
+  // has its place; where there is none, or no key, the publisher is refused as by reject.
+  coalesce,
 };
 
 inline constexpr Duration kBlockMax = std::chrono::seconds(30);
@@ -80,6 +83,9 @@ struct Delivery {
   bool synchronous = false;        // on the publisher's thread, inside emit, one attempt
   Queue queue{};                   // of this subscription
 };
+
+// Bytes of a CallOptions::key.
+inline constexpr std::size_t kKeyMax = 256;
 
 // How a function's run and CPU time are taken.
 enum class Meter : std::uint8_t {
@@ -106,5 +112,6 @@ Status check(const FunctionOptions& options, std::string_view what);
 Status check(const Delivery& delivery, std::string_view what);
 Status check(const Queue& queue, std::string_view what);
 Status check_function_name(std::string_view name);
+Status check_key(std::string_view key);
 
 }  // namespace wisp::inline v0

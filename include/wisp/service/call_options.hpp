@@ -17,6 +17,20 @@ struct CallOptions {
   std::string_view tenant{};  // who pays; a bill has a line for each
   std::string_view tag{};     // a label for the bill
   Duration timeout{};         // of the whole call, retries included; 0: the parent's
+  // Of a post or an emit, at most kKeyMax bytes: those of one key are delivered one at a time and
+  // in the order accepted, within the posts of one function and within each subscription. The next
+  // begins once the one before has come to its end, its retries included; other keys go on
+  // meanwhile. Empty: no order. A handler's own posts and emits do not inherit it. Calls, starts
+  // and synchronous subscriptions take no notice of it.
+  std::string_view key{};
 };
 
+namespace detail {
+
+// Whether a post or an emit has nothing that outlives it but its value.
+inline bool unlabelled(const CallOptions& options) {
+  return options.tenant.size() + options.tag.size() + options.key.size() == 0;
+}
+
+}  // namespace detail
 }  // namespace wisp::inline v0

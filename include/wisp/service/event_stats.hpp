@@ -24,9 +24,13 @@ struct EventStats {
   std::uint64_t expired = 0;    // older than kAgeMax
   std::uint64_t cancelled = 0;  // their subscription, schedule or runtime ended first
   std::uint64_t unmatched = 0;  // emits that no subscription matched
-  std::uint64_t dropped = 0;    // of the dead: by a full queue
+  std::uint64_t dropped = 0;    // of the dead: by a full queue, in all
   std::uint64_t refused = 0;    // never accepted
   std::uint64_t skipped = 0;    // firings of a schedule whose last one was still running
+  // Of the dropped, by what the queue does when full; see Overflow.
+  std::uint64_t dropped_oldest = 0;
+  std::uint64_t dropped_newest = 0;
+  std::uint64_t coalesced = 0;
 };
 
 // What stop() could not finish.
@@ -40,7 +44,8 @@ namespace detail {
 
 struct Counters {
   std::atomic<std::uint64_t> accepted{0}, done{0}, dead{0}, expired{0}, cancelled{0};
-  std::atomic<std::uint64_t> unmatched{0}, dropped{0}, refused{0}, skipped{0};
+  std::atomic<std::uint64_t> unmatched{0}, refused{0}, skipped{0};
+  std::atomic<std::uint64_t> dropped_oldest{0}, dropped_newest{0}, coalesced{0};
 };
 inline void count(std::atomic<std::uint64_t>& counter) {
   counter.fetch_add(1, std::memory_order_relaxed);

@@ -296,10 +296,8 @@ class Invoker final : public ContextHost {
   const Registered* admitted_at_once(const Key& key) const;
   Result<FunctionState*> admitted(const Definition& function);
   Status limit_reached(const FunctionState& function);
-  // Whether a call may have one more retry; how much longer a delivery has to wait for its own.
-  bool in_budget(FunctionState& function);
-  Duration put_off(FunctionState& function);
-  std::uint64_t recent_calls(const FunctionState& function);
+  // How much longer a retry has to wait for its budget; nothing: it gets none.
+  std::optional<Duration> put_off(FunctionState& function, bool may_wait);
   std::optional<Time> next_attempt(FunctionState& function, int attempts, const Ended& ended,
                                    Deadline deadline);
   // An executor's queue also holds tasks whose calls are gone: a waiter ran them, or they were

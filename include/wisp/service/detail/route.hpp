@@ -4,7 +4,8 @@
 // A delivery waits in its route's queue; the executor holds only tokens, each of which runs the
 // queue's head and then the next, for a while. So a queue can drop its oldest, a closed route
 // cancels what it holds at once, and a backlog does not crowd other routes out of the executor. A
-// serial route has one token and keeps it through a retry's delay.
+// serial route has one token and keeps it through a retry's delay; of a key one delivery is on its
+// way at a time, see backlog.hpp.
 //
 //   accepted: in the queue -> running -> done | dead | expired | cancelled
 //                              ^    |
@@ -28,8 +29,8 @@
 #include <wisp/base/park.hpp>
 #include <wisp/engine/meter.hpp>
 #include <wisp/engine/timer.hpp>
-#include <wisp/model/event.hpp>
 #include <wisp/model/registry.hpp>
+#include <wisp/service/detail/backlog.hpp>
 #include <wisp/service/detail/post_log.hpp>
 #include <wisp/service/detail/retry_budget.hpp>
 
@@ -76,19 +77,6 @@ struct FunctionState final : Attachment {
   bool closed ABSL_GUARDED_BY(mutex) = false;
 };
 
-// One delivery on its way.
-struct Shipment {
-  std::shared_ptr<const Event> event;  // shared by an event's deliveries; immutable
-  std::size_t bytes = 0;
-  int attempts = 0;  // that entered the handler
-  Time accepted;
-  std::uint64_t accepted_ticks = 0;
-  Status error;             // of the last attempt
-  Time due;                 // of the next one
-  std::uint64_t delay = 0;  // number of the delay that it is or was in
-  bool token = false;       // runs under one
-};
-
 class Route : public std::enable_shared_from_this<Route> {
  public:
   struct Rules {
@@ -109,9 +97,9 @@ class Route : public std::enable_shared_from_this<Route> {
   enum class Room { taken, dropped };
   // A place in the queue, or what the overflow rule says: kResourceExhausted, or dropped. Blocks at
   // most until `deadline`.
-  Result<Room> reserve(std::size_t bytes, Time deadline);
+  Result<Room> reserve(std::size_t bytes, std::string_view key, Time deadline);
   // Gives a place back that nothing was pushed to.
-  void unreserve(std::size_t bytes);
+  void unreserve(std::size_t bytes, std::string_view key);
   // Requires: a reserved place.
   void push(std::unique_ptr<Shipment> delivery);
 
@@ -201,10 +189,18 @@ class Route : public std::enable_shared_from_this<Route> {
   void lost(std::unique_ptr<Shipment> delivery, bool slot_taken);
   void run(std::unique_ptr<Shipment> delivery, bool slot_taken);
   bool others_active(int own) const;
+  using Dropped = std::vector<std::unique_ptr<Shipment>>;
   // Empties it.
-  std::deque<std::unique_ptr<Shipment>> take_queue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Dropped take_queue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void wake_waiters() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool over(std::size_t bytes) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Drops what the overflow rule lets go into `dropped`, if that makes room.
+  bool make_room(std::size_t bytes, std::string_view key, Dropped& dropped)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void note_dropped(const Dropped& dropped);
+  Status has_ended() const;
+  Status is_full() const;
+  // Whether so many bytes more would not fit, were some of the queue not there.
+  bool over(std::size_t bytes, const Waiting& without) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool full(std::size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // What a queued token and a delivery that is away are to the executor and the timer.
@@ -235,7 +231,7 @@ class Route : public std::enable_shared_from_this<Route> {
   // Deliveries inside the handler or on their way in or out; tokens that run posts of the log.
   int active_ ABSL_GUARDED_BY(mutex_) = 0;
   int rows_ ABSL_GUARDED_BY(mutex_) = 0;  // the latter alone
-  std::deque<std::unique_ptr<Shipment>> queue_ ABSL_GUARDED_BY(mutex_);
+  Backlog queue_ ABSL_GUARDED_BY(mutex_);
   std::vector<Parker*> waiters_ ABSL_GUARDED_BY(mutex_);  // closers, and publishers that block
   // Numbers them: an address comes back, a number does not.
   std::uint64_t delays_ ABSL_GUARDED_BY(mutex_) = 0;
