@@ -33,6 +33,10 @@ Status check(const RuntimeOptions& options) {
     return invalid_argument(
         "RuntimeOptions: threads = none runs nothing on an executor; set one of both");
   }
+  if (options.idempotency.rows < 1) {
+    return invalid_argument("RuntimeOptions::idempotency: rows = {} must be 1 or more",
+                            options.idempotency.rows);
+  }
   if (options.store != nullptr)
     return unimplemented("RuntimeOptions: there is no durable store yet");
   return Status();
@@ -94,7 +98,8 @@ struct Runtime::Core {
                  .manual = manual != nullptr,
                  .pooled = pool != nullptr,
                  .tokens_max = pool != nullptr ? std::max(options.workers.max, 1) : 64,
-                 .simulator = options.simulator}),
+                 .simulator = options.simulator,
+                 .idempotency = options.idempotency}),
         registry([this](const detail::Registered& entry) { return invoker.attach(entry); }),
         bus(invoker),
         schedules(invoker),
@@ -293,6 +298,7 @@ RuntimeStats Runtime::stats() const {
   }
   stats.queued = std::max<std::int64_t>(core_->invoker.outstanding() - stats.workers.running, 0);
   stats.dead_letters = core_->invoker.dead_letters().size();
+  stats.idempotency = core_->invoker.keys().stats();
   return stats;
 }
 

@@ -73,6 +73,7 @@ struct RuntimeOptions {
   std::function<void(int)> on_thread_start{};
   std::string_view source = "wisp";  // of this runtime's events, as in CloudEvents
   detail::Simulator* simulator{};    // see wisp::sim::World::options
+  Idempotency idempotency{};         // what is remembered of idempotency keys
 };
 
 struct WorkerStats {
@@ -88,6 +89,7 @@ struct RuntimeStats {
   // Started calls and deliveries that wait, for a worker or for their next attempt.
   std::int64_t queued = 0;
   std::uint64_t dead_letters = 0;
+  IdempotencyStats idempotency;
 };
 
 struct PumpBudget {
@@ -130,41 +132,42 @@ class Runtime {
   template <class R, class In>
     requires(!std::is_void_v<In>)
   Result<R> call(const Function<R, In>& function, const std::type_identity_t<In>& in,
-                 const CallOptions& options = {}) {
+                 const CallOptions& options = kNoOptions) {
     return call_on<R>(*function.definition(), &in, options);
   }
   template <class R>
-  Result<R> call(const Function<R, void>& function, const CallOptions& options = {}) {
+  Result<R> call(const Function<R, void>& function, const CallOptions& options = kNoOptions) {
     return call_on<R>(*function.definition(), nullptr, options);
   }
   // By name: kNotFound, or kInvalidArgument naming both types if it takes no `In` or returns no R.
   template <class R, class In>
-  Result<R> call(std::string_view name, const In& in, const CallOptions& options = {}) {
+  Result<R> call(std::string_view name, const In& in, const CallOptions& options = kNoOptions) {
     if constexpr (std::is_same_v<In, detail::stored_t<In>>)
       return call_named<R>(name, &in, &type_info<In>(), options);
     else return call<R>(name, detail::stored_t<In>(in), options);
   }
   template <class R>
   Result<R> call(std::string_view name) {
-    return call_named<R>(name, nullptr, nullptr, {});
+    return call_named<R>(name, nullptr, nullptr, kNoOptions);
   }
 
   // Runs the function on the pool. Always returns a Pending: a refusal is its result.
   template <class R, class In>
     requires(!std::is_void_v<In>)
   [[nodiscard]] Pending<R> start(const Function<R, In>& function, std::type_identity_t<In> in,
-                                 const CallOptions& options = {}) {
+                                 const CallOptions& options = kNoOptions) {
     return start_on<R>(*function.definition(),
                        std::make_shared<detail::TypedCall<R, In>>(std::move(in)), options);
   }
   template <class R>
   [[nodiscard]] Pending<R> start(const Function<R, void>& function,
-                                 const CallOptions& options = {}) {
+                                 const CallOptions& options = kNoOptions) {
     return start_on<R>(*function.definition(), std::make_shared<detail::TypedCall<R, void>>(),
                        options);
   }
   template <class R, class In>
-  [[nodiscard]] Pending<R> start(std::string_view name, In&& in, const CallOptions& options = {}) {
+  [[nodiscard]] Pending<R> start(std::string_view name, In&& in,
+                                 const CallOptions& options = kNoOptions) {
     using Stored = detail::stored_t<In>;
     return start_on<R>(detail::reference<R, Stored>(name),
                        std::make_shared<detail::TypedCall<R, Stored>>(std::forward<In>(in)),
@@ -173,7 +176,7 @@ class Runtime {
   template <class R>
   [[nodiscard]] Pending<R> start(std::string_view name) {
     return start_on<R>(detail::reference<R, void>(name),
-                       std::make_shared<detail::TypedCall<R, void>>(), {});
+                       std::make_shared<detail::TypedCall<R, void>>(), kNoOptions);
   }
 
   // Accepts, then runs at least once under the function's retry rule while this process lives; the
@@ -181,7 +184,7 @@ class Runtime {
   template <class R, class In>
     requires(!std::is_void_v<In>)
   Result<EventId> post(const Function<R, In>& function, const std::type_identity_t<In>& in,
-                       const CallOptions& options = {}) {
+                       const CallOptions& options = kNoOptions) {
     using Stored = detail::stored_t<In>;
     if constexpr (std::is_same_v<In, Stored>) {
       return post_on(*function.definition(), detail::Given::of(in), options);
@@ -191,7 +194,7 @@ class Runtime {
     }
   }
   template <class R>
-  Result<EventId> post(const Function<R, void>& function, const CallOptions& options = {}) {
+  Result<EventId> post(const Function<R, void>& function, const CallOptions& options = kNoOptions) {
     return post_on(*function.definition(), {}, options);
   }
 
@@ -201,7 +204,8 @@ class Runtime {
   // synchronous handler takes the value as it is, and when the copy for its dead letter throws, it
   // and the queues have had the event, and synchronous handlers after it have not.
   template <class T>
-  Result<EventId> emit(std::string_view topic, const T& value, const CallOptions& options = {}) {
+  Result<EventId> emit(std::string_view topic, const T& value,
+                       const CallOptions& options = kNoOptions) {
     using Stored = detail::stored_t<T>;
     if constexpr (std::is_same_v<T, Stored>) {
       return emit_value(topic, detail::Given::of(value), options);

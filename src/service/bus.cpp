@@ -210,6 +210,10 @@ Result<EventId> Bus::emit_late(std::string_view topic, const Given& value,
   WISP_TRY(invoker_.admit());
   WISP_TRY(check_topic(topic));
   WISP_TRY(check_key(options.key));
+  if (!options.idempotency_key.empty()) {
+    const auto once = [&](const CallOptions& without) { return emit_late(topic, value, without); };
+    return Keyed(invoker_).publish(IdempotencyTable::Space::topic, topic, options, once);
+  }
   const EventId id = invoker_.next_id_here();
   Lineage lineage = invoker_.lineage(options);
   if (!lineage.cause.empty()) ++lineage.hops;

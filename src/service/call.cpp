@@ -1,8 +1,6 @@
 // call: one caller, one result.
 #include <utility>
 
-#include <fmt/format.h>
-
 #include <wisp/service/invoker.hpp>
 
 namespace wisp::inline v0::detail {
@@ -13,16 +11,13 @@ FunctionState& state_of(const Registered& entry) {
 }
 
 bool plain(const CallOptions& options) {
-  return options.tenant.empty() && options.tag.empty() && options.timeout == Duration();
+  return &options == &kNoOptions || (unlabelled(options) && options.timeout == Duration());
 }
 
 }  // namespace
 
 Status Invoker::limit_reached(const FunctionState& function) {
-  Status why = refused(
-      StatusCode::kResourceExhausted, Reason::limit,
-      fmt::format("function '{}' is at its concurrency limit ({})", function.definition->name,
-                  function.definition->options.limits.concurrency));
+  Status why = function.limit_reached();
   note_refused(function.definition->name, "", why);
   return why;
 }
@@ -40,7 +35,7 @@ Result<FunctionState*> Invoker::admitted(const Definition& function) {
   WISP_TRY(admit());
   WISP_TRY(const Registered* entry, parts_.registry.resolve(function));
   FunctionState& state = state_of(*entry);
-  if (state.limited() && !state.try_enter()) return limit_reached(state);
+  if (state.limited() && !state.try_enter()) return state.limit_reached();
   return &state;
 }
 
@@ -189,19 +184,21 @@ inline void Invoker::call_here(FunctionState& state, const void* in, Out out,
 
 [[gnu::noinline]] void Invoker::call_admitted(FunctionState& state, const void* in, Out out,
                                               const CallOptions& options) {
+  if (!unlabelled(options)) [[unlikely]]
+    return call_labelled(state, in, out, options);
   if (state.limited() && !state.try_enter()) [[unlikely]]
     return out.fail(out.result, limit_reached(state));
-  if (!options.tenant.empty() || !options.tag.empty()) [[unlikely]]
-    return call_labelled(state, in, out.result, options);
   const ActiveFrame* const top = ActiveFrame::top();
   const bool nested = top != nullptr && top->invoker == this;
   call_under(nested ? *top->lineage : kPlainLineage, state, in, out.result, options.timeout);
 }
 
-void Invoker::call_labelled(FunctionState& state, const void* in, void* result,
-                            const CallOptions& options) {
+[[gnu::noinline]] void Invoker::call_labelled(FunctionState& state, const void* in, Out out,
+                                              const CallOptions& options) {
+  if (!options.idempotency_key.empty()) return Keyed(*this).call(state, in, out.result, options);
+  if (state.limited() && !state.try_enter()) return out.fail(out.result, state.limit_reached());
   const Lineage labelled = lineage(options);
-  call_under(labelled, state, in, result, options.timeout);
+  call_under(labelled, state, in, out.result, options.timeout);
 }
 
 template <class Resolve>

@@ -8,6 +8,9 @@
 namespace wisp::inline v0::detail {
 namespace {
 
+// See wait().
+constexpr Duration kLookAgain = std::chrono::milliseconds(10);
+
 // All that nobody has, and the last number given out.
 struct Anchors {
   const std::uint64_t forks;
@@ -156,6 +159,13 @@ std::shared_ptr<Invoker> CallNode::claim_by_task(bool lodger) {
   return invoker;
 }
 
+bool CallNode::claim_attached() {
+  const BriefLock lock(mutex_);
+  if (state_ != State::attached) return false;
+  state_ = State::running;
+  return true;
+}
+
 bool CallNode::claim_by_row() {
   const BriefLock lock(mutex_);
   if (state_ != State::queued) return false;
@@ -241,6 +251,10 @@ void CallNode::then(Continuation continuation) {
 void CallNode::cancel() {
   if (given_up_by_fork()) return;
   std::shared_ptr<Invoker> invoker = claim(nullptr);
+  if (invoker == nullptr && claim_attached()) {
+    invoker = this->invoker();  // which ends what is attached before it goes
+    return Keyed(*invoker).cancel(*this);
+  }
   if (invoker == nullptr) {
     cancellation_.request();
     // An attempt may have ended meanwhile, and the next one wait for its time.
@@ -296,10 +310,19 @@ bool CallNode::can_be_claimed() {
   return state_ == State::queued || state_ == State::delayed;
 }
 
-bool CallNode::run_here() {
+bool CallNode::attached() {
+  const BriefLock lock(mutex_);
+  return state_ == State::attached;
+}
+
+bool CallNode::run_here(bool even_on_pool) {
   Time due;
-  const std::shared_ptr<Invoker> invoker = claim(&due);
-  if (invoker == nullptr) return false;
+  std::shared_ptr<Invoker> invoker = claim(&due);
+  if (invoker == nullptr) {
+    if (key_ == nullptr || !attached()) return false;
+    invoker = this->invoker();
+    return invoker != nullptr && Keyed(*invoker).run_holder(*this, even_on_pool) && ready();
+  }
   if (due != Time() && invoker->parts_.manual) {
     invoker->complete(*this, charged_.outcome);
     return true;
@@ -328,7 +351,11 @@ void CallNode::wait() {
   if (!on_worker || blocking.substituted()) return park(Time::never());
   // A worker that nobody can stand in for runs even what should stay on the pool, and what fails
   // meanwhile and is to be tried again: waiting might be for ever.
-  while (!ready() && !run_here()) park(Time::never(), true);
+  while (!ready() && !run_here(true)) {
+    // Nobody wakes it when the holder of its key is to be tried again.
+    const bool looks = key_ != nullptr && attached();
+    park(looks ? clock_->now() + kLookAgain : Time::never(), true);
+  }
 }
 
 }  // namespace wisp::inline v0::detail

@@ -1,6 +1,8 @@
 // A function's concurrency limit.
 #include <utility>
 
+#include <fmt/format.h>
+
 #include <wisp/service/detail/route.hpp>
 #include <wisp/service/invoker.hpp>
 
@@ -24,6 +26,12 @@ bool FunctionState::try_enter() {
   if (inside >= definition->options.limits.concurrency) return false;
   ++inside;
   return true;
+}
+
+Status FunctionState::limit_reached() const {
+  return refused(StatusCode::kResourceExhausted, Reason::limit,
+                 fmt::format("function '{}' is at its concurrency limit ({})", definition->name,
+                             definition->options.limits.concurrency));
 }
 
 bool FunctionState::enter_or_wait(Task& resume) {

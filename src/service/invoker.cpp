@@ -309,6 +309,7 @@ void Invoker::abort() {
   const std::vector<std::shared_ptr<Route>> all = routes();
   for (const std::shared_ptr<Route>& each : all) each->cancel();
   calls_.drop_queued();
+  Keyed(*this).close();
   heavy_barrier();  // a publisher is seen in settle(), or sees that its route has closed
   for (const std::shared_ptr<Route>& each : all) each->function().close();
 }

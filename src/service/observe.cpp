@@ -145,7 +145,8 @@ EventStats Invoker::events() const {
                    .skipped = read(counters_.skipped),
                    .dropped_oldest = read(counters_.dropped_oldest),
                    .dropped_newest = read(counters_.dropped_newest),
-                   .coalesced = read(counters_.coalesced)};
+                   .coalesced = read(counters_.coalesced),
+                   .duplicates = read(counters_.duplicates)};
   stats.dropped = stats.dropped_oldest + stats.dropped_newest + stats.coalesced;
   // Last: what ends meanwhile is still on its way, and not ended before it was accepted.
   stats.accepted = read(counters_.accepted) + sums_.sum(Counter::accepted) + publishers_.accepted();

@@ -86,6 +86,13 @@ Result<EventId> Invoker::post(const Definition& function, const Given& input,
 // Where there is no room yet, or what a record cannot hold.
 Result<EventId> Invoker::post_late(Route& route, const Given& input, const CallOptions& options,
                                    bool record, Post& post) {
+  if (!options.idempotency_key.empty()) {
+    const auto accept = [&](const CallOptions& without) {
+      return post_late(route, input, without, false, post);
+    };
+    return Keyed(*this).publish(IdempotencyTable::Space::function,
+                                route.function().definition->name, options, accept);
+  }
   WISP_TRY(admit());
   WISP_TRY(check_key(options.key));
   if (!record && post.boxed.empty() && input.type != nullptr) post.boxed = input.keep(input.data);

@@ -74,6 +74,9 @@ void Invoker::start(const std::shared_ptr<CallNode>& node, const Definition& fun
   node->clock_ = &parts_.clock;
   node->forks_ = forks_;
   node->name_ = function.name;
+  const bool plain = ActiveFrame::top() == nullptr && unlabelled(options);
+  if (!plain && !options.idempotency_key.empty())
+    return Keyed(*this).start(node, function, options);
   const Result<FunctionState*> state = admitted(function);
   if (!state.ok()) {
     note_refused(function.name, "", state.status());
@@ -82,11 +85,14 @@ void Invoker::start(const std::shared_ptr<CallNode>& node, const Definition& fun
     return;
   }
   node->function_ = *state;
-  if (ActiveFrame::top() != nullptr || !options.tenant.empty() || !options.tag.empty())
-    node->lineage_ = std::make_unique<Lineage>(lineage(options));
+  if (!plain) node->lineage_ = std::make_unique<Lineage>(lineage(options));
   node->line_ = line_of(**state, node->lineage());
   node->deadline_ = deadline(options);
   node->accepted_ = parts_.ledger.ticks().now();
+  enqueue(node);
+}
+
+inline void Invoker::enqueue(const std::shared_ptr<CallNode>& node) {
   if (parts_.pooled && !watched()) [[likely]] {
     node->anchor_ = &anchor_;
     node->anchored_ = anchored_;
@@ -194,6 +200,15 @@ void Invoker::retry_later(const std::shared_ptr<CallNode>& node, Time due, Outco
   (void)parts_.timer.schedule(due, std::move(task));
 }
 
+void Invoker::begin_later(const std::shared_ptr<CallNode>& node) {
+  Task task{QueuedCall(node)};
+  if (!node->delay(Time())) {
+    return refuse(*node, Outcome::cancelled,
+                  Status(StatusCode::kCancelled, "cancelled before it began"));
+  }
+  submit_surely(std::move(task));
+}
+
 // After a first attempt on a worker.
 void Invoker::end_attempt(const std::shared_ptr<CallNode>& node, const Ended& ended) {
   charge(*node, ended);
@@ -255,10 +270,12 @@ void Invoker::complete(CallNode& node, Outcome outcome) {
   if (function.limited()) function.leave(*this);
   const Errand errand(*this, nullptr);
   // For what its queue counts, its token or who stops keeps the runtime.
-  if (!node.counted_) return static_cast<void>(node.finish(false));
+  if (!(node.counted_ | node.keyed_)) return static_cast<void>(node.finish(false));
   const std::shared_ptr<Invoker> self = shared_from_this();
+  // First: who has waited for it and asks again gets what is remembered.
+  if (node.keyed_) Keyed(*this).end(node);
   node.finish(false);
-  one_less();
+  if (node.counted_) one_less();
 }
 
 void Invoker::refuse(CallNode& node, Outcome outcome, Status why) {

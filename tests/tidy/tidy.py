@@ -63,9 +63,12 @@ FLOORS = """
     dead_letters
     call_options
     event_stats
+    idempotency
     record
+    detail/idempotency → call_options, idempotency
+    detail/invoker_parts → idempotency
     detail/observers → record
-    invoker → call_options, dead_letters, event_stats, record
+    invoker → call_options, dead_letters, event_stats, idempotency, record
     pending
     bus → invoker
     schedule → invoker

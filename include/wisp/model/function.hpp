@@ -174,6 +174,7 @@ struct Bound final : Definition {
     run = &attempt;
     if constexpr (!kTakesContext) run_each = &attempt_each;
     fail = &assign;
+    results = &kResultOps<R>;
   }
 
   static constexpr bool kTakesContext = [] {

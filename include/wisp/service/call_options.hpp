@@ -23,13 +23,21 @@ struct CallOptions {
   // meanwhile. Empty: no order. A handler's own posts and emits do not inherit it. Calls, starts
   // and synchronous subscriptions take no notice of it.
   std::string_view key{};
+  // At most kIdempotencyKeyMax bytes; see idempotency.hpp.
+  std::string_view idempotency_key{};
 };
+
+// What verbs are given by those who give nothing: known by its address, so that they need not look
+// at its members.
+inline constexpr CallOptions kNoOptions{};
 
 namespace detail {
 
-// Whether a post or an emit has nothing that outlives it but its value.
+// Whether they leave all but the timeout as it is: one question, as it is on every warm path.
 inline bool unlabelled(const CallOptions& options) {
-  return options.tenant.size() + options.tag.size() + options.key.size() == 0;
+  if (&options == &kNoOptions) return true;
+  return (options.tenant.size() | options.tag.size() | options.key.size() |
+          options.idempotency_key.size()) == 0;
 }
 
 }  // namespace detail

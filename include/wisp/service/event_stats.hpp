@@ -31,6 +31,8 @@ struct EventStats {
   std::uint64_t dropped_oldest = 0;
   std::uint64_t dropped_newest = 0;
   std::uint64_t coalesced = 0;
+  // Posts and emits of an idempotency key that was remembered: none of the above.
+  std::uint64_t duplicates = 0;
 };
 
 // What stop() could not finish.
@@ -44,7 +46,7 @@ namespace detail {
 
 struct Counters {
   std::atomic<std::uint64_t> accepted{0}, done{0}, dead{0}, expired{0}, cancelled{0};
-  std::atomic<std::uint64_t> unmatched{0}, refused{0}, skipped{0};
+  std::atomic<std::uint64_t> unmatched{0}, refused{0}, skipped{0}, duplicates{0};
   std::atomic<std::uint64_t> dropped_oldest{0}, dropped_newest{0}, coalesced{0};
 };
 inline void count(std::atomic<std::uint64_t>& counter) {

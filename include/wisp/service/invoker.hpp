@@ -27,6 +27,8 @@
 #include <wisp/service/detail/call_queue.hpp>
 #include <wisp/service/detail/counters.hpp>
 #include <wisp/service/detail/frame.hpp>
+#include <wisp/service/detail/idempotency.hpp>
+#include <wisp/service/detail/invoker_parts.hpp>
 #include <wisp/service/detail/observers.hpp>
 #include <wisp/service/detail/publishing.hpp>
 #include <wisp/service/detail/route.hpp>
@@ -43,22 +45,7 @@ extern constinit std::atomic<std::uint64_t> forks;
 
 class Invoker final : public ContextHost {
  public:
-  struct Parts {
-    Clock& clock;
-    Executor& executor;
-    Timer& timer;
-    Random& random;
-    Ledger& ledger;
-    Registry& registry;
-    Runtime* runtime;
-    std::string source;
-    LogSink log;
-    Queue queue;          // of posts, per function
-    bool manual = false;  // the host pumps: nothing may wait for its own thread
-    bool pooled = false;  // the executor is the runtime's own pool
-    int tokens_max = 64;  // of one route in the executor
-    Simulator* simulator = nullptr;
-  };
+  using Parts = InvokerParts;
   explicit Invoker(Parts parts);
   ~Invoker() { anchor_.give_back(); }
 
@@ -204,6 +191,7 @@ class Invoker final : public ContextHost {
   Publishers& publishers() { return publishers_; }
   PostBlocks& post_blocks() { return post_blocks_; }
   CallQueue& calls() { return calls_; }
+  IdempotencyTable& keys() { return keys_; }
   // After a delivery, once open() is false.
   void wake_drainer();
 
@@ -211,6 +199,7 @@ class Invoker final : public ContextHost {
   friend class BareFrame;
   friend class CallNode;
   friend class CallQueue;
+  friend class Keyed;
   friend class PublishHere;
   friend class Route;
 
@@ -280,8 +269,7 @@ class Invoker final : public ContextHost {
   void call_bare_timed(FunctionState& function, Shard& shard, Cell& cell, const void* in,
                        void* result);
   void call_bare_again(FunctionState& function, const void* in, void* result, Attempted failed);
-  void call_labelled(FunctionState& function, const void* in, void* result,
-                     const CallOptions& options);
+  void call_labelled(FunctionState& function, const void* in, Out out, const CallOptions& options);
   void call_under(const Lineage& lineage, FunctionState& function, const void* in, void* result,
                   Duration timeout);
   void call_again(const Here& call, Outcome outcome, Status why);
@@ -300,6 +288,10 @@ class Invoker final : public ContextHost {
   std::optional<Duration> put_off(FunctionState& function, bool may_wait);
   std::optional<Time> next_attempt(FunctionState& function, int attempts, const Ended& ended,
                                    Deadline deadline);
+  // Accepted: on its way to a thread, its slot taken. Nobody else knows it yet.
+  void enqueue(const std::shared_ptr<CallNode>& node);
+  // The same for one that is counted, running to others, and has a slot.
+  void begin_later(const std::shared_ptr<CallNode>& node);
   // An executor's queue also holds tasks whose calls are gone: a waiter ran them, or they were
   // cancelled. A call that finds the queue full lodges in one of those. False: there is none.
   bool lodge(const std::shared_ptr<CallNode>& node, Task& task);
@@ -378,6 +370,7 @@ class Invoker final : public ContextHost {
   DeadLetters dead_letters_{parts_.clock};
   Observers observers_{parts_.clock};
   CallQueue calls_{*this};
+  IdempotencyTable keys_{parts_.clock, parts_.idempotency};
   std::uint64_t anchored_ = 0;  // constant after construction
   Anchor& anchor_;
 

@@ -16,7 +16,10 @@
 #include <source_location>
 #include <string>
 #include <string_view>
+#include <tuple>
+#include <type_traits>
 #include <utility>
+#include <variant>
 
 #include <wisp/base/fields.hpp>
 #include <wisp/base/status.hpp>
@@ -50,6 +53,16 @@ struct Turns {
   const std::uint64_t& expected;
 };
 
+// What can be done with a Result<R> that somebody else remembers. One for each R, all cold.
+struct ResultOps {
+  const Status& (*status)(const void* result);
+  // A copy of the value of an ok one, null for void; throws what that copy throws. Null, as `give`,
+  // where there is no copy of an R.
+  std::shared_ptr<const void> (*keep)(const void* result);
+  // Assigns such a copy.
+  void (*give)(void* result, const void* kept);
+};
+
 // A function without its types. Immutable once built.
 struct Definition {
   std::string name;
@@ -72,6 +85,7 @@ struct Definition {
                    Attempted& failed) = nullptr;
   // Assigns an error to the Result<R>.
   void (*fail)(void* result, Status status) = nullptr;
+  const ResultOps* results = nullptr;  // null in a reference
 
   bool reference() const { return run == nullptr; }
   Attempted invoke(const void* input, void* result, Context& context) const {
@@ -104,6 +118,45 @@ template <class R>
 void assign_error(void* result, Status status) {
   *static_cast<Result<R>*>(result) = std::move(status);
 }
+
+// Whether T can be copied. A container claims that it can before anybody has looked at its
+// elements, so those are asked.
+template <class T>
+struct IsCopyable : std::is_copy_constructible<T> {};
+template <class T>
+  requires requires { typename T::value_type; } && (!std::is_same_v<typename T::value_type, T>)
+struct IsCopyable<T>
+    : std::conjunction<std::is_copy_constructible<T>, IsCopyable<typename T::value_type>> {};
+template <class A, class B>
+struct IsCopyable<std::pair<A, B>>
+    : std::conjunction<IsCopyable<std::remove_cv_t<A>>, IsCopyable<B>> {};
+template <class... Each>
+struct IsCopyable<std::tuple<Each...>> : std::conjunction<IsCopyable<Each>...> {};
+template <class... Each>
+struct IsCopyable<std::variant<Each...>> : std::conjunction<IsCopyable<Each>...> {};
+
+template <class R>
+const Status& status_of_result(const void* result) {
+  return status_of(*static_cast<const Result<R>*>(result));
+}
+template <class R>
+[[gnu::cold]] std::shared_ptr<const void> keep_result(const void* result) {
+  if constexpr (std::is_void_v<R>) return nullptr;
+  else return std::make_shared<const R>(**static_cast<const Result<R>*>(result));
+}
+template <class R>
+[[gnu::cold]] void give_result(void* result, const void* kept) {
+  if constexpr (std::is_void_v<R>) *static_cast<Status*>(result) = Status();
+  else *static_cast<Result<R>*>(result) = Result<R>(absl::in_place, *static_cast<const R*>(kept));
+}
+template <class R>
+constexpr ResultOps result_ops() {
+  if constexpr (std::disjunction_v<std::is_void<R>, IsCopyable<R>>)
+    return {&status_of_result<R>, &keep_result<R>, &give_result<R>};
+  else return {&status_of_result<R>, nullptr, nullptr};
+}
+template <class R>
+inline constexpr ResultOps kResultOps = result_ops<R>();
 
 // "Parcel -> Money", for messages.
 std::string signature(const Definition& definition);

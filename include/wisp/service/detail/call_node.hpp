@@ -26,6 +26,12 @@ namespace wisp::inline v0::detail {
 
 struct FunctionState;
 
+// The row of an idempotency key, and who holds it: the number differs for each.
+struct KeyHold {
+  std::string id;
+  std::uint64_t holder = 0;
+};
+
 // What `then` is given: one slot, bounded size. Larger callables go through wisp::boxed.
 using Continuation = InlineFunction<void(), 64>;
 
@@ -54,7 +60,8 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   CallNode(const CallNode&) = delete;
   CallNode& operator=(const CallNode&) = delete;
 
-  enum class State { queued, running, delayed, done };
+  // Attached: to the row of its idempotency key, whose holder's end will be its own.
+  enum class State { queued, running, delayed, attached, done };
 
   // Done: the result is there, or the runtime gave the call up while its handler went on.
   bool ready() const { return ready_.load(std::memory_order_acquire); }
@@ -88,7 +95,9 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
 
  private:
   friend class CallQueue;
+  friend class IdempotencyTable;
   friend class Invoker;
+  friend class Keyed;
 
   // On its waiter's stack. Who wakes it holds its mutex meanwhile, so that it does not leave, and
   // take its Parker along, before that has returned.
@@ -116,6 +125,8 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   // Destroys a task of it that no executor took, without an end of the call. Requires: nobody else
   // knows the node yet.
   void withdraw(Task& task) ABSL_LOCKS_EXCLUDED(mutex_);
+  // From attached to running, for whoever ends it or has it run.
+  bool claim_attached() ABSL_LOCKS_EXCLUDED(mutex_);
   // The same for a token of the queue of calls.
   bool claim_by_row() ABSL_LOCKS_EXCLUDED(mutex_);
   // Whether somebody waits, or goes on from here. Relaxed: it may change at any time.
@@ -125,7 +136,9 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   // From running to delayed; false if it shall not be tried again.
   bool delay(Time due) ABSL_LOCKS_EXCLUDED(mutex_);
   bool can_be_claimed() ABSL_LOCKS_EXCLUDED(mutex_);
-  bool run_here();
+  // Or the holder of the key that it waits for.
+  bool run_here(bool even_on_pool = false);
+  bool attached() ABSL_LOCKS_EXCLUDED(mutex_);
   // To its end, once: true for the caller that ended it.
   bool finish(bool abandoned) ABSL_LOCKS_EXCLUDED(mutex_);
   std::shared_ptr<Invoker> invoker() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -164,8 +177,10 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   // Belong to the runner, then to the Pending.
   int attempts_ = 0;
   bool counted_ = false;  // as one that is outstanding; else its queue is
+  bool keyed_ = false;    // holds the row of its idempotency key
   Charged charged_;
-  std::unique_ptr<Money> cost_;  // under a tariff, once charged
+  std::unique_ptr<Money> cost_;   // under a tariff, once charged
+  std::unique_ptr<KeyHold> key_;  // of one with an idempotency key
 
   std::atomic<bool> attended_{false};  // a hint; under the mutex but for attended()
   BriefMutex mutex_;

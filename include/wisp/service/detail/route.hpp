@@ -51,6 +51,7 @@ struct FunctionState final : Attachment {
 
   // Requires: the definition has a concurrency limit. Takes a slot, or says no.
   bool try_enter() ABSL_LOCKS_EXCLUDED(mutex);
+  Status limit_reached() const;
   // Takes a slot, or keeps `resume` until one is free and then submits it, slot taken. False: kept.
   bool enter_or_wait(Task& resume) ABSL_LOCKS_EXCLUDED(mutex);
   // Destroys what waits, and keeps nothing from now on: the runtime stops.
