@@ -195,10 +195,18 @@ inline void Invoker::call_here(FunctionState& state, const void* in, Out out,
 
 [[gnu::noinline]] void Invoker::call_labelled(FunctionState& state, const void* in, Out out,
                                               const CallOptions& options) {
+  Status bad = check(options);
+  if (!bad.ok()) return out.fail(out.result, std::move(bad));
   if (!options.idempotency_key.empty()) return Keyed(*this).call(state, in, out.result, options);
   if (state.limited() && !state.try_enter()) return out.fail(out.result, state.limit_reached());
   const Lineage labelled = lineage(options);
-  call_under(labelled, state, in, out.result, options.timeout);
+  call_either(labelled, state, in, out.result, options.timeout);
+}
+
+void Invoker::call_either(const Lineage& lineage, FunctionState& state, const void* in,
+                          void* result, Duration timeout) {
+  if (watched()) call_watched(lineage, state, in, result, timeout);
+  else call_under(lineage, state, in, result, timeout);
 }
 
 template <class Resolve>

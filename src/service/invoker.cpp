@@ -118,6 +118,8 @@ Lineage Invoker::lineage(const CallOptions& options) const {
   }
   if (!options.tenant.empty()) lineage.tenant = options.tenant;
   if (!options.tag.empty()) lineage.tag = options.tag;
+  if (!options.traceparent.empty())
+    lineage.trace = parse_traceparent(options.traceparent).value_or(lineage.trace);
   return lineage;
 }
 

@@ -140,7 +140,7 @@ void Keyed::call(FunctionState& function, const void* in, void* result,
     // It may have waited for another one that was late.
     const Duration left =
         deadline.none() ? Duration() : std::max(deadline.remaining(clock), Duration(1));
-    invoker_.call_under(labelled, function, in, result, left);
+    invoker_.call_either(labelled, function, in, result, left);
   }
   std::size_t bytes = 0;
   const Kept kept = keep(definition, result, bytes);

@@ -82,24 +82,30 @@ void Invoker::note_end(CallNode& node, Outcome outcome) {
 // As call_admitted(), with a step noted at each turn.
 void Invoker::call_observed(FunctionState& state, const void* in, Out out,
                             const CallOptions& options) {
+  if (!unlabelled(options)) return call_labelled(state, in, out, options);
   if (state.limited() && !state.try_enter()) return out.fail(out.result, limit_reached(state));
+  const ActiveFrame* const top = ActiveFrame::top();
+  const bool nested = top != nullptr && top->invoker == this;
+  call_watched(nested ? *top->lineage : kPlainLineage, state, in, out.result, options.timeout);
+}
+
+// As call_under().
+void Invoker::call_watched(const Lineage& lineage, FunctionState& state, const void* in,
+                           void* result, Duration timeout) {
   ActiveFrame* const top = ActiveFrame::top();
   ActiveFrame* const parent = top != nullptr && top->invoker == this ? top : nullptr;
-  const bool labelled = !options.tenant.empty() || !options.tag.empty();
-  const Lineage own = labelled ? lineage(options) : Lineage();
-  const Lineage& lineage = labelled ? own : parent != nullptr ? *parent->lineage : kPlainLineage;
   const Here call{.function = state,
                   .line = line_of(state, lineage),
                   .in = in,
-                  .result = out.result,
+                  .result = result,
                   .lineage = lineage,
                   .parent = parent,
-                  .deadline = deadline(options)};
+                  .deadline = deadline({.timeout = timeout})};
   for (int attempts = 1;; ++attempts) {
     const Ended ended = attempt({.function = state,
                                  .line = call.line,
                                  .in = in,
-                                 .result = out.result,
+                                 .result = result,
                                  .lineage = &lineage,
                                  .event = parent != nullptr ? parent->event : EventId(),
                                  .deadline = call.deadline,

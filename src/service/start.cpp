@@ -77,7 +77,8 @@ void Invoker::start(const std::shared_ptr<CallNode>& node, const Definition& fun
   const bool plain = ActiveFrame::top() == nullptr && unlabelled(options);
   if (!plain && !options.idempotency_key.empty())
     return Keyed(*this).start(node, function, options);
-  const Result<FunctionState*> state = admitted(function);
+  const Status bad = plain ? Status() : check(options);
+  const Result<FunctionState*> state = bad.ok() ? admitted(function) : bad;
   if (!state.ok()) {
     note_refused(function.name, "", state.status());
     node->fail(state.status());

@@ -38,7 +38,8 @@ FLOORS = """
 1 model
     event
     policy
-    context → event
+    traceparent
+    context → event, traceparent
     detail/definition → context, policy
     function → context, policy
     declare → function

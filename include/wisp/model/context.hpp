@@ -17,12 +17,14 @@
 
 #include <functional>
 #include <stop_token>
+#include <string>
 #include <string_view>
 
 #include <wisp/base/clock.hpp>
 #include <wisp/base/id.hpp>
 #include <wisp/base/status.hpp>
 #include <wisp/model/event.hpp>
+#include <wisp/model/traceparent.hpp>
 
 namespace wisp::inline v0 {
 
@@ -87,6 +89,12 @@ class Context {
   EventId event_id() const { return frame_.event; }
   const Lineage& lineage() const { return *frame_.lineage; }
   std::string_view tenant() const { return frame_.lineage->tenant; }
+
+  // The header by which a request that the handler makes belongs to the same trace; see
+  // traceparent.hpp. "" for a call that belongs to none: one from outside that was given none.
+  std::string traceparent() const {
+    return wisp::traceparent(frame_.lineage->trace, frame_.event, frame_.attempt);
+  }
 
   // The smaller of the function's timeout and what the caller had left.
   Deadline deadline() const { return frame_.deadline; }

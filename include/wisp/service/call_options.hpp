@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include <wisp/base/clock.hpp>
+#include <wisp/base/status.hpp>
 
 namespace wisp::inline v0 {
 
@@ -25,11 +26,17 @@ struct CallOptions {
   std::string_view key{};
   // At most kIdempotencyKeyMax bytes; see idempotency.hpp.
   std::string_view idempotency_key{};
+  // The trace that it belongs to, as it came in: see traceparent.hpp; kInvalidArgument if it is
+  // none. Empty: that of the handler that makes the call; an event from outside begins its own.
+  std::string_view traceparent{};
 };
 
 // What verbs are given by those who give nothing: known by its address, so that they need not look
 // at its members.
 inline constexpr CallOptions kNoOptions{};
+
+// kInvalidArgument for a key that is too long, or a traceparent that is none.
+Status check(const CallOptions& options);
 
 namespace detail {
 
@@ -37,7 +44,7 @@ namespace detail {
 inline bool unlabelled(const CallOptions& options) {
   if (&options == &kNoOptions) return true;
   return (options.tenant.size() | options.tag.size() | options.key.size() |
-          options.idempotency_key.size()) == 0;
+          options.idempotency_key.size() | options.traceparent.size()) == 0;
 }
 
 }  // namespace detail

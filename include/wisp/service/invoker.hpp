@@ -273,7 +273,11 @@ class Invoker final : public ContextHost {
   void call_under(const Lineage& lineage, FunctionState& function, const void* in, void* result,
                   Duration timeout);
   void call_again(const Here& call, Outcome outcome, Status why);
-  // As call_admitted(), while somebody watches.
+  // These while somebody watches, or perhaps.
+  void call_watched(const Lineage& lineage, FunctionState& function, const void* in, void* result,
+                    Duration timeout);
+  void call_either(const Lineage& lineage, FunctionState& function, const void* in, void* result,
+                   Duration timeout);
   void call_observed(FunctionState& function, const void* in, Out out, const CallOptions& options);
   Outcome attempt_of(const Here& call, int attempts, Status& why);
   // Whether to try once more, after having waited for it.
