@@ -56,6 +56,13 @@ TEST_CASE("context: cancellation is seen by flag and by token", "[context]") {
   CHECK(token.stop_requested());
 }
 
+TEST_CASE("context: elapse asks its host", "[context]") {
+  Hosted hosted;
+  hosted.context.elapse(3ms);
+  hosted.context.elapse(4ms);
+  CHECK(hosted.host.elapsed == 7ms);
+}
+
 TEST_CASE("context: sleep asks its host and passes the refusal on", "[context]") {
   Hosted hosted;
   CHECK(hosted.context.sleep(100ms).ok());

@@ -58,10 +58,12 @@ struct Chain {
     // Those of one chain only: its links follow each other.
     deadlines_.push_back(context.deadline().at());
     Status ended;
+    // A call's own timeout makes no more time.
+    const Duration own = wisp::uniform(world.random(), 0, 1) * 1h;
     if (wisp::uniform(world.random(), 0, 1) == 0) {
-      ended = context.runtime().call(some(), depth - 1);
+      ended = context.runtime().call(some(), depth - 1, {.timeout = own});
     } else {
-      ended = context.runtime().start(some(), depth - 1).wait();
+      ended = context.runtime().start(some(), depth - 1, {.timeout = own}).wait();
     }
     deadlines_.pop_back();
     return ended;

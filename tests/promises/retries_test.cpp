@@ -242,6 +242,36 @@ TEST_CASE("retries: a delivery that is six hours old is not tried again, but exp
   });
 }
 
+TEST_CASE("retries: a delivery that has waited for six hours expires untried", "[retries]") {
+  wisp::test::for_each_seed([](std::uint64_t seed) {
+    World world{seed, {.threads_max = 1}};
+    wisp::Runtime runtime{world.options()};
+    const Duration busy = wisp::uniform(world.random(), 5 * 60, 7 * 60) * 1min;
+    std::vector<int> ran;
+    const auto handle = [&ran, busy](int n, wisp::Context& context) {
+      ran.push_back(n);
+      if (n == 0) context.elapse(busy);
+    };
+    const auto posted = wisp::function("posted", handle);
+    REQUIRE(runtime.registry().add(posted).ok());
+    auto line = runtime.on("line").deliver({.serial = true}).to(handle);
+    REQUIRE(runtime.emit("line", 0).ok());
+    world.run_until_idle();
+    REQUIRE(runtime.emit("line", 1).ok());
+    REQUIRE(runtime.post(posted, 2).ok());
+    world.advance(24h);
+    const bool late = busy > 6h;
+    CHECK(ran.size() == (late ? 1 : 3));
+    CHECK(runtime.stats().events.expired == (late ? 2 : 0));
+    for (const wisp::DeadLetter& letter : runtime.dead_letters().list()) {
+      CHECK(letter.expired);
+      CHECK(letter.attempts == 0);
+      CHECK(letter.error.code() == StatusCode::kDeadlineExceeded);
+    }
+    wisp::test::conserved_at_rest(runtime);
+  });
+}
+
 TEST_CASE("retries: a refusal by wisp carries its reason and spends no attempt", "[retries]") {
   wisp::test::for_each_seed([](std::uint64_t seed) {
     World world{seed, {.faults = {.slow = 300, .slow_max = 20ms}}};
