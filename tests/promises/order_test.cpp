@@ -62,9 +62,13 @@ struct Seen {
 };
 
 struct Scene {
-  explicit Scene(std::uint64_t seed)
-      : world(seed), runtime(world.options({.queue = {.count = pick(2, 30), .act = any_act()}})) {}
+  explicit Scene(std::uint64_t seed, wisp::Threads threads = wisp::Threads::pool)
+      : pumped(threads == wisp::Threads::none),
+        world(seed),
+        runtime(world.options(
+            {.threads = threads, .queue = {.count = pick(2, 30), .act = any_act()}})) {}
 
+  bool pumped;
   World world;
   wisp::Runtime runtime;
   int now = 0;
@@ -78,7 +82,7 @@ struct Scene {
   Status handle(Seen& seen, const Sent& sent, wisp::Context& context) {
     seen.enter(sent);
     overlapped = overlapped || seen.all_inside > 1;
-    const Status slept = context.sleep(pick(0, 3) * 10ms);
+    const Status slept = pumped ? Status() : context.sleep(pick(0, 3) * 10ms);
     seen.leave(sent);
     WISP_TRY(slept);
     const int luck = pick(0, 11);
@@ -95,18 +99,21 @@ struct Scene {
     };
   }
 
-  // Posts and emits, some of them blocked by full queues.
+  void send(int publisher, int number, const auto& posted, wisp::Runtime& to) {
+    const Sent sent{pick(0, kKeys), publisher, number};
+    const std::string key = key_of(sent.key);
+    Stamps& its = stamps[{publisher, number}];
+    its.begun = ++now;
+    const wisp::CallOptions options{.timeout = 1min, .key = key};
+    if (pick(0, 1) == 0) (void)to.post(posted, sent, options).ok();
+    else (void)to.emit("work", sent, options).ok();
+    its.ended = ++now;
+  }
+
+  // Some of it is blocked by full queues.
   void publish(int publisher, const auto& posted, wisp::Context& context) {
     for (int number = 0; number < kEach; ++number) {
-      const Sent sent{pick(0, kKeys), publisher, number};
-      const std::string key = key_of(sent.key);
-      Stamps& its = stamps[{publisher, number}];
-      its.begun = ++now;
-      // As an event has them; or the calls would end with this one's.
-      const wisp::CallOptions options{.timeout = 1min, .key = key};
-      if (pick(0, 1) == 0) (void)context.runtime().post(posted, sent, options).ok();
-      else (void)context.runtime().emit("work", sent, options).ok();
-      its.ended = ++now;
+      send(publisher, number, posted, context.runtime());
       if (!context.sleep(pick(0, 2) * 5ms).ok()) return;
     }
   }
@@ -179,6 +186,34 @@ TEST_CASE("order: one of a key at a time and in the order accepted, through retr
     overlapped += run(static_cast<std::uint64_t>(seed)) ? 1 : 0;
   }
   CHECK(overlapped >= seeds * 9 / 10);
+}
+
+TEST_CASE("order: under a pump too", "[order]") {
+  for (int seed = 1; seed <= wisp::test::test_seeds(); ++seed) {
+    INFO("seed " << seed);
+    Scene scene(static_cast<std::uint64_t>(seed), wisp::Threads::none);
+    const auto posted = wisp::function("posted", scene.handler(), {.retry = {.attempts = 3}});
+    wisp::Runtime& runtime = scene.runtime;
+    REQUIRE(runtime.registry().add(posted).ok());
+    auto subscription =
+        runtime.on("work")
+            .deliver({.serial = scene.pick(0, 1) == 0,
+                      .queue = {.count = scene.pick(1, 30), .act = scene.any_act()}})
+            .to(scene.handler());
+    for (int number = 0; number < 3 * kEach; ++number) {
+      scene.send(0, number, posted, runtime);
+      if (scene.pick(0, 2) == 0) runtime.pump({.tasks = scene.pick(1, 5)});
+      if (scene.pick(0, 4) == 0) scene.world.advance(scene.pick(0, 100) * 1ms);
+    }
+    for (int i = 0; i < 1000 && runtime.stats().queued > 0; ++i) {
+      runtime.pump();
+      scene.world.advance(100ms);
+    }
+    scene.check_order();
+    const wisp::EventStats events = runtime.stats().events;
+    CHECK(events.accepted == events.done + events.dead + events.expired + events.cancelled);
+    CHECK(runtime.stats().queued == 0);
+  }
 }
 
 TEST_CASE("order: a poison event holds up its own key alone", "[order]") {
