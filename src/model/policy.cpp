@@ -21,6 +21,23 @@ Status check_delay(Duration delay, std::string_view field, std::string_view what
   return invalid_argument("{}: {} is {} ns, it must not be negative", what, field, delay.count());
 }
 
+Status check_batch(const Delivery& delivery, std::string_view what) {
+  const Batching& batch = delivery.batch;
+  if (batch.size < 0 || batch.size > kBatchMax) {
+    return invalid_argument("{}: batch.size is {}, it must be 0 to {}", what, batch.size,
+                            kBatchMax);
+  }
+  if (batch.size > delivery.queue.count) {
+    return invalid_argument("{}: batch.size is {}, and its queue holds {} (queue.count)", what,
+                            batch.size, delivery.queue.count);
+  }
+  if (batch.window < Duration::zero() || batch.window > kWindowMax) {
+    return invalid_argument("{}: batch.window is {} ns, it must be 0 to {} s", what,
+                            batch.window.count(), kWindowMax / std::chrono::seconds(1));
+  }
+  return Status();
+}
+
 bool lower(char c) { return (c >= 'a' && c <= 'z') || c == '_'; }
 bool digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -86,7 +103,8 @@ Status check(const Delivery& delivery, std::string_view what) {
     return invalid_argument(
         "{}: a synchronous delivery runs on each publisher's thread and cannot be serial", what);
   }
-  return check(delivery.queue, what);
+  WISP_TRY(check(delivery.queue, what));
+  return check_batch(delivery, what);
 }
 
 Status check_key(std::string_view key) {

@@ -12,15 +12,30 @@ namespace {
 bool is_event(const TypeInfo& type) { return same_type(type, type_info<Event>()); }
 
 bool any_event(const Definition& definition) {
-  return definition.in == nullptr || is_event(*definition.in);
+  return definition.takes() == nullptr || is_event(*definition.takes());
 }
 
 Status check_predicates(const Wish& wish, const Definition& definition) {
   if (any_event(definition)) return Status();
   for (const Predicate& each : wish.predicates) {
-    if (same_type(*each.type, *definition.in)) continue;
+    if (same_type(*each.type, *definition.takes())) continue;
     return invalid_argument("subscription '{}': its predicate takes {}, its handler {}",
-                            wish.pattern, each.type->name(), definition.in->name());
+                            wish.pattern, each.type->name(), definition.takes()->name());
+  }
+  return Status();
+}
+
+Status check_batch(const Wish& wish, const Definition& definition) {
+  const Delivery& rules = wish.delivery;
+  const bool batched = definition.make_batch != nullptr;
+  if (!batched && (rules.batch.size != 0 || rules.batch.window != Duration())) {
+    return invalid_argument(
+        "subscription '{}': batch is for a handler of wisp::Batch, its takes {}", wish.pattern,
+        definition.in == nullptr ? "nothing" : definition.in->name());
+  }
+  if (batched && rules.synchronous) {
+    return invalid_argument("subscription '{}': a synchronous delivery cannot be part of a batch",
+                            wish.pattern);
   }
   return Status();
 }
@@ -78,9 +93,10 @@ Result<std::shared_ptr<Subscribed>> Bus::subscribe(Wish wish,
     function = own.get();
   }
   WISP_TRY(check_predicates(wish, *function->definition));
+  WISP_TRY(check_batch(wish, *function->definition));
   auto subscribed = std::make_shared<Subscribed>(Subscribed{.pattern = pattern});
   if (!any_event(*function->definition)) {
-    subscribed->wants = function->definition->in;
+    subscribed->wants = function->definition->takes();
     if (wish.filter) {
       WISP_TRY(subscribed->bound, wish.filter->bind(*subscribed->wants));
     }
@@ -97,6 +113,11 @@ Result<std::shared_ptr<Subscribed>> Bus::subscribe(Wish wish,
                      .dead_letter = wish.dead_letter,
                      .serial = wish.delivery.serial,
                      .queue = wish.delivery.queue};
+  if (function->definition->make_batch != nullptr) {
+    const Batching& batch = wish.delivery.batch;
+    rules.batch = batch.size > 0 ? batch.size : std::min(kBatchSize, rules.queue.count);
+    rules.window = batch.window;
+  }
   subscribed->route = std::make_shared<Route>(invoker_, std::move(rules), function, std::move(own));
   invoker_.add_route(subscribed->route);
   index_.add(pattern, subscribed);

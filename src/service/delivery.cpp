@@ -10,16 +10,16 @@ namespace wisp::inline v0::detail {
 namespace {
 
 bool takes_event(const Definition& definition) {
-  return definition.in != nullptr && same_type(*definition.in, type_info<Event>());
+  return definition.takes() != nullptr && same_type(*definition.takes(), type_info<Event>());
 }
 
 // A payload of another type was dead-lettered for that, and is however often it is sent again.
 Status check_payload(const Definition& definition, const Event& event) {
-  if (definition.in == nullptr || takes_event(definition)) return Status();
-  if (event.payload.type() != nullptr && same_type(*definition.in, *event.payload.type()))
-    return Status();
-  return invalid_argument("'{}' takes {}, the event is of type {}", definition.name,
-                          definition.in->name(), event.type());
+  const TypeInfo* const takes = definition.takes();
+  if (takes == nullptr || takes_event(definition)) return Status();
+  if (event.payload.type() != nullptr && same_type(*takes, *event.payload.type())) return Status();
+  return invalid_argument("'{}' takes {}, the event is of type {}", definition.name, takes->name(),
+                          event.type());
 }
 
 const void* input_of(const Definition& definition, const Event& event) {

@@ -63,7 +63,7 @@ bool Route::full(std::size_t bytes) {
   return over(bytes, {});
 }
 
-bool Route::make_room(std::size_t bytes, std::string_view key, Dropped& dropped) {
+bool Route::make_room(std::size_t bytes, std::string_view key, Shipments& dropped) {
   const bool any = rules_.queue.act == Overflow::drop_oldest;
   if (!any && rules_.queue.act != Overflow::coalesce) return false;
   const Waiting most = any ? queue_.waiting() : queue_.waiting(key);
@@ -92,7 +92,7 @@ Result<Route::Room> Route::reserve(std::size_t bytes, std::string_view key, Time
   const Time until = std::min(deadline, clock.now() + kBlockMax);
   const Overflow act = rules_.queue.act;
   while (true) {
-    Dropped dropped;
+    Shipments dropped;
     Parker parker;
     bool taken = false;
     {
@@ -127,7 +127,7 @@ Result<Route::Room> Route::reserve(std::size_t bytes, std::string_view key, Time
   }
 }
 
-void Route::note_dropped(const Dropped& dropped) {
+void Route::note_dropped(const Shipments& dropped) {
   Counters& counters = invoker_.counters();
   for (std::size_t i = 0; i < dropped.size(); ++i) {
     count(rules_.queue.act == Overflow::coalesce ? counters.coalesced : counters.dropped_oldest);
@@ -269,6 +269,7 @@ std::unique_ptr<Shipment> Route::await_slot(std::unique_ptr<Shipment> delivery) 
 }
 
 void Route::resume(std::unique_ptr<Shipment> delivery, bool slot_taken) {
+  if (rules_.batch > 0) return rejoin(std::move(delivery));
   bool ended = false;
   {
     const BriefLock lock(mutex_);

@@ -19,8 +19,8 @@ bool Route::others_active(int own) const {
   return active_ + publishers > own && !abandoned_;
 }
 
-Route::Dropped Route::take_queue() {
-  Dropped queued = queue_.take_all();
+Route::Shipments Route::take_queue() {
+  Shipments queued = queue_.take_all();
   for (const auto& each : queued) bytes_ -= each->bytes;
   count_ -= static_cast<int>(queued.size());
   wake_waiters();
@@ -28,8 +28,9 @@ Route::Dropped Route::take_queue() {
 }
 
 void Route::cancel() {
-  Dropped queued;
+  Shipments queued;
   std::vector<std::pair<std::uint64_t, TimerId>> delayed;
+  std::optional<TimerId> window;
   {
     const BriefLock lock(mutex_);
     closed_ = true;
@@ -37,10 +38,12 @@ void Route::cancel() {
     invoker_.publishers().note_closing();
     queued = take_queue();
     delayed.swap(delayed_);
+    window = std::exchange(window_timer_, std::nullopt);
   }
   for (const auto& each : queued) invoker_.cancel_delivery(*this, *each);
   cancel_posts();
   for (const auto& [number, timer] : delayed) invoker_.parts().timer.cancel(timer);
+  if (window) invoker_.parts().timer.cancel(*window);
 }
 
 // Also what others have claimed and not begun.

@@ -5,6 +5,8 @@
 
 #include <wisp/service/invoker.hpp>
 
+#include "route_token.hpp"
+
 namespace wisp::inline v0::detail {
 namespace {
 
@@ -15,22 +17,10 @@ constexpr std::uint64_t kNsPerToken = 100'000;
 
 }  // namespace
 
-// Runs the head of the queue; lost when the executor drops it.
-struct Route::Token {
-  std::shared_ptr<Route> route;
-  std::shared_ptr<Invoker> keep;  // shared: whoever runs last lets the runtime's parts go
-
-  Token(std::shared_ptr<Route> r, std::shared_ptr<Invoker> k)
-      : route(std::move(r)), keep(std::move(k)) {}
-  Token(Token&&) noexcept = default;
-  Token& operator=(Token&&) = delete;
-  ~Token() {
-    if (route != nullptr) route->token_lost();
-  }
-  void operator()() { std::exchange(route, nullptr)->run_token(); }
-};
-
-void Route::see_accepted() { const BriefLock lock(mutex_); }
+void Route::see_accepted() {
+  if (rules_.batch > 0) return top_up();  // none waits for more
+  const BriefLock lock(mutex_);
+}
 
 int Route::tokens_wanted(int own) {
   const bool manual = invoker_.parts().manual;
@@ -41,18 +31,22 @@ int Route::tokens_wanted(int own) {
   if (manual) most = INT_MAX;
   // One that runs a delivery may be held up in it for long: it does not stand for what is queued.
   log_.refresh();
-  const std::int64_t queued = static_cast<std::int64_t>(queue_.ready()) + log_.count() - own;
+  const auto ready = rules_.batch > 0 ? batches_due() : static_cast<std::int64_t>(queue_.ready());
+  const std::int64_t queued = ready + log_.count() - own;
   return static_cast<int>(std::min<std::int64_t>(queued + busy_, most)) - tokens_;
 }
 
 void Route::top_up(int own) {
   int wanted = 0;
+  std::optional<Time> window;
   {
     const BriefLock lock(mutex_);
     wanted = closed_ ? 0 : std::max(tokens_wanted(own), 0);
     tokens_ += wanted;
+    if (rules_.batch > 0) window = window_to_arm();
   }
   submit_tokens(wanted);
+  if (window) arm_window(*window);
 }
 
 void Route::submit_tokens(int count) {
@@ -61,7 +55,7 @@ void Route::submit_tokens(int count) {
 }
 
 void Route::token_lost() {
-  Dropped dropped;
+  Shipments dropped;
   {
     const BriefLock lock(mutex_);
     // Nobody would come for what is queued. A later delivery may find the executor well again.

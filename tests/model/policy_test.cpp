@@ -195,3 +195,18 @@ TEST_CASE("policy: function names are dotted lower-case identifiers", "[policy]"
         std::string_view::npos);
   CHECK_FALSE(check_function_name(std::string_view("a\0b", 3)).ok());
 }
+
+TEST_CASE("policy: keys are bounded, and so are batches", "[policy]") {
+  CHECK(wisp::check_key("").ok());
+  CHECK(wisp::check_key(std::string(wisp::kKeyMax, 'k')).ok());
+  check_refused(wisp::check_key(std::string(300, 'k')), StatusCode::kInvalidArgument,
+                "key 'kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk...' has 300 bytes, the limit is 256");
+  CHECK(check(Delivery{.batch = {.size = wisp::kBatchMax, .window = wisp::kWindowMax}}, "s").ok());
+  check_refused(check(Delivery{.batch = {.size = 10'001}}, "s"), StatusCode::kInvalidArgument,
+                "s: batch.size is 10001, it must be 0 to 10000");
+  check_refused(check(Delivery{.batch = {.window = -1ns}}, "s"), StatusCode::kInvalidArgument,
+                "s: batch.window is -1 ns, it must be 0 to 300 s");
+  check_refused(check(Delivery{.queue = {.count = 5}, .batch = {.size = 6}}, "s"),
+                StatusCode::kInvalidArgument,
+                "s: batch.size is 6, and its queue holds 5 (queue.count)");
+}

@@ -39,9 +39,10 @@ FLOORS = """
     event
     policy
     traceparent
+    batch → event
     context → event, traceparent
     detail/definition → context, policy
-    function → context, policy
+    function → batch, context, policy
     declare → function
     registry → function
     pattern → event

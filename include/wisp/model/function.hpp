@@ -9,7 +9,7 @@
 // A handler is a function pointer or a const-callable object that takes nothing, an input (by value
 // or const reference), a Context&, or both in that order, and returns R, Result<R>, Status or void.
 // A handler that returns Status or void is a Function<void, In>; its verbs return Status. Handlers
-// run on several threads at once.
+// run on several threads at once. One of a Batch is for subscriptions: see batch.hpp.
 //
 // Threads: value. A handle is one shared pointer to an immutable definition.
 #pragma once
@@ -18,7 +18,9 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <new>
 #include <source_location>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -27,6 +29,7 @@
 #include <wisp/base/config.hpp>
 #include <wisp/base/fields.hpp>
 #include <wisp/base/status.hpp>
+#include <wisp/model/batch.hpp>
 #include <wisp/model/context.hpp>
 #include <wisp/model/detail/definition.hpp>
 #include <wisp/model/policy.hpp>
@@ -54,6 +57,11 @@ template <>
 struct Unwrap<Status> {
   using type = void;
 };
+
+template <class T>
+inline constexpr bool kIsBatch = false;
+template <class T>
+inline constexpr bool kIsBatch<Batch<T>> = true;
 
 // What a callable of this parameter list takes. Anything else is refused by require_handler.
 template <class R, class... Args>
@@ -173,6 +181,13 @@ struct Bound final : Definition {
     takes_context = kTakesContext;
     run = &attempt;
     if constexpr (!kTakesContext) run_each = &attempt_each;
+    if constexpr (kIsBatch<In>) {
+      item = &type_info<typename In::Item>();
+      make_batch = [](void* place, std::span<const Event* const> events) {
+        static_assert(sizeof(In) == sizeof(BatchItems) && std::is_trivially_destructible_v<In>);
+        new (place) In(events);
+      };
+    }
     fail = &assign;
     results = &kResultOps<R>;
   }
@@ -323,6 +338,9 @@ auto make_function(std::string_view name, F&& callable, FunctionOptions options,
   using Shape = typename CallableShape<Callable>::Type;
   using R = typename Unwrap<std::remove_cvref_t<typename Shape::Return>>::type;
   using In = typename Shape::In;
+  static_assert(!kIsBatch<In> || std::is_void_v<R> || std::is_same_v<R, Failed>,
+                "wisp: a handler of a wisp::Batch returns void, wisp::Status, wisp::Failed or "
+                "wisp::Result<wisp::Failed>");
   using Made = Bound<Callable, R, In>;
   return Function<R, In>(define(
       new Made(std::forward<F>(callable)),

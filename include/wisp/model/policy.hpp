@@ -76,12 +76,26 @@ struct Queue {
   Overflow act = Overflow::reject;
 };
 
+// How a subscription whose handler takes a Batch gathers deliveries: it is called once `size` of
+// them wait, each of another CallOptions::key, or the oldest has waited for `window`, with those
+// that are there. In a queue that coalesces, a delivery has waited for as long as what it replaced.
+// A runtime that is being stopped does not wait for more.
+struct Batching {
+  int size = 0;       // at most so many at once, kBatchMax and queue.count; 0: kBatchSize, or less
+  Duration window{};  // at most kWindowMax; 0: what is there
+};
+
+inline constexpr int kBatchSize = 100;
+inline constexpr int kBatchMax = 10'000;
+inline constexpr Duration kWindowMax = std::chrono::seconds(300);
+
 struct Delivery {
   std::optional<int> attempts{};   // unset: the function's; unset there too: kAttemptsOfEvents
   std::string_view dead_letter{};  // a topic; else Runtime::dead_letters()
-  bool serial = false;             // one at a time, in each publisher's order
+  bool serial = false;             // one at a time, in each publisher's order; or one batch
   bool synchronous = false;        // on the publisher's thread, inside emit, one attempt
   Queue queue{};                   // of this subscription
+  Batching batch{};                // where the handler takes a Batch, and only there
 };
 
 // Bytes of a CallOptions::key.

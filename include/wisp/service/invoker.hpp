@@ -337,6 +337,7 @@ class Invoker final : public ContextHost {
   RowEnd run_row(Route& route, PostBlock& block, std::uint64_t until);
   void see_off(Route& route, PostBlock& block, RowEnd& end);
   void cancel_post(const Route& route, PostRecord& record);
+  class BatchRun;  // batches.cpp
   // After an attempt that was not ok: as attempt_delivery().
   bool settle_failed(Route& route, Shipment& delivery, const Ended& ended);
   bool retries(const Route& route, Shipment& delivery, const Ended& ended);

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <source_location>
+#include <span>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -83,11 +84,17 @@ struct Definition {
   // that did not go well. Null for a handler that takes a Context.
   bool (*run_each)(const Definition& self, const void* in, Turns& turns,
                    Attempted& failed) = nullptr;
+  // Of a handler of a Batch, which `in` is: the type of an item, and what makes one, at a place of
+  // the size of BatchItems. Null for others.
+  const TypeInfo* item = nullptr;
+  void (*make_batch)(void* place, std::span<const Event* const> events) = nullptr;
   // Assigns an error to the Result<R>.
   void (*fail)(void* result, Status status) = nullptr;
   const ResultOps* results = nullptr;  // null in a reference
 
   bool reference() const { return run == nullptr; }
+  // The payload that a subscription gives it; null: any.
+  const TypeInfo* takes() const { return make_batch == nullptr ? in : item; }
   Attempted invoke(const void* input, void* result, Context& context) const {
     Attempted attempted;
     run(*this, input, result, &context, attempted);

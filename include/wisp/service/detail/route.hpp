@@ -86,6 +86,8 @@ class Route : public std::enable_shared_from_this<Route> {
     std::string dead_letter;
     bool serial = false;
     Queue queue;
+    int batch = 0;  // at most so many at once; 0: one by one, to a handler of one
+    Duration window{};
   };
 
   // `own` is the state of a handler without a name, which lives here; else null and `function`
@@ -147,6 +149,8 @@ class Route : public std::enable_shared_from_this<Route> {
  private:
   friend class Invoker;
 
+  using Shipments = std::vector<std::unique_ptr<Shipment>>;
+
   // What a token does next, and then has done.
   struct Work {
     std::unique_ptr<Shipment> delivery;
@@ -156,6 +160,17 @@ class Route : public std::enable_shared_from_this<Route> {
     bool none() const { return delivery == nullptr && block == nullptr; }
   };
   void run_token();
+  // Batches (batches.cpp). Whether one is to begin, and how many.
+  bool batch_due() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::int64_t batches_due() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Empty: none is.
+  Shipments begin_batch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void run_batch_token(bool slot_taken);
+  void run_batch(Shipments batch);
+  void rejoin(std::unique_ptr<Shipment> delivery);
+  std::optional<Time> window_to_arm() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void arm_window(Time due);
+  void window_over(Time due, bool hurried = false);
   // What is left to do without the lock once a post is in the log.
   struct After {
     bool done = false;
@@ -190,14 +205,13 @@ class Route : public std::enable_shared_from_this<Route> {
   void lost(std::unique_ptr<Shipment> delivery, bool slot_taken);
   void run(std::unique_ptr<Shipment> delivery, bool slot_taken);
   bool others_active(int own) const;
-  using Dropped = std::vector<std::unique_ptr<Shipment>>;
   // Empties it.
-  Dropped take_queue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Shipments take_queue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void wake_waiters() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Drops what the overflow rule lets go into `dropped`, if that makes room.
-  bool make_room(std::size_t bytes, std::string_view key, Dropped& dropped)
+  bool make_room(std::size_t bytes, std::string_view key, Shipments& dropped)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void note_dropped(const Dropped& dropped);
+  void note_dropped(const Shipments& dropped);
   Status has_ended() const;
   Status is_full() const;
   // Whether so many bytes more would not fit, were some of the queue not there.
@@ -237,6 +251,10 @@ class Route : public std::enable_shared_from_this<Route> {
   // Numbers them: an address comes back, a number does not.
   std::uint64_t delays_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<std::pair<std::uint64_t, TimerId>> delayed_ ABSL_GUARDED_BY(mutex_);
+  // When a timer looks whether a batch is due.
+  std::optional<Time> window_due_ ABSL_GUARDED_BY(mutex_);
+  std::optional<TimerId> window_timer_ ABSL_GUARDED_BY(mutex_);
+  bool hurried_ ABSL_GUARDED_BY(mutex_) = false;  // the next one does not wait
 };
 
 }  // namespace wisp::inline v0::detail
