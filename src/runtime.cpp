@@ -9,6 +9,7 @@
 
 #include <wisp/engine/detail/ledger.hpp>
 #include <wisp/engine/timer.hpp>
+#include <wisp/service/detail/instances.hpp>
 
 namespace wisp::inline v0 {
 namespace {

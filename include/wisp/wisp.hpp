@@ -15,6 +15,7 @@
 #include <wisp/model/batch.hpp>
 #include <wisp/model/declare.hpp>
 #include <wisp/model/pattern.hpp>
+#include <wisp/model/stateful.hpp>
 #include <wisp/model/tariff.hpp>
 #include <wisp/runtime.hpp>
 

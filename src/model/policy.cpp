@@ -41,6 +41,21 @@ Status check_batch(const Delivery& delivery, std::string_view what) {
 bool lower(char c) { return (c >= 'a' && c <= 'z') || c == '_'; }
 bool digit(char c) { return c >= '0' && c <= '9'; }
 
+Status check_instances(const Instances& instances, std::string_view what) {
+  if (instances.provisioned < 0 || instances.provisioned > kProvisionedMax) {
+    return invalid_argument("{}: instances.provisioned is {}, it must be 0 to {}", what,
+                            instances.provisioned, kProvisionedMax);
+  }
+  if (instances.max < 0)
+    return invalid_argument("{}: instances.max is {}, it must not be negative", what,
+                            instances.max);
+  if (instances.max > 0 && instances.provisioned > instances.max) {
+    return invalid_argument("{}: instances.provisioned is {}, more than instances.max ({})", what,
+                            instances.provisioned, instances.max);
+  }
+  return check_delay(instances.keep_alive, "instances.keep_alive", what);
+}
+
 }  // namespace
 
 Duration backoff(const Retry& retry, int attempt, Random& random) {
@@ -67,6 +82,7 @@ bool retryable(StatusCode code) {
 }
 
 Status check(const FunctionOptions& options, std::string_view what) {
+  WISP_TRY(check_instances(options.instances, what));
   WISP_TRY(check_delay(options.timeout, "timeout", what));
   WISP_TRY(check_attempts(options.retry.attempts, "retry.attempts", what));
   WISP_TRY(check_delay(options.retry.first_delay, "retry.first_delay", what));

@@ -88,6 +88,17 @@ Status Registry::add(std::shared_ptr<const detail::Definition> definition) {
     const std::string text(message(bad));
     return Status(bad.code(), text + " (" + definition->place() + ")");
   }
+  const Instances& instances = definition->options.instances;
+  if (definition->instances == nullptr && (instances.provisioned > 0 || instances.max > 0)) {
+    return invalid_argument("function '{}' has no instances: it is not stateful ({})",
+                            definition->name, definition->place());
+  }
+  // Declared first: should it not be wanted after all, it goes once the lock has.
+  std::unique_ptr<detail::Attachment> prepared;
+  if (definition->instances != nullptr && attach_ && lookup(*definition) == nullptr) {
+    prepared = attach_({.definition = definition, .attachment = nullptr});
+    WISP_TRY(prepared->prepare());
+  }
   const MutexLock lock(mutex_);
   if (lookup(*definition) != nullptr) return Status();
   if (const detail::Registered* taken = lookup(definition->name); taken != nullptr) {
@@ -102,7 +113,8 @@ Status Registry::add(std::shared_ptr<const detail::Definition> definition) {
   auto entry = std::make_unique<detail::Registered>();
   entry->definition = std::move(definition);
   entry->index = static_cast<int>(functions_.size());
-  if (attach_) entry->attachment = attach_(*entry);
+  if (prepared != nullptr) entry->attachment = std::move(prepared);
+  else if (attach_) entry->attachment = attach_(*entry);
   by_handle_.insert(hash_of(*entry->definition), entry.get());
   by_name_.insert(hash_of(entry->definition->name), entry.get());
   for (const TypeInfo* type : {entry->definition->in, entry->definition->out}) {

@@ -94,6 +94,9 @@ Receipt CallNode::receipt() const {
   receipt.bytes_in_quality = Quality::measured;
   receipt.allocations = charged_.allocated.count;
   receipt.allocated_bytes = charged_.allocated.bytes;
+  receipt.cold = charged_.cold;
+  receipt.init = Duration(charged_.init_ns);
+  receipt.init_quality = Quality::measured;
   if (alloc_meter_linked) receipt.allocations_quality = Quality::measured;
   if (cost_ == nullptr) return receipt;
   receipt.cost = *cost_;

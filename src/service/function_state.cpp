@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <wisp/service/detail/instances.hpp>
 #include <wisp/service/detail/route.hpp>
 #include <wisp/service/invoker.hpp>
 
@@ -20,6 +21,8 @@ struct Leaving {
 thread_local Leaving* leaving = nullptr;
 
 }  // namespace
+
+Status FunctionState::prepare() { return instances == nullptr ? Status() : instances->provision(); }
 
 bool FunctionState::try_enter() {
   const MutexLock lock(mutex);
@@ -46,6 +49,7 @@ bool FunctionState::enter_or_wait(Task& resume) {
 }
 
 void FunctionState::close() {
+  if (instances != nullptr) instances->close();
   std::deque<Task> dropped;
   const MutexLock lock(mutex);
   closed = true;

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 #include <wisp/base/readers.hpp>
+#include <wisp/service/detail/instances.hpp>
 
 namespace wisp::inline v0::detail {
 
@@ -73,6 +74,7 @@ void Invoker::refuse_all(Status why) {
 std::unique_ptr<FunctionState> Invoker::anonymous(std::shared_ptr<const Definition> definition) {
   if (parts_.simulator != nullptr) definition = parts_.simulator->around(std::move(definition));
   auto state = std::make_unique<FunctionState>();
+  InstancePool::adopt(*this, definition, state->instances);
   const FunctionOptions& options = definition->options;
   state->line = parts_.ledger.line(
       {.function = definition->name, .memory_mb = options.memory_mb, .meter = options.meter});
@@ -193,7 +195,6 @@ Invoker::Ended Invoker::attempt(const Attempt& what) {
   const Definition& definition = *what.function.definition;
   ActiveFrame frame;
   enter(frame, what);
-
   const Ticks& ticks = parts_.ledger.ticks();
   const Meter meter = definition.options.meter;
   Shard& shard = parts_.ledger.shard();

@@ -188,6 +188,7 @@ void Invoker::complete(std::vector<FunctionStats>& functions) {
     stats->retries_withheld += read(state.withheld);
     stats->dead += read(state.dead);
     stats->accepted += read(state.unbegun);
+    if (state.instances != nullptr) stats->cold_starts += state.instances->cold_starts();
   }
   parts_.ledger.for_each_running([&find](void* mark) {
     for (auto* each = static_cast<Running*>(mark); each != nullptr;

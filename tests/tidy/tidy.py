@@ -43,6 +43,7 @@ FLOORS = """
     context → event, traceparent
     detail/definition → context, policy
     function → batch, context, policy
+    stateful → function
     declare → function
     registry → function
     pattern → event

@@ -63,6 +63,11 @@ struct Receipt {
   // a bill.
   Money cost{};
   Quality cost_quality = Quality::unavailable;
+  // Of a stateful function's call that found no idle instance: what building one took, all attempts
+  // together. Part of `wall`, `cpu` and what follows.
+  bool cold = false;
+  Duration init{};
+  Quality init_quality = Quality::unavailable;
 };
 
 // Everything that one function cost for one tenant and tag.
@@ -131,6 +136,8 @@ struct FunctionStats {
   std::uint64_t threw = 0;
   std::uint64_t timed_out = 0;
   std::uint64_t cancelled = 0;
+  // Instances that a call had to build; without the provisioned ones.
+  std::uint64_t cold_starts = 0;
 };
 
 }  // namespace wisp::inline v0

@@ -330,10 +330,9 @@ concept FunctionHandle = requires(const T& t) {
 
 inline namespace WISP_EXCEPTIONS_NAMESPACE {
 
-template <class F>
-auto make_function(std::string_view name, F&& callable, FunctionOptions options,
-                   std::source_location where) {
-  using Callable = std::decay_t<F>;
+// What a callable becomes; see also stateful.hpp.
+template <class Callable>
+struct Making {
   static_assert(require_handler<Callable>());
   using Shape = typename CallableShape<Callable>::Type;
   using R = typename Unwrap<std::remove_cvref_t<typename Shape::Return>>::type;
@@ -342,7 +341,14 @@ auto make_function(std::string_view name, F&& callable, FunctionOptions options,
                 "wisp: a handler of a wisp::Batch returns void, wisp::Status, wisp::Failed or "
                 "wisp::Result<wisp::Failed>");
   using Made = Bound<Callable, R, In>;
-  return Function<R, In>(define(
+};
+
+template <class F>
+auto make_function(std::string_view name, F&& callable, FunctionOptions options,
+                   std::source_location where) {
+  using Parts = Making<std::decay_t<F>>;
+  using Made = typename Parts::Made;
+  return Function<typename Parts::R, typename Parts::In>(define(
       new Made(std::forward<F>(callable)),
       [](const Definition* made) { delete static_cast<const Made*>(made); }, name, options, where));
 }

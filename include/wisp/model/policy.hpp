@@ -110,6 +110,18 @@ enum class Meter : std::uint8_t {
   exact,    // the thread's CPU clock read before and after each call
 };
 
+// How many objects of a stateful function there are, and for how long; see stateful.hpp.
+struct Instances {
+  // Built before the first call can begin, and kept however idle they are; 0 to kProvisionedMax. An
+  // add to a registry fails with the factory's error.
+  int provisioned = 0;
+  // A concurrency limit as Limits::concurrency, of which the smaller holds; 0: unlimited.
+  int max = 0;
+  Duration keep_alive = std::chrono::minutes(10);  // of one that is idle, before it is destroyed
+};
+
+inline constexpr int kProvisionedMax = 10'000;
+
 struct FunctionOptions {
   std::string_view name{};  // else the macro's identifier; dotted lower-case identifiers
   Duration timeout{};       // of each attempt; 0: none but the parent's
@@ -118,6 +130,7 @@ struct FunctionOptions {
   int memory_mb = 128;  // what GB-second tariffs price; 1 to 1,048,576
   Meter meter = Meter::batched;
   bool pool_only = false;  // Pending::wait may not run it on the waiting thread
+  Instances instances{};   // of a stateful function
 };
 
 // Why these options, or this name, cannot be; ok if they can. `what` names the owner in the

@@ -44,6 +44,8 @@ namespace detail {
 // What an engine keeps beside a function of its Runtime.
 struct Attachment {
   virtual ~Attachment() = default;
+  // What has to be there before the first call, such as provisioned instances.
+  virtual Status prepare() { return Status(); }
 };
 
 // A function of one Runtime. Immutable once published.
@@ -96,13 +98,14 @@ class FunctionTable {
 class Registry {
  public:
   // `attach` gives an engine its word beside each function; it runs before the function can be
-  // found, under the registry's lock.
+  // found: under the registry's lock, but for a function with instances, whose factory is the
+  // user's.
   using Attach = std::function<std::unique_ptr<detail::Attachment>(const detail::Registered&)>;
   explicit Registry(Attach attach = {}) : attach_(std::move(attach)) {}
 
   // kAlreadyExists naming both places, kInvalidArgument for a bad name or option, or two types of
-  // one wire name, kResourceExhausted beyond kFunctionsMax. Adding the same handle again changes
-  // nothing.
+  // one wire name, kResourceExhausted beyond kFunctionsMax, and why a provisioned instance could
+  // not be built. Adding the same handle again changes nothing.
   template <class R, class In>
   Status add(const Function<R, In>& function) {
     return add(function.definition());

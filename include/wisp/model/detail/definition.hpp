@@ -35,6 +35,7 @@ struct Attempted {
   bool threw = false;
 };
 
+struct Definition;
 class Route;  // to the layer above, what a run is for
 
 // Runs of a handler with the same input in a row, one for each route. The loop is the handler's
@@ -64,6 +65,15 @@ struct ResultOps {
   void (*give)(void* result, const void* kept);
 };
 
+// Of a function with instances; see stateful.hpp. None of them throws.
+struct InstanceOps {
+  // Null: `failed` says why.
+  void* (*build)(const Definition& self, Attempted& failed);
+  // As Definition::run.
+  bool (*enter)(void* instance, const void* in, void* result, Context* context, Attempted& failed);
+  void (*destroy)(void* instance);
+};
+
 // A function without its types. Immutable once built.
 struct Definition {
   std::string name;
@@ -90,7 +100,8 @@ struct Definition {
   void (*make_batch)(void* place, std::span<const Event* const> events) = nullptr;
   // Assigns an error to the Result<R>.
   void (*fail)(void* result, Status status) = nullptr;
-  const ResultOps* results = nullptr;  // null in a reference
+  const ResultOps* results = nullptr;      // null in a reference
+  const InstanceOps* instances = nullptr;  // null: it has none
 
   bool reference() const { return run == nullptr; }
   // The payload that a subscription gives it; null: any.

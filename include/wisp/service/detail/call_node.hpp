@@ -96,6 +96,7 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
  private:
   friend class CallQueue;
   friend class IdempotencyTable;
+  friend class InstancePool;
   friend class Invoker;
   friend class Keyed;
 
@@ -115,6 +116,8 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
     Outcome outcome = Outcome::rejected;
     Quality wall_quality = Quality::unavailable;
     Quality cpu_quality = Quality::unavailable;
+    bool cold = false;
+    std::uint64_t init_ns = 0;
   };
 
   // Moves from queued or delayed to running; null if somebody else has. `due` is when a delayed one
@@ -176,8 +179,9 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
 
   // Belong to the runner, then to the Pending.
   int attempts_ = 0;
-  bool counted_ = false;  // as one that is outstanding; else its queue is
-  bool keyed_ = false;    // holds the row of its idempotency key
+  bool counted_ = false;    // as one that is outstanding; else its queue is
+  bool keyed_ = false;      // holds the row of its idempotency key
+  bool sheddable_ = false;  // constant once started
   Charged charged_;
   std::unique_ptr<Money> cost_;   // under a tariff, once charged
   std::unique_ptr<KeyHold> key_;  // of one with an idempotency key

@@ -36,6 +36,7 @@
 
 namespace wisp::inline v0::detail {
 
+class InstancePool;
 class Invoker;
 class Route;
 
@@ -47,8 +48,12 @@ struct FunctionState final : Attachment {
   // Constant: without Context, timeout and concurrency limit, so that a BareFrame may do for it.
   bool bare = false;
   bool sampled = false;
+  // Of a stateful function, else null; `definition` is this runtime's own then. Shared with its
+  // timer.
+  std::shared_ptr<InstancePool> instances;
   std::shared_ptr<Route> posts;  // the route of its posts; null for a handler without a name
 
+  Status prepare() override;
   // Requires: the definition has a concurrency limit. Takes a slot, or says no.
   bool try_enter() ABSL_LOCKS_EXCLUDED(mutex);
   Status limit_reached() const;

@@ -1,0 +1,212 @@
+#include <wisp/sim/world.hpp>
+
+#include <algorithm>
+#include <stdexcept>
+#include <vector>
+
+#include <wisp/base/park.hpp>
+#include <wisp/wisp.hpp>
+
+#include "promise.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using wisp::Context;
+using wisp::Duration;
+using wisp::Result;
+using wisp::Status;
+using wisp::StatusCode;
+using wisp::Time;
+using wisp::sim::World;
+
+// A constructor has no Context to sleep by.
+void pass(wisp::Clock& clock, Duration d) {
+  wisp::Parker parker;
+  const Time until = clock.now() + d;
+  while (clock.now() < until) clock.park(parker, until);
+}
+
+// What all instances of a world have done.
+struct Plant {
+  explicit Plant(std::uint64_t seed) : world(seed) {}
+
+  int any(int low, int high) { return static_cast<int>(wisp::uniform(world.random(), low, high)); }
+
+  World world;
+  int built = 0;
+  int failed = 0;  // factories
+  int alive = 0;
+  int alive_most = 0;
+  int calls = 0;
+  bool working = false;  // the first call is over
+};
+
+class Machine {
+ public:
+  explicit Machine(Plant& plant) : plant_(plant) {
+    ++plant_.built;
+    plant_.alive_most = std::max(plant_.alive_most, ++plant_.alive);
+  }
+  ~Machine() {
+    CHECK_FALSE(inside_);
+    --plant_.alive;
+  }
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+
+  Status operator()(int, Context& context) {
+    CHECK_FALSE(inside_);
+    inside_ = true;
+    ++plant_.calls;
+    if (plant_.any(0, 2) != 0) (void)context.sleep(plant_.any(0, 20) * 1ms);
+    else plant_.world.yield();
+    CHECK(inside_);
+    inside_ = false;
+    const int how = plant_.any(0, 9);
+    if (how == 0) throw std::runtime_error("broken");
+    if (how == 1) return wisp::unavailable("once more");
+    return Status();
+  }
+
+ private:
+  Plant& plant_;
+  bool inside_ = false;
+};
+
+auto machines(Plant& plant, wisp::FunctionOptions options, bool fail = true) {
+  return wisp::function(
+      "work", wisp::stateful<Machine>([&plant, fail]() -> Result<std::unique_ptr<Machine>> {
+        if (plant.working && plant.any(0, 2) == 0)
+          pass(plant.world.clock(), plant.any(1, 30) * 1ms);
+        if (fail && plant.working && plant.any(0, 4) == 0) {
+          ++plant.failed;
+          if (plant.any(0, 1) == 0) throw std::runtime_error("no parts");
+          return wisp::unavailable("no parts");
+        }
+        return std::make_unique<Machine>(plant);
+      }),
+      options);
+}
+
+}  // namespace
+
+TEST_CASE("instances: entered one by one on every path, built as receipts say, and gone in the end",
+          "[instances]") {
+  int overlaps = 0;
+  wisp::test::for_each_seed([&](std::uint64_t seed) {
+    Plant plant(seed);
+    const int provisioned = plant.any(0, 2);
+    const int max = plant.any(0, 1) * 3;
+    int cold = 0;
+    {
+      wisp::Runtime runtime{plant.world.options()};
+      const auto work = machines(
+          plant, {.retry = {.attempts = 3}, .instances = {.provisioned = provisioned, .max = max}});
+      REQUIRE(runtime.registry().add(work).ok());
+      CHECK(plant.built == provisioned);
+      plant.working = true;
+      auto queued = runtime.on("queued").to(work);
+      auto here = runtime.on("here").deliver({.synchronous = true}).to(work);
+      const auto caller = wisp::function("caller", [&](int n, Context& context) {
+        (void)context.sleep(plant.any(0, 20) * 1ms);
+        wisp::Runtime& own = context.runtime();
+        const wisp::CallOptions options{.timeout = plant.any(0, 2) * 20ms};
+        auto pending = own.start(work, n, options);
+        switch (plant.any(0, 4)) {
+          case 0:
+            (void)own.call(work, n).ok();
+            break;
+          case 1:
+            (void)own.post(work, n).ok();
+            break;
+          case 2:
+            (void)own.emit("queued", n).ok();
+            break;
+          case 3:
+            (void)own.emit("here", n).ok();
+            break;
+          default:
+            pending.cancel();
+        }
+        (void)pending.wait().ok();
+        // What takes longest to build is late for its call and still is what was built for it.
+        if (pending.receipt().cold && pending.receipt().init > 0s) ++cold;
+        CHECK((max == 0 || plant.alive <= max));
+      });
+      REQUIRE(runtime.registry().add(caller).ok());
+      for (int n = 0; n < 8; ++n) REQUIRE(runtime.post(caller, n).ok());
+      plant.world.advance(1min);
+      wisp::test::conserved_at_rest(runtime);
+      overlaps += plant.alive_most > 1 ? 1 : 0;
+      CHECK((max == 0 || plant.alive_most <= max));
+      std::uint64_t cold_starts = 0;
+      for (const wisp::FunctionStats& each : runtime.stats().functions)
+        if (each.name == "work") cold_starts = each.cold_starts;
+      CHECK(cold_starts == static_cast<std::uint64_t>(plant.built - provisioned + plant.failed));
+      CHECK(cold <= static_cast<int>(cold_starts));
+      plant.world.advance(11min);
+      CHECK(plant.alive <= provisioned);
+      if (plant.any(0, 1) == 0) {  // stop in mid-flight
+        for (int n = 0; n < 4; ++n) REQUIRE(runtime.post(caller, n).ok());
+        plant.world.advance(5ms);
+      }
+      runtime.stop(plant.any(0, 2) * 5ms);
+    }
+    CHECK(plant.alive == 0);
+  });
+  if (wisp::test::only_seed() == 0) CHECK(overlaps > 0);
+}
+
+TEST_CASE("instances: every cold start is on one receipt", "[instances]") {
+  wisp::test::for_each_seed([](std::uint64_t seed) {
+    Plant plant(seed);
+    wisp::Runtime runtime{plant.world.options()};
+    plant.working = true;
+    const auto work = machines(plant, {}, false);
+    REQUIRE(runtime.registry().add(work).ok());
+    std::vector<wisp::Pending<void>> pending;
+    for (int n = 0; n < 10; ++n) {
+      pending.push_back(runtime.start(work, n));
+      plant.world.advance(plant.any(0, 10) * 1ms);
+    }
+    plant.world.advance(1min);
+    int cold = 0;
+    for (wisp::Pending<void>& each : pending) {
+      REQUIRE(each.ready());
+      CHECK(each.receipt().init <= each.receipt().wall);
+      if (each.receipt().cold) ++cold;
+      else CHECK(each.receipt().init == 0s);
+    }
+    CHECK(cold == plant.built);
+    CHECK(plant.calls == 10);
+  });
+}
+
+TEST_CASE("instances: idle ones are destroyed within a keep_alive, provisioned ones never",
+          "[instances]") {
+  wisp::test::for_each_seed([](std::uint64_t seed) {
+    Plant plant(seed);
+    const int provisioned = plant.any(0, 2);
+    wisp::Runtime runtime{plant.world.options()};
+    const auto work =
+        machines(plant, {.instances = {.provisioned = provisioned, .keep_alive = 1min}}, false);
+    REQUIRE(runtime.registry().add(work).ok());
+    const int first = plant.built;
+    CHECK(first == provisioned);
+    plant.working = true;
+    for (int round = 0; round < 3; ++round) {
+      const int burst = plant.any(1, 6);
+      for (int n = 0; n < burst; ++n) (void)runtime.start(work, n);
+      plant.world.advance(1s);
+      CHECK(plant.alive >= std::min(1, plant.built));
+      plant.world.advance(58s);
+      const int kept = plant.alive;
+      plant.world.advance(3s);
+      CHECK(plant.alive <= std::max(provisioned, 0));
+      CHECK(kept >= plant.alive);
+    }
+    // Those that threw are not provisioned anew before somebody needs them.
+    CHECK(plant.alive <= provisioned);
+  });
+}
