@@ -295,7 +295,13 @@ RuntimeStats Runtime::stats() const {
   stats.events = core_->invoker.events();
   if (core_->pool != nullptr) {
     const PoolStats pool = core_->pool->stats();
-    stats.workers = {.current = pool.workers, .running = pool.running, .peak = pool.peak};
+    stats.workers = {.current = pool.workers,
+                     .running = pool.running,
+                     .peak = pool.peak,
+                     .blocked = pool.blocked,
+                     .parked = pool.parked,
+                     .aside = pool.aside,
+                     .last_decision = pool.last};
   }
   stats.queued = std::max<std::int64_t>(core_->invoker.outstanding() - stats.workers.running, 0);
   stats.dead_letters = core_->invoker.dead_letters().size();

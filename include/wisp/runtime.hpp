@@ -80,6 +80,10 @@ struct WorkerStats {
   int current = 0;
   int running = 0;  // inside a handler
   int peak = 0;
+  int blocked = 0;  // of the running: asleep in the kernel when last looked at
+  int parked = 0;
+  int aside = 0;  // of the running: past their deadline, others run in their place
+  ScalingDecision last_decision;
 };
 
 struct RuntimeStats {

@@ -65,7 +65,9 @@ Status PoolState::serve(WakeLock& lock, Time now) {
   const bool woken = starting_ > unborn_;
   if (queue_.empty() || woken || (unborn_ > 0 && parked_.empty())) return Status();
   if (active() - unborn_ < wanted(now, 0)) {
-    Status added = add_worker(lock, now);
+    Status added = add_worker(
+        lock, now,
+        active() == 0 ? "tasks are queued and nobody runs" : "the queue is more than the target");
     if (!added.ok()) return added;
   }
   if (starting_ == 0) watch(lock, now);
@@ -87,12 +89,13 @@ int PoolState::wanted(Time now, int starting) const {
 }
 
 // Wakes the last worker that parked, or starts one. An error only if nobody else serves the queue.
-Status PoolState::add_worker(WakeLock& lock, Time now) {
+Status PoolState::add_worker(WakeLock& lock, Time now, std::string_view why) {
   const bool served = active() > 0;
   if (!parked_.empty()) {
     Worker& worker = *parked_.back();
     parked_.pop_back();
     worker.is = Is::starting;
+    note_decision(why, now);
     ++starting_;
     lock.wake(worker.parker);
     return Status();
@@ -108,10 +111,22 @@ Status PoolState::add_worker(WakeLock& lock, Time now) {
   if (!started.ok()) return served ? Status() : started;
   worker.is = Is::starting;
   worker.unborn = true;
+  totals_.peak = std::max(totals_.peak, ++workers_);
+  note_decision(why, now);
   ++starting_;
   ++unborn_;
-  totals_.peak = std::max(totals_.peak, ++workers_);
   return Status();
+}
+
+void PoolState::note_decision(std::string_view why, Time now) {
+  totals_.last = {
+      .why = why,
+      .at = now,
+      .workers = workers_,
+      .queued = static_cast<int>(queue_.size()),
+      .oldest_wait = queue_.empty() ? Duration{} : std::max(Duration{}, now - queue_.front().at),
+      .running = running_,
+      .blocked = blocked_};
 }
 
 PoolState::Worker& PoolState::unused_record() {
@@ -218,6 +233,7 @@ PoolStats PoolState::stats() const {
   stats.running = running_ + waiting_;
   stats.blocked = blocked_;
   stats.waiting = waiting_;
+  stats.aside = aside_;
   stats.starting = starting_;
   stats.parked = static_cast<int>(parked_.size());
   stats.supervised = supervisor_ != Is::absent;
@@ -247,6 +263,7 @@ Pool::~Pool() { state_->abandon(); }
 Status Pool::submit(Task& task) { return state_->submit(task); }
 bool Pool::begin_blocking() { return state_->begin_blocking(); }
 void Pool::end_blocking() { state_->end_blocking(); }
+bool Pool::set_aside(int thread) { return state_->set_aside(thread); }
 bool Pool::has_queued() const { return state_->has_queued(); }
 bool Pool::on_executor_thread() const { return state_->on_worker(); }
 bool Pool::drain(Time until) { return state_->drain(until); }

@@ -72,6 +72,7 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
   Status submit(Task& task);
   bool begin_blocking();
   void end_blocking();
+  bool set_aside(int thread);
   bool has_queued() const { return has_queued_.load(std::memory_order_relaxed); }
   bool on_worker() const;
   bool drain(Time until) { return await(until, false); }
@@ -99,7 +100,8 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
     bool unborn = false;                 // counted in unborn_
     bool inside = false;                 // counted in inside_
     bool blocked = false;                // counted in blocked_
-    int waits = 0;                       // begin_blocking less end_blocking
+    int waits = 0;                       // begin_blocking less end_blocking, and if it is aside
+    bool aside = false;                  // counted in aside_
     Time began{};                        // its task
     Time looked_at{};                    // by the supervisor
     std::int64_t asleep = -1;            // the last sample that found it so
@@ -142,11 +144,15 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
   void finish(Worker& self, Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool take(WakeLock& lock, Worker& self, Queued& next, Time now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool start_waiting(WakeLock& lock, Worker& self) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void stop_waiting(Worker& self) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void uncount(Worker& self) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // Everybody's.
   Status serve(WakeLock& lock, Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  Status add_worker(WakeLock& lock, Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Status add_worker(WakeLock& lock, Time now, std::string_view why)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void note_decision(std::string_view why, Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Worker& unused_record() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Status start(Thread& thread, std::string_view name, Task body, Time now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -192,6 +198,7 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
   int running_ ABSL_GUARDED_BY(mutex_) = 0;
   int waiting_ ABSL_GUARDED_BY(mutex_) = 0;
   int blocked_ ABSL_GUARDED_BY(mutex_) = 0;
+  int aside_ ABSL_GUARDED_BY(mutex_) = 0;
   Duration mean_run_ ABSL_GUARDED_BY(mutex_){};  // over some 16 tasks
   Time retry_at_ ABSL_GUARDED_BY(mutex_){};      // to start a thread, after a failure
   PoolStats totals_ ABSL_GUARDED_BY(mutex_);     // ran, threads_started, thread_failures, peak

@@ -96,7 +96,9 @@ Time PoolState::judge(const std::vector<Look>& looks, Time began) {
   const bool grew = std::exchange(grew_, false);
   while (active() < want && static_cast<int>(queue_.size()) > starting_) {
     const int before = starting_;
-    add_worker(lock, now).IgnoreError();  // counted; the next sample tries again
+    const char* const why = blocked_ > 0 ? "workers are asleep inside their tasks"
+                                         : "the queue is more than the target";
+    add_worker(lock, now, why).IgnoreError();  // counted; the next sample tries again
     if (starting_ == before) break;
     grew_ = true;
   }

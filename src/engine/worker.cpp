@@ -69,11 +69,16 @@ PoolState::Step PoolState::step(Worker& self, Queued& next, Time& until) {
   }
   const Time now = clock_.now();
   if (self.id == 0) self.id = current_thread_id();
+  if (std::exchange(self.aside, false)) {
+    --aside_;
+    stop_waiting(self);
+  }
   if (self.is == Is::running) finish(self, now);
   if (take(lock, self, next, now)) return Step::run;
   const bool rested = self.is == Is::parked && now >= until;
   if (closed_ || (rested && workers_ > options_.workers.min)) {
     uncount(self);
+    if (rested) note_decision("a worker was idle for its keep-alive", now);
     return Step::leave;
   }
   if (rested) until = Time::never();
@@ -165,6 +170,23 @@ bool PoolState::begin_blocking() {
   Worker& self = *static_cast<Worker*>(current_worker);
   const Aside aside(*this);
   WakeLock lock(mutex_, clock_);
+  const bool waits = start_waiting(lock, self);
+  if (waits) lock.flush();
+  return waits;
+}
+
+bool PoolState::set_aside(int thread) {
+  WakeLock lock(mutex_, clock_);
+  const auto found = std::find_if(records_.begin(), records_.end(), [thread](const auto& each) {
+    return each->id == thread && each->is == Is::running;
+  });
+  if (found == records_.end() || (*found)->aside || !start_waiting(lock, **found)) return false;
+  (*found)->aside = true;
+  ++aside_;
+  return true;
+}
+
+bool PoolState::start_waiting(WakeLock& lock, Worker& self) {
   if (closed_) return false;
   if (self.is == Is::waiting) {
     ++self.waits;
@@ -182,7 +204,6 @@ bool PoolState::begin_blocking() {
   self.is = Is::waiting;
   self.waits = 1;
   ++waiting_;
-  lock.flush();
   return true;
 }
 
@@ -191,6 +212,10 @@ void PoolState::end_blocking() {
   Worker& self = *static_cast<Worker*>(current_worker);
   const Aside aside(*this);
   const MutexLock lock(mutex_);
+  stop_waiting(self);
+}
+
+void PoolState::stop_waiting(Worker& self) {
   assert(self.waits > 0);
   if (--self.waits > 0) return;
   self.is = Is::running;

@@ -9,7 +9,7 @@ namespace wisp::inline v0::detail {
 // Calls of one function in one frame, with one mark.
 class Invoker::CallRow {
  public:
-  CallRow(Invoker& invoker, const FunctionState& function, Shard& shard)
+  CallRow(Invoker& invoker, FunctionState& function, Shard& shard)
       : invoker_(invoker),
         definition_(*function.definition),
         shard_(shard),
@@ -21,6 +21,7 @@ class Invoker::CallRow {
     running_.function = definition_.name;
     running_.before = std::exchange(frame_.running, &running_);
     running_.calls = true;
+    running_.late = &function.late;
     shard.set_running(&running_);
   }
   ~CallRow() { shard_.set_running(running_.before); }
@@ -42,10 +43,13 @@ class Invoker::CallRow {
     const Duration timeout = definition_.options.timeout;
     if (timeout != Duration()) [[unlikely]]
       frame_.deadline = earlier(frame_.deadline, Deadline::after(invoker_.parts_.clock, timeout));
+    if (!frame_.deadline.none()) [[unlikely]]
+      invoker_.watchdog_.begins(running_, frame_.deadline.at());
     Attempted failed;
     const bool well = definition_.run(definition_, node.input, node.result, &context_, failed);
     if (well && frame_.deadline.none()) [[likely]]
       return Outcome::ok;
+    running_.deadline.store(Watchdog::kNever);
     const Outcome outcome = invoker_.judge(frame_, failed);
     if (outcome == Outcome::timed_out) definition_.fail(node.result, failed.status);
     why = std::move(failed.status);

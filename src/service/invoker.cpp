@@ -219,6 +219,10 @@ Invoker::Ended Invoker::attempt(const Attempt& what) {
               .began = false};
     }
   }
+  if (marked && !frame.deadline.none()) {
+    running.late = &what.function.late;
+    watchdog_.begins(running, frame.deadline.at());
+  }
   if (observers_.any()) [[unlikely]]
     note_attempt(Step::began, what, nullptr);
   Span span(shard, what.line, meter);
@@ -353,7 +357,7 @@ Publishers::Marks Invoker::settle(Time until) {
 std::vector<Abandoned> Invoker::give_up_running(const Publishers::Marks& stuck) {
   std::vector<std::shared_ptr<CallNode>> nodes;
   std::vector<Abandoned> running;
-  parts_.ledger.for_each_running([&nodes, &running](void* mark) {
+  parts_.ledger.for_each_running([&nodes, &running](void* mark, int) {
     for (auto* each = static_cast<Running*>(mark); each != nullptr;
          each = static_cast<Running*>(each->before)) {
       EventId event = each->event;

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <wisp/base/readers.hpp>
+#include <wisp/service/detail/instances.hpp>
 #include <wisp/service/invoker.hpp>
 
 namespace wisp::inline v0::detail {
@@ -56,6 +57,10 @@ void Invoker::note(Step step, CallNode& node, Status error, Time due) {
 
 void Invoker::note_refused(std::string_view function, std::string_view topic, const Status& why) {
   observers_.note({.step = Step::refused, .function = function, .topic = topic, .error = why});
+}
+
+void Invoker::note_late(std::string_view function, EventId id) {
+  observers_.note({.step = Step::late, .id = id, .function = function});
 }
 
 void Invoker::note_attempt(Step step, const Attempt& what, const Ended* ended) {
@@ -187,10 +192,11 @@ void Invoker::complete(std::vector<FunctionStats>& functions) {
     stats->retries += read(state.retries);
     stats->retries_withheld += read(state.withheld);
     stats->dead += read(state.dead);
+    stats->late += read(state.late);
     stats->accepted += read(state.unbegun);
     if (state.instances != nullptr) stats->cold_starts += state.instances->cold_starts();
   }
-  parts_.ledger.for_each_running([&find](void* mark) {
+  parts_.ledger.for_each_running([&find](void* mark, int) {
     for (auto* each = static_cast<Running*>(mark); each != nullptr;
          each = static_cast<Running*>(each->before)) {
       const bool between = (each->post && each->sequence.load(std::memory_order_relaxed) == 0) ||

@@ -229,12 +229,16 @@ class Invoker::Row {
       lineage_.trace.sequence = record.cause()->trace;
     }
     const Duration timeout = definition_.options.timeout;
-    if (timeout != Duration()) [[unlikely]]
+    if (timeout != Duration()) [[unlikely]] {
       frame_.deadline = Deadline::after(invoker_.parts_.clock, timeout);
+      running_.late = &route_.function().late;
+      invoker_.watchdog_.begins(running_, frame_.deadline.at());
+    }
     Attempted failed;
     const bool well = definition_.run(definition_, record.value(), nullptr, &context_, failed);
     Outcome outcome = Outcome::ok;
     if (!well || !frame_.deadline.none()) [[unlikely]] {
+      running_.deadline.store(Watchdog::kNever);
       outcome = invoker_.judge(frame_, failed);
       why = std::move(failed.status);
     }

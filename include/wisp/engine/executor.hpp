@@ -42,6 +42,14 @@ class Executor {
   virtual bool begin_blocking() { return false; }
   virtual void end_blocking() {}
 
+  // The thread with this kernel id, which runs a task, will not come back soon: until it does, the
+  // executor counts it as one that waits, and tasks go on without it. False: it does not. Any
+  // thread, with no wisp lock held.
+  virtual bool set_aside(int thread) {
+    (void)thread;
+    return false;
+  }
+
   // Whether tasks are queued: a task that could go on for longer then makes room for them. May be
   // out of date at once. The default says yes.
   virtual bool has_queued() const { return true; }

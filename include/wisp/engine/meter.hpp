@@ -136,6 +136,8 @@ struct FunctionStats {
   std::uint64_t threw = 0;
   std::uint64_t timed_out = 0;
   std::uint64_t cancelled = 0;
+  // Started calls and deliveries that did not come back by their deadline, while they were inside.
+  std::uint64_t late = 0;
   // Instances that a call had to build; without the provisioned ones.
   std::uint64_t cold_starts = 0;
 };

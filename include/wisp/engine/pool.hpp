@@ -57,6 +57,18 @@ namespace detail {
 class PoolState;
 }
 
+// Why a worker came or went.
+struct ScalingDecision {
+  std::string_view why;  // "" before the first one
+  Time at;
+  int workers = 0;  // after it
+  // What was seen.
+  int queued = 0;
+  Duration oldest_wait{};
+  int running = 0;
+  int blocked = 0;
+};
+
 struct PoolStats {
   int queued = 0;
   Duration oldest_wait{};  // age of the oldest queued task
@@ -71,6 +83,8 @@ struct PoolStats {
   std::int64_t ran = 0;     // tasks
   std::int64_t threads_started = 0;
   std::int64_t thread_failures = 0;
+  int aside = 0;  // of the waiting: set aside by set_aside
+  ScalingDecision last;
 };
 
 class Pool : public Executor {
@@ -96,6 +110,7 @@ class Pool : public Executor {
   // most max + 256 workers exist, and the system may refuse a thread.
   bool begin_blocking() override;
   void end_blocking() override;
+  bool set_aside(int thread) override;
   bool has_queued() const override;
   bool on_executor_thread() const override;
 

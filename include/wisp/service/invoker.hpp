@@ -148,6 +148,7 @@ class Invoker final : public ContextHost {
   void note(Step step, const Route& route, const Event& event, int attempts, Status error = {},
             Time due = {});
   void note(Step step, CallNode& node, Status error = {}, Time due = {});
+  void note_late(std::string_view function, EventId id);
   void note_refused(std::string_view function, std::string_view topic, const Status& why);
 
   // Sends dead letters to a topic: true if some subscription took it. Set by the bus before the
@@ -375,6 +376,7 @@ class Invoker final : public ContextHost {
   DeadLetters dead_letters_{parts_.clock};
   Observers observers_{parts_.clock};
   CallQueue calls_{*this};
+  Watchdog watchdog_{*this};
   IdempotencyTable keys_{parts_.clock, parts_.idempotency};
   std::uint64_t anchored_ = 0;  // constant after construction
   Anchor& anchor_;

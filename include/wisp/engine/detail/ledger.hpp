@@ -68,13 +68,15 @@ class Ledger {
   void thread_begins();
   void thread_ends();
 
-  // Calls visit with what each thread has set_running, while it cannot be replaced.
+  // Calls visit with what each thread has set_running, while it cannot be replaced, and the
+  // kernel's id of the thread.
   template <class Visitor>
   void for_each_running(const Visitor& visit) {
     const MutexLock lock(mutex_);
     for (const auto& shard : shards_) {
       const MutexLock running(shard->running_mutex_);
-      if (shard->running_ != nullptr) visit(shard->running_);
+      if (shard->running_ == nullptr) continue;
+      visit(shard->running_, shard->thread_.load(std::memory_order_relaxed));
     }
   }
 

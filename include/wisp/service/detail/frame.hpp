@@ -21,6 +21,7 @@
 #include <wisp/engine/timer.hpp>
 #include <wisp/model/context.hpp>
 #include <wisp/model/function.hpp>
+#include <wisp/service/detail/watchdog.hpp>
 
 namespace wisp::inline v0::detail {
 
@@ -43,6 +44,11 @@ struct Running {
   // Of posts in a row: the current one's, in place of the event's; 0 between two.
   bool post = false;
   std::atomic<std::uint64_t> sequence{0};
+  // On the clock's steady line, while the handler has one. And the watchdog's: the last deadline
+  // that it reported, and where that is counted.
+  std::atomic<std::int64_t> deadline{Watchdog::kNever};
+  std::int64_t reported = Watchdog::kNever;
+  std::atomic<std::uint64_t>* late = nullptr;
 };
 
 // A request to stop, for one call. The stop source exists only once somebody asked for a token.

@@ -74,6 +74,7 @@ struct FunctionState final : Attachment {
   std::atomic<std::uint64_t> withheld{0};  // retries that the budget refused, or put off
   RetryBudget budget;
   std::atomic<std::uint64_t> dead{0};     // expired ones too
+  std::atomic<std::uint64_t> late{0};     // see watchdog.hpp
   std::atomic<std::uint64_t> unbegun{0};  // accepted, and ended without an attempt
 
   Mutex mutex;
