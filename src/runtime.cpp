@@ -1,6 +1,7 @@
 #include <wisp/runtime.hpp>
 
 #include <algorithm>
+#include <climits>
 #include <string>
 #include <thread>
 #include <utility>
@@ -124,9 +125,16 @@ struct Runtime::Core {
 
   Status start(const Catalogue& functions) {
     WISP_TRY(check(options));
+    int reserved = 0;
+    for (const auto& each : functions.definitions) {
+      const int own = each->options.limits.reserved.value_or(0);
+      if (!each->reference()) reserved += std::clamp(own, 0, INT_MAX - reserved);
+    }
+    WISP_TRY(invoker.reserve(reserved));
     for (const auto& each : functions.definitions) {
       if (!each->reference()) WISP_TRY(registry.add(each));
     }
+    invoker.close_reservations();
     for (const auto& each : functions.definitions) {
       if (!each->expected) continue;
       if (const Status bad = registry.resolve(*each).status(); !bad.ok()) {

@@ -91,8 +91,10 @@ Status check(const FunctionOptions& options, std::string_view what) {
     return invalid_argument("{}: limits.concurrency is {}, it must not be negative", what,
                             options.limits.concurrency);
   }
-  if (options.limits.reserved != 0)
-    return unimplemented("{}: limits.reserved is not implemented yet", what);
+  if (options.limits.reserved.value_or(0) < 0) {
+    return invalid_argument("{}: limits.reserved is {}, it must not be negative", what,
+                            *options.limits.reserved);
+  }
   if (options.limits.per_second != 0)
     return unimplemented("{}: limits.per_second is not implemented yet", what);
   if (options.memory_mb < 1 || options.memory_mb > kMemoryMbMax) {

@@ -1,4 +1,5 @@
-// A function's concurrency limit.
+// A function's concurrency limit, and what it shares with others.
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -22,25 +23,71 @@ thread_local Leaving* leaving = nullptr;
 
 }  // namespace
 
-Status FunctionState::prepare() { return instances == nullptr ? Status() : instances->provision(); }
+Status Invoker::reserve(int workers) {
+  if (workers == 0) return Status();
+  const int all = parts_.tokens_max;
+  if (workers >= all) {
+    return invalid_argument(
+        "limits.reserved: the functions reserve {} of {} workers, and at least one has to be left",
+        workers, all);
+  }
+  shares_ = std::make_shared<Shares>(all - workers);
+  return Status();
+}
+
+Status FunctionState::prepare() {
+  if (reserved_late) {
+    return failed_precondition(
+        "function '{}': limits.reserved has to be known when the Runtime starts: add it to the "
+        "catalogue",
+        definition->name);
+  }
+  return instances == nullptr ? Status() : instances->provision();
+}
 
 bool FunctionState::try_enter() {
+  if (shares != nullptr) {
+    const MutexLock lock(shares->mutex);
+    if (!room_shared(*shares)) return false;
+    ++inside_shared;
+    ++shares->inside;
+    return true;
+  }
   const MutexLock lock(mutex);
-  if (inside >= definition->options.limits.concurrency) return false;
+  if (inside >= limit) return false;
   ++inside;
   return true;
 }
 
 Status FunctionState::limit_reached() const {
-  return refused(StatusCode::kResourceExhausted, Reason::limit,
-                 fmt::format("function '{}' is at its concurrency limit ({})", definition->name,
-                             definition->options.limits.concurrency));
+  if (shares != nullptr) {
+    const MutexLock lock(shares->mutex);
+    if (inside_shared < limit) {
+      return refused(StatusCode::kResourceExhausted, Reason::limit,
+                     fmt::format("function '{}' has no reservation, and the {} workers that are "
+                                 "left beside those of others are in use",
+                                 definition->name, shares->max));
+    }
+  }
+  return refused(
+      StatusCode::kResourceExhausted, Reason::limit,
+      fmt::format("function '{}' is at its concurrency limit ({})", definition->name, limit));
 }
 
 bool FunctionState::enter_or_wait(Task& resume) {
+  if (shares != nullptr) {
+    const MutexLock lock(shares->mutex);
+    if (closed_shared || room_shared(*shares)) {
+      ++inside_shared;
+      ++shares->inside;
+      return true;
+    }
+    shares->waiting.emplace_back(this, std::move(resume));
+    return false;
+  }
   const MutexLock lock(mutex);
   // Once closed, all may enter: what they stand for is cancelled.
-  if (closed || inside < definition->options.limits.concurrency) {
+  if (closed || inside < limit) {
     ++inside;
     return true;
   }
@@ -51,12 +98,38 @@ bool FunctionState::enter_or_wait(Task& resume) {
 void FunctionState::close() {
   if (instances != nullptr) instances->close();
   std::deque<Task> dropped;
+  if (shares != nullptr) {
+    const MutexLock lock(shares->mutex);
+    closed_shared = true;
+    for (auto& [function, task] : shares->waiting)
+      if (function == this) dropped.push_back(std::move(task));
+    std::erase_if(shares->waiting, [this](const auto& each) { return each.first == this; });
+    inside_shared += static_cast<int>(dropped.size());
+    shares->inside += static_cast<int>(dropped.size());
+    return;
+  }
   const MutexLock lock(mutex);
   closed = true;
   dropped.swap(waiting);
   // Each leaves when it is destroyed, as if it had had its slot.
   inside += static_cast<int>(dropped.size());
   // `dropped` is declared first, so its tasks are destroyed once the lock is gone.
+}
+
+// Frees a slot, or hands it to the first that waits and has room in its own function.
+bool FunctionState::leave_shared(Task& next) {
+  const MutexLock lock(shares->mutex);
+  --inside_shared;
+  --shares->inside;
+  const auto found =
+      std::find_if(shares->waiting.begin(), shares->waiting.end(),
+                   [](const auto& each) { return each.first->inside_shared < each.first->limit; });
+  if (found == shares->waiting.end() || shares->inside >= shares->max) return false;
+  ++found->first->inside_shared;
+  ++shares->inside;
+  next = std::move(found->second);
+  shares->waiting.erase(found);
+  return true;
 }
 
 void FunctionState::leave(Invoker& invoker) {
@@ -69,7 +142,9 @@ void FunctionState::leave(Invoker& invoker) {
   leaving = &mine;
   for (; mine.slots > 0; --mine.slots) {
     Task next;
-    {
+    if (shares != nullptr) {
+      if (!leave_shared(next)) continue;
+    } else {
       const MutexLock lock(mutex);
       if (waiting.empty()) {
         --inside;

@@ -78,8 +78,12 @@ std::unique_ptr<FunctionState> Invoker::anonymous(std::shared_ptr<const Definiti
   const FunctionOptions& options = definition->options;
   state->line = parts_.ledger.line(
       {.function = definition->name, .memory_mb = options.memory_mb, .meter = options.meter});
-  state->bare = !definition->takes_context && options.timeout == Duration() &&
-                options.limits.concurrency <= 0;
+  const std::optional<int> reserved = options.limits.reserved;
+  if (options.limits.concurrency > 0) state->limit = options.limits.concurrency;
+  if (reserved) state->limit = std::min(state->limit, *reserved);
+  else state->shares = shares_;
+  state->reserved_late = reserved && !open_to_reservations_;
+  state->bare = !definition->takes_context && options.timeout == Duration() && !state->limited();
   state->sampled = options.meter == Meter::sampled;
   state->definition = std::move(definition);
   return state;

@@ -146,12 +146,11 @@ TEST_CASE("policy: options that are not implemented yet are refused, not ignored
   const auto refused = [](const FunctionOptions& options) {
     return check(options, "function 'f'").code() == StatusCode::kUnimplemented;
   };
-  CHECK(refused({.limits = {.reserved = 1}}));
   CHECK(refused({.limits = {.reserved = -1}}));
   CHECK(refused({.limits = {.per_second = 0.5}}));
   CHECK(refused({.limits = {.per_second = std::numeric_limits<double>::quiet_NaN()}}));
-  CHECK(wisp::message(check(FunctionOptions{.limits = {.reserved = 1}}, "function 'f'")) ==
-        "function 'f': limits.reserved is not implemented yet");
+  CHECK(wisp::message(check(FunctionOptions{.limits = {.reserved = -1}}, "function 'f'")) ==
+        "function 'f': limits.reserved is -1, it must not be negative");
 }
 
 TEST_CASE("policy: deliveries and queues that cannot be are refused", "[policy]") {

@@ -51,8 +51,10 @@ Duration backoff(const Retry& retry, int attempt, Random& random);
 bool retryable(StatusCode code);
 
 struct Limits {
-  int concurrency = 0;    // calls inside the handler at once; 0: unlimited
-  int reserved = 0;       // not implemented yet: anything but 0 is refused
+  int concurrency = 0;  // calls inside the handler at once; 0: unlimited
+  // So many of the runtime's workers are kept for this function, and it gets no more; 0 switches it
+  // off: its calls are refused, its events wait. Known when the Runtime starts.
+  std::optional<int> reserved{};
   double per_second = 0;  // not implemented yet: anything but 0 is refused
 };
 

@@ -58,6 +58,10 @@ class Invoker final : public ContextHost {
   std::shared_ptr<Invoker> shared_from_this() const { return self_.lock(); }
   const std::weak_ptr<Invoker>& weak_from_this() const { return self_; }
 
+  // What the functions that are added now have reserved of the workers, and that no other will.
+  Status reserve(int workers);
+  void close_reservations() { open_to_reservations_ = false; }
+
   // Every verb refuses with `why` from now on.
   void refuse_all(Status why);
 
@@ -360,6 +364,9 @@ class Invoker final : public ContextHost {
   const Parts parts_;
   std::weak_ptr<Invoker> self_;
   Status born_stopped_;  // constant after construction
+  // Constant once the runtime has started.
+  std::shared_ptr<Shares> shares_;  // null: nobody has a reservation
+  bool open_to_reservations_ = true;
   const std::uint64_t origin_;
   const std::uint64_t forks_;
   std::atomic<std::uint64_t> sequence_{0};

@@ -20,9 +20,11 @@
 #include <atomic>
 #include <deque>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <wisp/base/mutex.hpp>
@@ -36,9 +38,21 @@
 
 namespace wisp::inline v0::detail {
 
+struct FunctionState;
 class InstancePool;
 class Invoker;
 class Route;
+
+// What the functions without a reservation share, once another has one.
+struct Shares {
+  explicit Shares(int most) : max(most) {}
+
+  const int max;
+  Mutex mutex;
+  int inside ABSL_GUARDED_BY(mutex) = 0;
+  // In the order in which they came; bounded as FunctionState::waiting.
+  std::deque<std::pair<FunctionState*, Task>> waiting ABSL_GUARDED_BY(mutex);
+};
 
 // A function within one Runtime: its line in the ledger and its concurrency limit.
 struct FunctionState final : Attachment {
@@ -48,13 +62,18 @@ struct FunctionState final : Attachment {
   // Constant: without Context, timeout and concurrency limit, so that a BareFrame may do for it.
   bool bare = false;
   bool sampled = false;
+  // Constant: of calls inside at once, its own and what all share that have no reservation.
+  static constexpr int kUnlimited = std::numeric_limits<int>::max();
+  int limit = kUnlimited;
+  std::shared_ptr<Shares> shares;  // with the invoker's other functions; null: no reservations
+  bool reserved_late = false;      // a reservation that came after the start
   // Of a stateful function, else null; `definition` is this runtime's own then. Shared with its
   // timer.
   std::shared_ptr<InstancePool> instances;
   std::shared_ptr<Route> posts;  // the route of its posts; null for a handler without a name
 
   Status prepare() override;
-  // Requires: the definition has a concurrency limit. Takes a slot, or says no.
+  // Requires: limited(). Takes a slot, or says no.
   bool try_enter() ABSL_LOCKS_EXCLUDED(mutex);
   Status limit_reached() const;
   // Takes a slot, or keeps `resume` until one is free and then submits it, slot taken. False: kept.
@@ -63,7 +82,7 @@ struct FunctionState final : Attachment {
   void close() ABSL_LOCKS_EXCLUDED(mutex);
   // Hands the slot on, or frees it.
   void leave(Invoker& invoker) ABSL_LOCKS_EXCLUDED(mutex);
-  bool limited() const { return definition->options.limits.concurrency > 0; }
+  bool limited() const { return limit != kUnlimited || shares != nullptr; }
 
   // Relaxed: counts, on paths that are slow anyway.
   void note_failed(Outcome outcome) {
@@ -76,6 +95,14 @@ struct FunctionState final : Attachment {
   std::atomic<std::uint64_t> dead{0};     // expired ones too
   std::atomic<std::uint64_t> late{0};     // see watchdog.hpp
   std::atomic<std::uint64_t> unbegun{0};  // accepted, and ended without an attempt
+
+  // Of those that share. Requires: the shares' mutex.
+  bool room_shared(const Shares& all) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(all.mutex) {
+    return inside_shared < limit && all.inside < all.max;
+  }
+  bool leave_shared(Task& next);
+  int inside_shared = 0;  // the shares' mutex guards these
+  bool closed_shared = false;
 
   Mutex mutex;
   int inside ABSL_GUARDED_BY(mutex) = 0;

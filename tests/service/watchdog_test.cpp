@@ -1,0 +1,84 @@
+#include <wisp/service/detail/watchdog.hpp>
+
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include <wisp/sim/world.hpp>
+#include <wisp/wisp.hpp>
+
+#include "catch.hpp"
+#include "engine/waiting.hpp"
+
+namespace {
+
+using namespace wisp::literals;
+using wisp::Context;
+using wisp::Record;
+using wisp::Step;
+
+wisp::FunctionStats stats_of(const wisp::Runtime& runtime, std::string_view name) {
+  for (const wisp::FunctionStats& each : runtime.stats().functions)
+    if (each.name == name) return each;
+  return {};
+}
+
+}  // namespace
+
+TEST_CASE("watchdog: who outlives its deadline is reported once, who does not never",
+          "[watchdog]") {
+  wisp::sim::World world{7};
+  std::vector<wisp::EventId> late;
+  int warnings = 0;
+  const auto slow =
+      wisp::function("slow", [](int ms, Context& context) { context.elapse(ms * 1ms); },
+                     {.timeout = 50ms, .retry = {.attempts = 1}});
+  wisp::Runtime runtime{
+      wisp::Catalogue().add(slow), world.options({.log = [&warnings](const wisp::LogRecord& line) {
+        warnings += line.text.find("takes no notice") != std::string_view::npos ? 1 : 0;
+      }})};
+  const auto posted = runtime.post(slow, 40);
+  const auto stuck = runtime.post(slow, 5'000);
+  auto started = runtime.start(slow, 3'000);
+  auto brief = runtime.start(slow, 120);  // late, but back before anybody looks
+  {
+    const auto watch = runtime.observe([&late](const Record& record) {
+      if (record.step == Step::late) late.push_back(record.id);
+    });
+    world.advance(1min);
+  }
+  REQUIRE(late.size() == 2);
+  CHECK(warnings == 2);
+  CHECK(stats_of(runtime, "slow").late == 2);
+  CHECK((late[0] == *stuck || late[1] == *stuck));
+  CHECK((late[0] == started.id() || late[1] == started.id()));
+  CHECK(runtime.explain(*stuck).find("past its deadline and has not come back") !=
+        std::string::npos);
+  CHECK(runtime.explain(*posted).find("past its deadline") == std::string::npos);
+}
+
+TEST_CASE("watchdog: another worker takes the place of one that is late", "[watchdog]") {
+  std::atomic<bool> release{false};
+  std::atomic<int> ran{0};
+  const auto deaf =
+      wisp::function("deaf",
+                     [&release](int) {
+                       while (!release.load()) {  // neither asleep, nor looking at its cancellation
+                       }
+                     },
+                     {.timeout = 20ms, .retry = {.attempts = 1}});
+  const auto other = wisp::function("other", [&ran](int) { ++ran; });
+  wisp::Runtime runtime{wisp::Catalogue().add(deaf).add(other), {.workers = {.max = 1}}};
+  CHECK(runtime.post(deaf, 1).ok());
+  REQUIRE(wisp::test::eventually([&] { return stats_of(runtime, "deaf").running == 1; }));
+  CHECK(runtime.post(other, 1).ok());
+  CHECK(wisp::test::eventually([&] { return ran.load() == 1; }));
+  CHECK(runtime.stats().workers.aside == 1);
+  CHECK(stats_of(runtime, "deaf").late == 1);
+  CHECK_FALSE(runtime.stats().workers.last_decision.why.empty());
+  release.store(true);
+  CHECK(wisp::test::eventually([&] { return runtime.stats().workers.aside == 0; }));
+  CHECK(runtime.post(other, 1).ok());
+  CHECK(wisp::test::eventually([&] { return ran.load() == 2; }));
+  CHECK(runtime.stop(5s).status.ok());
+}
