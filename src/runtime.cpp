@@ -314,6 +314,7 @@ RuntimeStats Runtime::stats() const {
   stats.queued = std::max<std::int64_t>(core_->invoker.outstanding() - stats.workers.running, 0);
   stats.dead_letters = core_->invoker.dead_letters().size();
   stats.idempotency = core_->invoker.keys().stats();
+  stats.shed = core_->invoker.codel().shed();
   return stats;
 }
 

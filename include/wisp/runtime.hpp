@@ -94,6 +94,7 @@ struct RuntimeStats {
   std::int64_t queued = 0;
   std::uint64_t dead_letters = 0;
   IdempotencyStats idempotency;
+  std::uint64_t shed = 0;  // sheddable calls that were, see CallOptions
 };
 
 struct PumpBudget {

@@ -1,5 +1,7 @@
 #include <wisp/base/status.hpp>
 
+#include <iterator>
+
 #include <absl/strings/cord.h>
 #include <fmt/format.h>
 
@@ -9,7 +11,8 @@ namespace {
 // The payload's type URL under which a refusal carries its reason.
 constexpr char kReasonUrl[] = "wisp/reason";
 
-constexpr std::string_view kReasonNames[] = {"limit", "rate", "budget", "hops", "stopped", "full"};
+constexpr std::string_view kReasonNames[] = {"limit",   "rate", "budget",  "hops",
+                                             "stopped", "full", "overload"};
 
 }  // namespace
 
@@ -29,7 +32,7 @@ std::optional<Reason> reason_of(const Status& status) {
   const auto payload = status.GetPayload(kReasonUrl);
   if (!payload.has_value()) return std::nullopt;
   const std::string text(*payload);
-  for (int i = 0; i < 6; ++i) {
+  for (std::size_t i = 0; i < std::size(kReasonNames); ++i) {
     if (kReasonNames[i] == text) return static_cast<Reason>(i);
   }
   return std::nullopt;

@@ -92,7 +92,7 @@ void Invoker::run_calls(CallBlock& block, std::uint64_t until) {
 std::shared_ptr<CallNode> Invoker::next_call(CallBlock& block) {
   std::shared_ptr<CallNode> node = block.take();
   // A waiter may have run it, or somebody cancelled it.
-  while (node != nullptr && !node->claim_by_row()) node = block.take();
+  while (node != nullptr && (!node->claim_by_row() || shed(*node))) node = block.take();
   return node;
 }
 

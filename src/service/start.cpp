@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include <wisp/service/invoker.hpp>
 
 namespace wisp::inline v0::detail {
@@ -74,6 +76,7 @@ void Invoker::start(const std::shared_ptr<CallNode>& node, const Definition& fun
   node->clock_ = &parts_.clock;
   node->forks_ = forks_;
   node->name_ = function.name;
+  node->sheddable_ = options.sheddable;
   const bool plain = ActiveFrame::top() == nullptr && unlabelled(options);
   if (!plain && !options.idempotency_key.empty())
     return Keyed(*this).start(node, function, options);
@@ -163,7 +166,23 @@ void Invoker::drop(CallNode& node) {
                  "the runtime stopped before the call began"));
 }
 
+bool Invoker::shed_late(CallNode& node) {
+  const Ticks& ticks = parts_.ledger.ticks();
+  const Duration wait(
+      static_cast<Duration::rep>(ticks.to_ns(ticks_between(node.accepted_, ticks.now()))));
+  if (node.attempts_ > 0 || !codel_.sheds(wait, parts_.clock.now())) return false;
+  refuse(node, Outcome::rejected,
+         refused(StatusCode::kUnavailable, Reason::overload,
+                 fmt::format("'{}' was shed: it had waited for {} us, and so have all in the last "
+                             "{} ms",
+                             node.name_, wait.count() / 1'000,
+                             Codel::kInterval / std::chrono::milliseconds(1))));
+  return true;
+}
+
 void Invoker::run_claimed(CallNode& node, bool inline_retries) {
+  // A waiter has come for it just now.
+  if (!inline_retries && shed(node)) return;
   while (true) {
     if (node.attempts_ > 0 && node.cancellation_.requested()) {
       return refuse(

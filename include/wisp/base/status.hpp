@@ -72,6 +72,9 @@ enum class Reason : std::uint8_t {
   hops,     // more than kHopsMax events in one chain of causes
   stopped,  // the runtime has stopped, or this is a child after fork
   full,     // a bounded queue
+  // More calls than can be served in time: this one had waited for too long; see
+  // CallOptions::sheddable.
+  overload,
 };
 
 std::string_view to_string(Reason reason);

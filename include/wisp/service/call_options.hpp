@@ -29,6 +29,11 @@ struct CallOptions {
   // The trace that it belongs to, as it came in: see traceparent.hpp; kInvalidArgument if it is
   // none. Empty: that of the handler that makes the call; an event from outside begins its own.
   std::string_view traceparent{};
+  // Of a started call that somebody waits for, who would rather be refused at once than be served
+  // too late: where all have waited for more than 5 ms during the last 100 ms, calls that have are
+  // refused when their turn comes, with kUnavailable and Reason::overload, and without an attempt;
+  // see RuntimeStats::shed. Other calls are never.
+  bool sheddable = false;
 };
 
 // What verbs are given by those who give nothing: known by its address, so that they need not look

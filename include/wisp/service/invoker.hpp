@@ -23,8 +23,10 @@
 #include <wisp/model/registry.hpp>
 #include <wisp/service/call_options.hpp>
 #include <wisp/service/dead_letters.hpp>
+#include <wisp/service/detail/attempt.hpp>
 #include <wisp/service/detail/call_node.hpp>
 #include <wisp/service/detail/call_queue.hpp>
+#include <wisp/service/detail/codel.hpp>
 #include <wisp/service/detail/counters.hpp>
 #include <wisp/service/detail/frame.hpp>
 #include <wisp/service/detail/idempotency.hpp>
@@ -197,6 +199,7 @@ class Invoker final : public ContextHost {
   PostBlocks& post_blocks() { return post_blocks_; }
   CallQueue& calls() { return calls_; }
   IdempotencyTable& keys() { return keys_; }
+  const Codel& codel() const { return codel_; }
   // After a delivery, once open() is false.
   void wake_drainer();
 
@@ -208,31 +211,9 @@ class Invoker final : public ContextHost {
   friend class PublishHere;
   friend class Route;
 
-  // One attempt: what it runs and under what.
-  struct Attempt {
-    FunctionState& function;
-    int line;
-    const void* in;
-    void* result;
-    const Lineage* lineage;
-    EventId event;
-    Deadline deadline;
-    int attempt;
-    Cancellation* cancellation;
-    const Route* route;
-    ActiveFrame* parent;           // whose cancellation counts too
-    std::uint64_t accepted_ticks;  // 0: did not wait
-    CallNode* node;                // of a started call
-    bool on_executor = false;      // a task of the executor
-    Route* token = nullptr;        // under one of its tokens
-  };
-  struct Ended {
-    Outcome outcome;
-    Status status;
-    Span::Taken taken;
-    std::uint64_t waited_ns = 0;
-    bool began = true;  // false: the runtime stopped, and the handler was not entered
-  };
+  using Attempt = AttemptRules;
+  using Ended = AttemptEnded;
+  using Here = CallHere;
   Ended attempt(const Attempt& what);
   void enter(ActiveFrame& frame, const Attempt& what);
   void leave(ActiveFrame& frame) {
@@ -254,16 +235,6 @@ class Invoker final : public ContextHost {
   void note_end(CallNode& node, Outcome outcome);
   void note_attempt(Step step, const Attempt& what, const Ended* ended);
 
-  // One call on this thread, under these rules.
-  struct Here {
-    FunctionState& function;
-    int line;
-    const void* in;
-    void* result;
-    const Lineage& lineage;
-    ActiveFrame* parent;
-    Deadline deadline;
-  };
   void call_here(FunctionState& function, const void* in, Out out, const CallOptions& options);
   void call_admitted(FunctionState& function, const void* in, Out out, const CallOptions& options);
   // Where there is more to ask than admitted_at_once() does.
@@ -312,7 +283,10 @@ class Invoker final : public ContextHost {
   // The calls of a block, until none is left or the ticks are over (call_row.cpp).
   class CallRow;
   void run_calls(CallBlock& block, std::uint64_t until);
-  static std::shared_ptr<CallNode> next_call(CallBlock& block);
+  std::shared_ptr<CallNode> next_call(CallBlock& block);
+  // Ends a call that has waited for too long and may be shed: true.
+  bool shed(CallNode& node) { return node.sheddable_ && shed_late(node); }
+  bool shed_late(CallNode& node);
   std::shared_ptr<CallNode> run_call_row(CallBlock& block, std::shared_ptr<CallNode> node,
                                          std::uint64_t until);
   void end_attempt(const std::shared_ptr<CallNode>& node, const Ended& ended);
@@ -384,6 +358,7 @@ class Invoker final : public ContextHost {
   Observers observers_{parts_.clock};
   CallQueue calls_{*this};
   Watchdog watchdog_{*this};
+  Codel codel_;  // of started calls
   IdempotencyTable keys_{parts_.clock, parts_.idempotency};
   std::uint64_t anchored_ = 0;  // constant after construction
   Anchor& anchor_;

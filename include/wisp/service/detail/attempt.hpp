@@ -1,0 +1,61 @@
+// One attempt of a call or a delivery: what it runs under, and how it ended.
+//
+// Threads: value.
+#pragma once
+
+#include <cstdint>
+
+#include <wisp/base/clock.hpp>
+#include <wisp/base/id.hpp>
+#include <wisp/base/status.hpp>
+#include <wisp/engine/detail/span.hpp>
+#include <wisp/engine/meter.hpp>
+#include <wisp/model/event.hpp>
+
+namespace wisp::inline v0::detail {
+
+struct ActiveFrame;
+class CallNode;
+class Cancellation;
+struct FunctionState;
+class Route;
+
+// What it runs, and under what.
+struct AttemptRules {
+  FunctionState& function;
+  int line;
+  const void* in;
+  void* result;
+  const Lineage* lineage;
+  EventId event;
+  Deadline deadline;
+  int attempt;
+  Cancellation* cancellation;
+  const Route* route;
+  ActiveFrame* parent;           // whose cancellation counts too
+  std::uint64_t accepted_ticks;  // 0: did not wait
+  CallNode* node;                // of a started call
+  bool on_executor = false;      // a task of the executor
+  Route* token = nullptr;        // under one of its tokens
+};
+
+struct AttemptEnded {
+  Outcome outcome;
+  Status status;
+  Span::Taken taken;
+  std::uint64_t waited_ns = 0;
+  bool began = true;  // false: the runtime stopped, and the handler was not entered
+};
+
+// One call on the calling thread, under these rules.
+struct CallHere {
+  FunctionState& function;
+  int line;
+  const void* in;
+  void* result;
+  const Lineage& lineage;
+  ActiveFrame* parent;
+  Deadline deadline;
+};
+
+}  // namespace wisp::inline v0::detail
