@@ -9,6 +9,15 @@
 
 namespace wisp::inline v0::detail {
 
+namespace {
+
+// Whether a queue that holds so many, and their bytes, has no room for so many bytes more.
+inline bool exceeds(const Queue& queue, int held, std::size_t used, std::size_t bytes) {
+  return held >= queue.count || (held > 0 && used + bytes > queue.bytes);
+}
+
+}  // namespace
+
 // A delivery on its way back: from the timer to the executor, then to its handler.
 struct Route::Away {
   std::shared_ptr<Route> route;
@@ -52,13 +61,13 @@ Route::Route(Invoker& invoker, Rules rules, FunctionState* function,
       queue_(rules_.serial) {}
 
 bool Route::over(std::size_t bytes, const Waiting& without) const {
-  const int held = count_ + away_ + log_.count() - without.count;
-  return held >= rules_.queue.count ||
-         (held > 0 && bytes_ + log_.bytes() - without.bytes + bytes > rules_.queue.bytes);
+  return exceeds(rules_.queue, count_ + away_ + log_.count() - without.count,
+                 bytes_ + log_.bytes() - without.bytes, bytes);
 }
 
 bool Route::full(std::size_t bytes) {
-  if (!over(bytes, {})) return false;
+  if (!exceeds(rules_.queue, count_ + away_ + log_.count(), bytes_ + log_.bytes(), bytes))
+    return false;
   log_.refresh();
   return over(bytes, {});
 }
