@@ -31,14 +31,17 @@ class Invoker::BatchRun {
         continue;
       }
       const Ended ended = attempt(part);
+      const bool stop = ended.outcome == Outcome::cancelled || stopped();
+      const bool halves = ended.outcome != Outcome::ok && !stop && part.size() > 1;
+      note_calls(part, ended.began, halves);
       if (ended.outcome == Outcome::ok) {
         settle_each(part);
-      } else if (ended.outcome == Outcome::cancelled || stopped()) {
+      } else if (stop) {
         cancel(part);
-      } else if (part.size() == 1) {
-        settle(std::move(part.front()), ended);
-      } else {
+      } else if (halves) {
         bisect(std::move(part), parts);
+      } else {
+        settle(std::move(part.front()), ended);
       }
     }
   }
@@ -73,6 +76,38 @@ class Invoker::BatchRun {
     (ends ? over : again).push_back(std::move(delivery));
   }
 
+  // The meter has a batch for one call, its function counts deliveries.
+  void note_calls(const Part& part, bool began, bool halves) const {
+    std::uint64_t first = 0;
+    int most = 0;
+    for (const auto& each : part) {
+      most = std::max(most, each->attempts);
+      first += each->attempts == 1 && !halves ? 1 : 0;
+    }
+    if (began && most == 1) --first;  // wraps, and so does the sum
+    route_.function().unbegun.fetch_add(first, std::memory_order_relaxed);
+  }
+
+  // What the attempt itself notes of the oldest.
+  void note_others(Step step, const Part& part, const Ended* ended) const {
+    if (!invoker_.observers_.any()) return;
+    for (std::size_t i = 1; i < part.size(); ++i) {
+      const Event& event = *part[i]->event;
+      Record record{.step = step,
+                    .id = event.id,
+                    .function = route_.function().definition->name,
+                    .topic = event.topic,
+                    .attempt = part[i]->attempts,
+                    .lineage = &event.lineage};
+      if (ended != nullptr) {
+        record.outcome = ended->outcome;
+        record.wall = Duration(ended->taken.wall_ns);
+        record.error = ended->status;
+      }
+      invoker_.observers_.note(std::move(record));
+    }
+  }
+
   // After an attempt that was ok but for those that it lists.
   void settle_each(Part& part) {
     std::vector<const Failed::Item*> failed(part.size());
@@ -80,6 +115,7 @@ class Invoker::BatchRun {
       failed[each->index] = &*each;
     for (std::size_t i = 0; i < part.size(); ++i) {
       if (failed[i] == nullptr) {
+        invoker_.note(Step::done, route_, *part[i]->event, part[i]->attempts);
         count(invoker_.counters_.done);
         over.push_back(std::move(part[i]));
         continue;
@@ -127,6 +163,7 @@ class Invoker::BatchRun {
     definition.make_batch(place, events);
     Result<Failed> result{Failed()};
     Cancellation cancellation;
+    note_others(Step::began, part, nullptr);
     Ended ended = invoker_.attempt({.function = function,
                                     .line = invoker_.line_of(function, lineage),
                                     .in = place,
@@ -142,6 +179,7 @@ class Invoker::BatchRun {
                                     .node = nullptr,
                                     .on_executor = true,
                                     .token = &route_});
+    if (ended.began) note_others(Step::ended, part, &ended);
     failed_ = result.ok() ? *std::move(result) : Failed();
     for (const Failed::Item& each : failed_.items) {
       if (ended.outcome != Outcome::ok || each.index < part.size()) continue;
@@ -161,7 +199,7 @@ bool Route::batch_due() const {
   if (queue_.ready() == 0 || closed_ || held()) return false;
   if (queue_.ready() >= static_cast<std::size_t>(rules_.batch)) return true;
   // What drains does not wait for more.
-  return hurried_ || !invoker_.open() ||
+  return hurried_ || invoker_.stopping() ||
          queue_.first()->since + rules_.window <= invoker_.parts().clock.now();
 }
 

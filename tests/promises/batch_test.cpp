@@ -8,8 +8,7 @@
 
 #include <wisp/wisp.hpp>
 
-#include "catch.hpp"
-#include "seeds.hpp"
+#include "promise.hpp"
 
 namespace {
 
@@ -157,6 +156,8 @@ void run(std::uint64_t seed, int& partial, std::size_t& bisected) {
   const wisp::EventStats events = scene.runtime.stats().events;
   CHECK(events.accepted == events.done + events.dead + events.expired + events.cancelled);
   CHECK(events.done == scene.over.size());
+  for (const wisp::FunctionStats& each : scene.runtime.stats().functions)
+    if (each.name == "on work") CHECK(each.accepted == events.accepted);
   for (const wisp::DeadLetter& letter : scene.runtime.dead_letters().list()) {
     const int number = letter.event->as<Item>()->number;
     CHECK(letter.attempts == kAttempts);
@@ -177,19 +178,16 @@ void run(std::uint64_t seed, int& partial, std::size_t& bisected) {
 TEST_CASE("batch: sizes, windows, partial and whole failures, and order by key", "[batch]") {
   int partial = 0;
   std::size_t bisected = 0;
-  for (int seed = 1; seed <= wisp::test::test_seeds(); ++seed) {
-    INFO("seed " << seed);
-    run(static_cast<std::uint64_t>(seed), partial, bisected);
-  }
+  wisp::test::for_each_seed([&](std::uint64_t seed) { run(seed, partial, bisected); });
+  if (wisp::test::only_seed() != 0) return;
   CHECK(partial > 0);
   CHECK(bisected > 0);
 }
 
 TEST_CASE("batch: halves find the poison, at once and without an attempt of the others",
           "[batch]") {
-  for (int seed = 1; seed <= wisp::test::test_seeds(); ++seed) {
-    INFO("seed " << seed);
-    World world{static_cast<std::uint64_t>(seed)};
+  wisp::test::for_each_seed([&](std::uint64_t seed) {
+    World world{seed};
     wisp::Runtime runtime{world.options()};
     const int poison = static_cast<int>(wisp::uniform(world.random(), 0, 49));
     int calls = 0;
@@ -217,5 +215,5 @@ TEST_CASE("batch: halves find the poison, at once and without an attempt of the 
     REQUIRE(runtime.dead_letters().size() == 1);
     CHECK(*runtime.dead_letters().list().front().event->as<int>() == poison);
     CHECK(runtime.dead_letters().list().front().attempts == 2);
-  }
+  });
 }

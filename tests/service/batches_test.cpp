@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include <fmt/format.h>
 #include <wisp/wisp.hpp>
 
 #include "catch.hpp"
@@ -61,9 +62,34 @@ TEST_CASE("batches: without options what is there goes, up to a hundred", "[batc
   for (int i = 0; i < 250; ++i) REQUIRE(p.runtime.emit("a", i).ok());
   CHECK(p.settled().done == 250);
   CHECK(sizes == std::vector<std::size_t>{100, 100, 50});
-  std::uint64_t calls = 0;
-  for (const auto& each : p.runtime.stats().functions) calls += each.calls;
-  CHECK(calls == 3);  // metered once a batch
+  const auto functions = p.runtime.stats().functions;
+  REQUIRE(functions.size() == 1);
+  CHECK(functions.front().calls == 3);  // metered once a batch
+  CHECK(functions.front().accepted == 250);
+}
+
+TEST_CASE("batches: an observer sees each delivery's way", "[batch]") {
+  Pumped p;
+  std::vector<std::string> seen;
+  const auto watch = p.runtime.observe([&seen](const wisp::Record& record) {
+    seen.push_back(fmt::format("{} {}", to_string(record.step), record.attempt));
+  });
+  auto subscription = p.runtime.on("a")
+                          .deliver({.batch = {.size = 3, .window = 1s}})
+                          .to([](const Batch<int>& batch, wisp::Context& context) {
+                            Failed failed;
+                            if (context.attempt() == 1) failed.add(batch.size() - 1);
+                            return failed;
+                          });
+  REQUIRE(p.runtime.emit("a", 1).ok());
+  REQUIRE(p.runtime.emit("a", 2).ok());
+  pump_often(p);
+  CHECK(seen.size() == 2);  // to be watched is no reason to hurry
+  CHECK(p.settled().done == 2);
+  CHECK(seen == std::vector<std::string>{"accepted 0", "accepted 0", "began 1", "began 1",
+                                         "ended 1", "ended 1", "done 1", "retrying 1", "began 2",
+                                         "ended 2", "done 2"});
+  CHECK(p.runtime.stats().functions.front().accepted == 2);
 }
 
 TEST_CASE("batches: what cannot be is refused, with its reason in words", "[batch]") {

@@ -128,7 +128,7 @@ struct FunctionStats {
   // call counts once it begins.
   std::uint64_t accepted = 0;
   std::int64_t queued = 0;   // deliveries that wait for a worker
-  std::int64_t running = 0;  // started calls and deliveries inside the handler
+  std::int64_t running = 0;  // started calls and deliveries inside the handler; a batch is one
   std::uint64_t retries = 0;
   std::uint64_t retries_withheld = 0;  // refused to a call, or put off for a delivery: the budget
   std::uint64_t dead = 0;              // deliveries that came to a bad end, expired ones too

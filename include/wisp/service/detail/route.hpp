@@ -92,9 +92,10 @@ struct FunctionState final : Attachment {
   std::atomic<std::uint64_t> retries{0};
   std::atomic<std::uint64_t> withheld{0};  // retries that the budget refused, or put off
   RetryBudget budget;
-  std::atomic<std::uint64_t> dead{0};     // expired ones too
-  std::atomic<std::uint64_t> late{0};     // see watchdog.hpp
-  std::atomic<std::uint64_t> unbegun{0};  // accepted, and ended without an attempt
+  std::atomic<std::uint64_t> dead{0};  // expired ones too
+  std::atomic<std::uint64_t> late{0};  // see watchdog.hpp
+  // Accepted, and ended without an attempt; or parts of batches, beyond the calls that those are.
+  std::atomic<std::uint64_t> unbegun{0};
 
   // Of those that share. Requires: the shares' mutex.
   bool room_shared(const Shares& all) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(all.mutex) {
