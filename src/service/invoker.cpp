@@ -72,7 +72,6 @@ void Invoker::refuse_all(Status why) {
 }
 
 std::unique_ptr<FunctionState> Invoker::anonymous(std::shared_ptr<const Definition> definition) {
-  if (parts_.simulator != nullptr) definition = parts_.simulator->around(std::move(definition));
   auto state = std::make_unique<FunctionState>();
   InstancePool::adopt(*this, definition, state->instances);
   const FunctionOptions& options = definition->options;
@@ -85,6 +84,8 @@ std::unique_ptr<FunctionState> Invoker::anonymous(std::shared_ptr<const Definiti
   state->reserved_late = reserved && !open_to_reservations_;
   state->bare = !definition->takes_context && options.timeout == Duration() && !state->limited();
   state->sampled = options.meter == Meter::sampled;
+  // Last: around all that a run is.
+  if (parts_.simulator != nullptr) definition = parts_.simulator->around(std::move(definition));
   state->definition = std::move(definition);
   return state;
 }
