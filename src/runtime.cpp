@@ -299,7 +299,8 @@ RuntimeStats Runtime::stats() const {
   RuntimeStats stats;
   if (core_->forked()) return stats;
   stats.functions = core_->ledger.functions();
-  core_->invoker.complete(stats.functions);
+  // What a handler captured may ask when it is destroyed, and the registry with it.
+  if (core_->invoker.shared_from_this() != nullptr) core_->invoker.complete(stats.functions);
   stats.events = core_->invoker.events();
   if (core_->pool != nullptr) {
     const PoolStats pool = core_->pool->stats();

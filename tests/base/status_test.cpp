@@ -132,8 +132,9 @@ TEST_CASE("status: prints its code and text", "[status]") {
 
 TEST_CASE("status: a refusal carries its reason, a handler's own error none", "[status]") {
   const std::pair<Reason, std::string_view> reasons[] = {
-      {Reason::limit, "limit"}, {Reason::rate, "rate"},       {Reason::budget, "budget"},
-      {Reason::hops, "hops"},   {Reason::stopped, "stopped"}, {Reason::full, "full"}};
+      {Reason::limit, "limit"},      {Reason::rate, "rate"},       {Reason::budget, "budget"},
+      {Reason::hops, "hops"},        {Reason::stopped, "stopped"}, {Reason::full, "full"},
+      {Reason::overload, "overload"}};
   for (const auto& [reason, name] : reasons) {
     CHECK(wisp::to_string(reason) == name);
     const Status status = wisp::refused(StatusCode::kResourceExhausted, reason, "no room");
