@@ -82,6 +82,7 @@ std::unique_ptr<FunctionState> Invoker::anonymous(std::shared_ptr<const Definiti
   if (reserved) state->limit = std::min(state->limit, *reserved);
   else state->shares = shares_;
   state->reserved_late = reserved && !open_to_reservations_;
+  state->narrow = state->limit != FunctionState::kUnlimited || state->shares != nullptr;
   state->bare = !definition->takes_context && options.timeout == Duration() && !state->limited();
   state->sampled = options.meter == Meter::sampled;
   // Last: around all that a run is.

@@ -195,7 +195,10 @@ void Keyed::begin(const std::shared_ptr<CallNode>& node, bool attached) {
     settle(invoker_.keys().end(*node->key_, kept, 0), kept);
     return finish(*node, Outcome::rejected, kept);
   }
-  if (attached) return invoker_.begin_later(node);
+  if (attached) {
+    node->sheddable_ = false;  // it did not wait in a queue
+    return invoker_.begin_later(node);
+  }
   const std::shared_ptr<Invoker> self = invoker_.shared_from_this();
   {
     const BriefLock lock(node->mutex_);

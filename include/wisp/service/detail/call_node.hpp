@@ -181,7 +181,7 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   int attempts_ = 0;
   bool counted_ = false;    // as one that is outstanding; else its queue is
   bool keyed_ = false;      // holds the row of its idempotency key
-  bool sheddable_ = false;  // constant once started
+  bool sheddable_ = false;  // constant in its queue
   Charged charged_;
   std::unique_ptr<Money> cost_;   // under a tariff, once charged
   std::unique_ptr<KeyHold> key_;  // of one with an idempotency key

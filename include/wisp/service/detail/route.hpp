@@ -62,14 +62,7 @@ struct FunctionState final : Attachment {
   // Constant: without Context, timeout and concurrency limit, so that a BareFrame may do for it.
   bool bare = false;
   bool sampled = false;
-  // Constant: of calls inside at once, its own and what all share that have no reservation.
-  static constexpr int kUnlimited = std::numeric_limits<int>::max();
-  int limit = kUnlimited;
-  std::shared_ptr<Shares> shares;  // with the invoker's other functions; null: no reservations
-  bool reserved_late = false;      // a reservation that came after the start
-  // Of a stateful function, else null; `definition` is this runtime's own then. Shared with its
-  // timer.
-  std::shared_ptr<InstancePool> instances;
+  bool narrow = false;           // has a limit, or shares one
   std::shared_ptr<Route> posts;  // the route of its posts; null for a handler without a name
 
   Status prepare() override;
@@ -82,7 +75,7 @@ struct FunctionState final : Attachment {
   void close() ABSL_LOCKS_EXCLUDED(mutex);
   // Hands the slot on, or frees it.
   void leave(Invoker& invoker) ABSL_LOCKS_EXCLUDED(mutex);
-  bool limited() const { return limit != kUnlimited || shares != nullptr; }
+  bool limited() const { return narrow; }
 
   // Relaxed: counts, on paths that are slow anyway.
   void note_failed(Outcome outcome) {
@@ -110,6 +103,15 @@ struct FunctionState final : Attachment {
   // Bounded by the queues of the routes that lead here: what waits keeps its place in them.
   std::deque<Task> waiting ABSL_GUARDED_BY(mutex);
   bool closed ABSL_GUARDED_BY(mutex) = false;
+
+  // Constant: of calls inside at once, its own and what all share that have no reservation.
+  static constexpr int kUnlimited = std::numeric_limits<int>::max();
+  int limit = kUnlimited;
+  std::shared_ptr<Shares> shares;  // with the invoker's other functions; null: no reservations
+  bool reserved_late = false;      // a reservation that came after the start
+  // Of a stateful function, else null; `definition` is this runtime's own then. Shared with its
+  // timer.
+  std::shared_ptr<InstancePool> instances;
 };
 
 class Route : public std::enable_shared_from_this<Route> {
