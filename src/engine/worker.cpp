@@ -180,8 +180,10 @@ bool PoolState::set_aside(int thread) {
   const auto found = std::find_if(records_.begin(), records_.end(), [thread](const auto& each) {
     return each->id == thread && each->is == Is::running;
   });
-  if (found == records_.end() || (*found)->aside || !start_waiting(lock, **found)) return false;
-  (*found)->aside = true;
+  if (found == records_.end()) return false;
+  Worker& worker = **found;  // what follows may add records
+  if (worker.aside || !start_waiting(lock, worker)) return false;
+  worker.aside = true;
   ++aside_;
   return true;
 }

@@ -230,7 +230,7 @@ Result<EventId> Bus::emit_late(std::string_view topic, const Given& value,
   const std::uint64_t closings = invoker_.publishers().closings();
   WISP_TRY(invoker_.admit());
   WISP_TRY(check_topic(topic));
-  WISP_TRY(check(options));
+  WISP_TRY(check_publish(options));
   if (!options.idempotency_key.empty()) {
     const auto once = [&](const CallOptions& without) { return emit_late(topic, value, without); };
     return Keyed(invoker_).publish(IdempotencyTable::Space::topic, topic, options, once);

@@ -47,8 +47,8 @@ std::optional<Duration> Invoker::put_off(FunctionState& function, bool may_wait)
                                       RetryBudget::kWindow);
   };
   std::optional<Duration> wait;
-  if (may_wait) wait = function.budget.take(now, calls);
-  else if (function.budget.try_take(now, calls)) wait = Duration::zero();
+  if (may_wait) wait = function.budget().take(now, calls);
+  else if (function.budget().try_take(now, calls)) wait = Duration::zero();
   if (wait != Duration::zero()) count(function.withheld);
   return wait;
 }
@@ -195,7 +195,7 @@ inline void Invoker::call_here(FunctionState& state, const void* in, Out out,
 
 [[gnu::noinline]] void Invoker::call_labelled(FunctionState& state, const void* in, Out out,
                                               const CallOptions& options) {
-  Status bad = check(options);
+  Status bad = check_call(options);
   if (!bad.ok()) return out.fail(out.result, std::move(bad));
   if (!options.idempotency_key.empty()) return Keyed(*this).call(state, in, out.result, options);
   if (state.limited() && !state.try_enter()) return out.fail(out.result, state.limit_reached());

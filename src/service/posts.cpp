@@ -94,7 +94,7 @@ Result<EventId> Invoker::post_late(Route& route, const Given& input, const CallO
                                 route.function().definition->name, options, accept);
   }
   WISP_TRY(admit());
-  WISP_TRY(check(options));
+  WISP_TRY(check_publish(options));
   if (!record && post.boxed.empty() && input.type != nullptr) post.boxed = input.keep(input.data);
   const std::size_t bytes = record ? post.bytes : post.boxed.bytes();
   const Result<Route::Room> room = route.reserve(bytes, options.key, deadline(options).at());

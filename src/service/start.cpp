@@ -80,7 +80,7 @@ void Invoker::start(const std::shared_ptr<CallNode>& node, const Definition& fun
   const bool plain = ActiveFrame::top() == nullptr && unlabelled(options);
   if (!plain && !options.idempotency_key.empty())
     return Keyed(*this).start(node, function, options);
-  const Status bad = plain ? Status() : check(options);
+  const Status bad = plain ? Status() : check_call(options);
   const Result<FunctionState*> state = bad.ok() ? admitted(function) : bad;
   if (!state.ok()) {
     note_refused(function.name, "", state.status());

@@ -146,7 +146,6 @@ TEST_CASE("policy: options that are not implemented yet are refused, not ignored
   const auto refused = [](const FunctionOptions& options) {
     return check(options, "function 'f'").code() == StatusCode::kUnimplemented;
   };
-  CHECK(refused({.limits = {.reserved = -1}}));
   CHECK(refused({.limits = {.per_second = 0.5}}));
   CHECK(refused({.limits = {.per_second = std::numeric_limits<double>::quiet_NaN()}}));
   CHECK(wisp::message(check(FunctionOptions{.limits = {.reserved = -1}}, "function 'f'")) ==

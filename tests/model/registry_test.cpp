@@ -136,7 +136,7 @@ TEST_CASE("registry: bad names and options are refused with their place", "[regi
   check_refused(registry.add(function("f", [] {}, {.retry = {.attempts = 0}})),
                 StatusCode::kInvalidArgument, {"function 'f': retry.attempts is 0", "1 to 1000"});
   check_refused(registry.add(function("f", [] {}, {.limits = {.reserved = -2}})),
-                StatusCode::kUnimplemented,
+                StatusCode::kInvalidArgument,
                 {"function 'f': limits.reserved", "registry_test.cpp:"});
   check_refused(registry.add(function("f", [] {}, {.name = "Bad.Name"})),
                 StatusCode::kInvalidArgument, {"'Bad.Name'"});

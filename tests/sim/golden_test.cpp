@@ -121,11 +121,11 @@ class Shop {
 // A change of what a runtime does, in which order it draws numbers or wakes threads, changes these;
 // nothing else may. The test prints those of its build when they differ.
 constexpr std::array<std::uint64_t, 20> kGolden = {
-    0x67aacf7dffda5283, 0xb3d93ff742cc3d1e, 0xfe4735a3331b602d, 0x9465ba576188e8a0,
-    0x9d095ef758eecd95, 0xcaa8abb7874e1cd4, 0xf924bad40d68e05e, 0x2a5bde873e04c6c0,
-    0xc9b302a85bbc6d80, 0xc35269daa4f5b867, 0x771a62217f961b58, 0x4b2395e68245e5fd,
-    0xadd14cddfe7d016f, 0x597812994389f7db, 0xaa5b5a3cd1dc8375, 0x1988704652099cdf,
-    0xac5ddae5b51e6576, 0x9c8e4f0d9764d04c, 0xe36666a6c4a53b14, 0x080ed1d2dc3a2820};
+    0xff4a1c919b390e05, 0x6ebdb800428ade56, 0x8da718ce45dcea58, 0x923c9982e8717303,
+    0x8c4d733d3c0303e8, 0x3ee9f4612b339867, 0xd5638c68365e9717, 0xbad4003a3befaeda,
+    0x095498dae4289ec2, 0xabb00e92ce5da6ec, 0xae0ee98f443c6eb2, 0x01098a2cb11e72e9,
+    0x46db1244ac9bd88d, 0x9a3ac2e096be88ff, 0xfcc37197d3f26465, 0x74d2a204a143a11f,
+    0xcbe343fb0f46e4ea, 0xa8691744af348bb7, 0x3e9910f3987392d5, 0xf5ce26ec03b61935};
 
 }  // namespace
 

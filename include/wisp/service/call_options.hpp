@@ -40,10 +40,12 @@ struct CallOptions {
 // at its members.
 inline constexpr CallOptions kNoOptions{};
 
-// kInvalidArgument for a key that is too long, or a traceparent that is none.
-Status check(const CallOptions& options);
-
 namespace detail {
+
+// kInvalidArgument for a traceparent that is none; and of a post or an emit, for a key that is too
+// long.
+Status check_call(const CallOptions& options);
+Status check_publish(const CallOptions& options);
 
 // Whether they leave all but the timeout as it is: one question, as it is on every warm path.
 inline bool unlabelled(const CallOptions& options) {

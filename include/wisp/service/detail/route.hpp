@@ -77,6 +77,13 @@ struct FunctionState final : Attachment {
   void leave(Invoker& invoker) ABSL_LOCKS_EXCLUDED(mutex);
   bool limited() const { return narrow; }
 
+  // Made when the first call fails: most never do.
+  RetryBudget& budget() ABSL_LOCKS_EXCLUDED(mutex) {
+    const MutexLock lock(mutex);
+    if (retry_budget == nullptr) retry_budget = std::make_unique<RetryBudget>();
+    return *retry_budget;
+  }
+
   // Relaxed: counts, on paths that are slow anyway.
   void note_failed(Outcome outcome) {
     failed[static_cast<std::size_t>(outcome)].fetch_add(1, std::memory_order_relaxed);
@@ -84,9 +91,8 @@ struct FunctionState final : Attachment {
   std::array<std::atomic<std::uint64_t>, 6> failed{};  // attempts, by outcome
   std::atomic<std::uint64_t> retries{0};
   std::atomic<std::uint64_t> withheld{0};  // retries that the budget refused, or put off
-  RetryBudget budget;
-  std::atomic<std::uint64_t> dead{0};  // expired ones too
-  std::atomic<std::uint64_t> late{0};  // see watchdog.hpp
+  std::atomic<std::uint64_t> dead{0};      // expired ones too
+  std::atomic<std::uint64_t> late{0};      // see watchdog.hpp
   // Accepted, and ended without an attempt; or parts of batches, beyond the calls that those are.
   std::atomic<std::uint64_t> unbegun{0};
 
@@ -102,6 +108,7 @@ struct FunctionState final : Attachment {
   int inside ABSL_GUARDED_BY(mutex) = 0;
   // Bounded by the queues of the routes that lead here: what waits keeps its place in them.
   std::deque<Task> waiting ABSL_GUARDED_BY(mutex);
+  std::unique_ptr<RetryBudget> retry_budget ABSL_GUARDED_BY(mutex);
   bool closed ABSL_GUARDED_BY(mutex) = false;
 
   // Constant: of calls inside at once, its own and what all share that have no reservation.
