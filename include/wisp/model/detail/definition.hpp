@@ -76,12 +76,10 @@ struct InstanceOps {
 
 // A function without its types. Immutable once built.
 struct Definition {
+  // What each call reads comes first.
   std::string name;
-  FunctionOptions options;        // name empty: `name` above is it
   const TypeInfo* in = nullptr;   // null: no input
   const TypeInfo* out = nullptr;  // null: void
-  std::source_location where;
-  bool expected = false;  // a reference at namespace scope: checked when a Runtime starts
 
   // Runs the handler once. `in` points to a value of type `in`; `result` to a Result<R> that is
   // assigned, or is null when nobody wants it; `context` is null for a handler that takes none.
@@ -90,6 +88,9 @@ struct Definition {
   bool (*run)(const Definition& self, const void* in, void* result, Context* context,
               Attempted& failed) = nullptr;
   bool takes_context = false;
+  bool expected = false;    // a reference at namespace scope: checked when a Runtime starts
+  FunctionOptions options;  // name empty: `name` above is it
+  std::source_location where;
   // For one route after the other, past which `turns.next` moves before its run. False after a run
   // that did not go well. Null for a handler that takes a Context.
   bool (*run_each)(const Definition& self, const void* in, Turns& turns,
