@@ -178,7 +178,7 @@ bool PoolState::begin_blocking() {
 bool PoolState::set_aside(int thread) {
   WakeLock lock(mutex_, clock_);
   const auto found = std::find_if(records_.begin(), records_.end(), [thread](const auto& each) {
-    return each->id == thread && each->is == Is::running;
+    return each->id == thread && (each->is == Is::running || each->is == Is::waiting);
   });
   if (found == records_.end()) return false;
   Worker& worker = **found;  // what follows may add records

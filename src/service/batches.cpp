@@ -91,6 +91,7 @@ class Invoker::BatchRun {
   // What the attempt itself notes of the oldest.
   void note_others(Step step, const Part& part, const Ended* ended) const {
     if (!invoker_.observers_.any()) return;
+    const Errand errand(invoker_, nullptr);  // a sink may stop the runtime
     for (std::size_t i = 1; i < part.size(); ++i) {
       const Event& event = *part[i]->event;
       Record record{.step = step,

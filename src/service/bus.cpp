@@ -273,6 +273,7 @@ Status Bus::refuse_hops(Event event, const Given& value) {
                   "publish in a circle?",
                   event.topic, event.lineage.hops, kHopsMax));
   event.payload = value.keep(value.data);
+  invoker_.note_refused("", event.topic, error, event.id);
   count(invoker_.counters().accepted);
   count(invoker_.counters().dead);
   DeadLetter letter{.event = std::make_shared<const Event>(std::move(event)), .error = error};

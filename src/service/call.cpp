@@ -40,14 +40,14 @@ Result<FunctionState*> Invoker::admitted(const Definition& function) {
 }
 
 // Calls give up, deliveries wait.
-std::optional<Duration> Invoker::put_off(FunctionState& function, bool may_wait) {
+std::optional<Duration> Invoker::put_off(FunctionState& function, Duration most) {
   const Time now = parts_.clock.now();
   const auto calls = [&] {
     return parts_.ledger.calls_within(function.definition->name, function.version,
                                       RetryBudget::kWindow);
   };
   std::optional<Duration> wait;
-  if (may_wait) wait = function.budget().take(now, calls);
+  if (most > Duration::zero()) wait = function.budget().take(now, most, calls);
   else if (function.budget().try_take(now, calls)) wait = Duration::zero();
   if (wait != Duration::zero()) count(function.withheld);
   return wait;
@@ -62,7 +62,7 @@ std::optional<Time> Invoker::next_attempt(FunctionState& function, int attempts,
   if (attempts >= retry.attempts.value_or(kAttemptsOfCalls)) return std::nullopt;
   if (phase_.load(std::memory_order_acquire) == Phase::stopped) return std::nullopt;
   const Time due = parts_.clock.now() + backoff(retry, attempts, parts_.random);
-  if (due >= deadline.at() || !put_off(function, false)) return std::nullopt;
+  if (due >= deadline.at() || !put_off(function, Duration::zero())) return std::nullopt;
   return due;
 }
 
@@ -198,7 +198,7 @@ inline void Invoker::call_here(FunctionState& state, const void* in, Out out,
   Status bad = check_call(options);
   if (!bad.ok()) return out.fail(out.result, std::move(bad));
   if (!options.idempotency_key.empty()) return Keyed(*this).call(state, in, out.result, options);
-  if (state.limited() && !state.try_enter()) return out.fail(out.result, state.limit_reached());
+  if (state.limited() && !state.try_enter()) return out.fail(out.result, limit_reached(state));
   const Lineage labelled = lineage(options);
   call_either(labelled, state, in, out.result, options.timeout);
 }

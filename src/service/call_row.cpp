@@ -64,9 +64,12 @@ class Invoker::CallRow {
       invoker_.forget_stops(frame_);
     running_.node.store(nullptr, std::memory_order_relaxed);
     light_barrier();
-    // Else stop() may be about to take its own share in the node, under the lock of the mark.
-    if (invoker_.calls_.closed()) [[unlikely]]
+    // Else stop(), or the watchdog, may be about to take its own share in the node, under the lock
+    // of the mark.
+    if (invoker_.calls_.closed() || !frame_.deadline.none()) [[unlikely]] {
       shard_.set_running(&running_);
+      if (std::exchange(running_.lent, false)) invoker_.calls_.take_token_back();
+    }
   }
   void resume() { frame_.push(); }
 

@@ -85,6 +85,7 @@ bool Invoker::attempt_delivery(Route& route, Shipment& delivery) {
   ++delivery.attempts;
   const Ended ended =
       attempt_event(route, input_of(*route.function().definition, event), event, &delivery);
+  if (!ended.began) --delivery.attempts;
   if (ended.outcome == Outcome::ok) {
     note(Step::done, route, event, delivery.attempts);
     count(counters_.done);
@@ -118,7 +119,9 @@ bool Invoker::retries(const Route& route, Shipment& delivery, const Ended& ended
   if (delivery.attempts >= attempts) return false;
   if (ended.outcome == Outcome::error && !retryable(ended.status.code())) return false;
   delivery.due = parts_.clock.now() + backoff(retry, delivery.attempts, parts_.random);
-  delivery.due = delivery.due + *put_off(route.function(), true);
+  const Duration left = kAgeMax - (delivery.due - delivery.accepted);
+  if (left < Duration::zero()) return false;
+  delivery.due = delivery.due + *put_off(route.function(), left);
   return delivery.due - delivery.accepted <= kAgeMax;
 }
 
@@ -138,8 +141,8 @@ bool Invoker::deliver_now(Route& route, const void* in, const Event& event, cons
   if (!route.enter()) return false;
   count(counters_.accepted);
   outstanding_.fetch_add(1);
-  note(Step::accepted, route, event, 0);
   Delivery delivery{*this, route, &counters_.dead};
+  note(Step::accepted, route, event, 0);
   if (function.limited() && !function.try_enter()) {
     const Status full = limit_reached(function);
     count(function.dead);

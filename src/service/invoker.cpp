@@ -227,6 +227,7 @@ Invoker::Ended Invoker::attempt(const Attempt& what) {
   }
   if (marked && !frame.deadline.none()) {
     running.late = &what.function.late;
+    running.token = what.token;
     watchdog_.begins(running, frame.deadline.at());
   }
   if (observers_.any()) [[unlikely]]
@@ -243,6 +244,7 @@ Invoker::Ended Invoker::attempt(const Attempt& what) {
   ended.waited_ns = waited ? ticks.to_ns(waited_until - what.accepted_ticks) : 0;
   leave(frame);
   if (marked) shard.set_running(marked_before);
+  if (running.lent) what.token->take_token_back();
   // Last: a thread on its way out gives the shard back.
   parts_.ledger.record(shard, what.line,
                        {.taken = ended.taken,
@@ -389,11 +391,6 @@ std::vector<Abandoned> Invoker::give_up_running(const Publishers::Marks& stuck) 
   std::vector<Abandoned> queued = take_abandoned();
   std::move(queued.begin(), queued.end(), std::back_inserter(running));
   return running;
-}
-
-std::vector<Abandoned> Invoker::take_abandoned() {
-  const MutexLock lock(mutex_);
-  return std::exchange(abandoned_, {});
 }
 
 }  // namespace wisp::inline v0::detail

@@ -134,7 +134,7 @@ void Keyed::call(FunctionState& function, const void* in, void* result,
   if (joined.answer != Answer::first) return give(definition, result, joined.kept);
   IdempotencyTable::Holding holding(invoker_.keys(), joined.hold);
   if (function.limited() && !function.try_enter()) {
-    definition.fail(result, function.limit_reached());
+    definition.fail(result, invoker_.limit_reached(function));
   } else {
     const Lineage labelled = invoker_.lineage(options);
     // It may have waited for another one that was late.
@@ -191,7 +191,7 @@ void Keyed::start(const std::shared_ptr<CallNode>& node, const Definition& funct
 void Keyed::begin(const std::shared_ptr<CallNode>& node, bool attached) {
   FunctionState& function = *node->function_;
   if (function.limited() && !function.try_enter()) {
-    Kept kept{.status = function.limit_reached()};
+    Kept kept{.status = invoker_.limit_reached(function)};
     settle(invoker_.keys().end(*node->key_, kept, 0), kept);
     return finish(*node, Outcome::rejected, kept);
   }

@@ -12,10 +12,12 @@
 namespace wisp::inline v0::detail {
 
 std::shared_ptr<Observer> Invoker::observe(RecordSink sink) {
-  std::shared_ptr<Observer> observer;
+  // First: a sink that is refused goes once the lock has.
+  auto observer = std::make_shared<Observer>();
+  observer->sink = std::move(sink);
   {
     const MutexLock lock(mutex_);
-    observer = observers_.add(std::move(sink));
+    if (!observers_.add(observer)) return nullptr;
     Phase open = Phase::open;
     // Whoever looks from now on leaves the fast paths alone.
     phase_.compare_exchange_strong(open, Phase::observed);
@@ -34,6 +36,7 @@ void Invoker::unobserve(const std::shared_ptr<Observer>& observer) {
 void Invoker::note(Step step, const Route& route, const Event& event, int attempts, Status error,
                    Time due) {
   if (!observers_.wants(step)) return;
+  const Errand errand(*this, nullptr);  // a sink may stop the runtime
   observers_.note({.step = step,
                    .id = event.id,
                    .function = route.function().definition->name,
@@ -46,6 +49,7 @@ void Invoker::note(Step step, const Route& route, const Event& event, int attemp
 
 void Invoker::note(Step step, CallNode& node, Status error, Time due) {
   if (!observers_.wants(step)) return;
+  const Errand errand(*this, nullptr);  // a sink may stop the runtime
   observers_.note({.step = step,
                    .id = node.id(*this),
                    .function = node.function_->definition->name,
@@ -55,15 +59,21 @@ void Invoker::note(Step step, CallNode& node, Status error, Time due) {
                    .lineage = &node.lineage()});
 }
 
-void Invoker::note_refused(std::string_view function, std::string_view topic, const Status& why) {
-  observers_.note({.step = Step::refused, .function = function, .topic = topic, .error = why});
+void Invoker::note_refused(std::string_view function, std::string_view topic, const Status& why,
+                           EventId id) {
+  if (forked() || (id.empty() && !observers_.any())) return;
+  const Errand errand(*this, nullptr);
+  observers_.note(
+      {.step = Step::refused, .id = id, .function = function, .topic = topic, .error = why});
 }
 
 void Invoker::note_late(std::string_view function, EventId id) {
+  const Errand errand(*this, nullptr);
   observers_.note({.step = Step::late, .id = id, .function = function});
 }
 
 void Invoker::note_attempt(Step step, const Attempt& what, const Ended* ended) {
+  const Errand errand(*this, nullptr);
   Record record{.step = step,
                 .id = what.node != nullptr ? what.node->id(*this) : what.event,
                 .function = what.function.definition->name,
@@ -123,6 +133,11 @@ void Invoker::call_watched(const Lineage& lineage, FunctionState& state, const v
     if (ended.outcome == Outcome::ok || !again(call, attempts, ended)) break;
   }
   if (state.limited()) state.leave(*this);
+}
+
+std::vector<Abandoned> Invoker::take_abandoned() {
+  const MutexLock lock(mutex_);
+  return std::exchange(abandoned_, {});
 }
 
 std::string Invoker::explain(EventId id) const {

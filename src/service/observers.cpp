@@ -1,6 +1,7 @@
 #include <wisp/service/detail/observers.hpp>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include <fmt/format.h>
@@ -83,79 +84,82 @@ std::string moment(WallTime wall) {
 
 }  // namespace
 
-std::shared_ptr<Observer> Observers::add(RecordSink sink) {
-  auto made = std::make_shared<Observer>();
-  made->sink = std::move(sink);
+bool Observers::add(const std::shared_ptr<Observer>& observer) {
   const MutexLock lock(mutex_);
-  if (observers_.size() >= kObserversMax) return nullptr;
-  observers_.push_back(made);
+  if (observers_.size() >= kObserversMax) return false;
+  observers_.push_back(observer);
   any_.store(true, std::memory_order_relaxed);
-  return made;
+  return true;
 }
 
 void Observers::remove(const std::shared_ptr<Observer>& observer) {
   const std::thread::id self = std::this_thread::get_id();
   Parker parker;
-  const auto others = [&] {
-    return std::any_of(observer->inside.begin(), observer->inside.end(),
-                       [self](std::thread::id each) { return each != self; });
-  };
-  {
-    const MutexLock lock(mutex_);
-    std::erase(observers_, observer);
-    any_.store(!observers_.empty(), std::memory_order_relaxed);
-    if (!others()) return;
-    observer->waiting.push_back(&parker);
-  }
-  while (true) {
+  RecordSink gone;  // what it captured goes here, outside of the lock
+  for (bool waits = false;; waits = true) {
+    {
+      const MutexLock lock(mutex_);
+      std::erase(observers_, observer);
+      any_.store(!observers_.empty(), std::memory_order_relaxed);
+      const bool others = std::any_of(observer->inside.begin(), observer->inside.end(),
+                                      [self](std::thread::id each) { return each != self; });
+      if (!others) {
+        std::erase(observer->waiting, &parker);
+        // This thread may be inside of it.
+        if (observer->inside.empty()) gone = std::move(observer->sink);
+        return;
+      }
+      if (!waits) observer->waiting.push_back(&parker);
+    }
     clock_.park(parker, Time::never());
-    const MutexLock lock(mutex_);
-    if (others()) continue;
-    std::erase(observer->waiting, &parker);
-    return;
   }
 }
 
 void Observers::note(Record record) {
   record.at = clock_.now();
-  std::vector<std::shared_ptr<Observer>> watching;
   const WallTime wall = clock_.wall();
   const std::thread::id self = std::this_thread::get_id();
+  std::array<std::shared_ptr<Observer>, kObserversMax> watching;
+  std::size_t count = 0;
   {
-    Remembered gone;  // destroyed outside of the lock
     const MutexLock lock(mutex_);
-    watching = observers_;
-    for (const auto& each : watching) each->inside.push_back(self);
+    for (const auto& each : observers_) watching[count++] = each;
     // Of a direct call nobody has an id to ask with.
-    if (!record.id.empty()) {
-      if (steps_.size() >= kRemembered) {
-        gone = std::move(steps_.front());
-        steps_.pop_front();
-        ++forgotten_;
-      }
-      steps_.push_back({.step = record.step,
-                        .wall = wall,
-                        .id = record.id,
-                        .attempt = record.attempt,
-                        .outcome = record.outcome,
-                        .wall_time = record.wall,
-                        .wait = record.due - record.at,
-                        .function = std::string(record.function),
-                        .topic = std::string(record.topic),
-                        .error = record.error});
+    if (!record.id.empty()) remember(record, wall);
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    Observer& each = *watching[i];
+    {
+      const MutexLock lock(mutex_);
+      if (std::find(observers_.begin(), observers_.end(), watching[i]) == observers_.end())
+        continue;
+      each.inside.push_back(self);
     }
-  }
-  for (const auto& each : watching) {
-    each->sink(record);
+    each.sink(record);
     const MutexLock lock(mutex_);
-    each->inside.erase(std::find(each->inside.begin(), each->inside.end(), self));
-    for (Parker* parker : each->waiting) clock_.wake(*parker);
+    each.inside.erase(std::find(each.inside.begin(), each.inside.end(), self));
+    for (Parker* parker : each.waiting) clock_.wake(*parker);
   }
+}
+
+void Observers::remember(const Record& record, WallTime wall) {
+  if (steps_.size() < kRemembered) steps_.emplace_back();
+  Remembered& step = steps_[noted_++ % kRemembered];
+  step.step = record.step;
+  step.wall = wall;
+  step.id = record.id;
+  step.attempt = record.attempt;
+  step.outcome = record.outcome;
+  step.wall_time = record.wall;
+  step.wait = record.due - record.at;
+  step.function.assign(record.function);
+  step.topic.assign(record.topic);
+  step.error = record.error;
 }
 
 std::uint64_t Observers::forgotten() const {
   const MutexLock lock(mutex_);
-  return forgotten_;
+  return noted_ - steps_.size();
 }
 
 std::string Observers::line(const Remembered& step) {
@@ -184,8 +188,7 @@ std::string Observers::line(const Remembered& step) {
       error();
       break;
     case Step::late:
-      add(fmt::format("attempt {} in '{}' is past its deadline and has not come back", step.attempt,
-                      step.function));
+      add(fmt::format("'{}' is past its deadline and has not come back", step.function));
       break;
     default:
       add(fmt::format("{} in '{}' after {} attempts", to_string(step.step), step.function,
@@ -198,7 +201,10 @@ std::string Observers::line(const Remembered& step) {
 std::string Observers::story(EventId id) const {
   std::string text;
   const MutexLock lock(mutex_);
-  for (const Remembered& each : steps_) {
+  // Oldest first.
+  const std::size_t begin = steps_.size() < kRemembered ? 0 : noted_ % kRemembered;
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    const Remembered& each = steps_[(begin + i) % steps_.size()];
     if (each.id != id) continue;
     if (!text.empty()) text += '\n';
     text += line(each);

@@ -195,6 +195,8 @@ class Invoker::Row {
     running_.event.origin = invoker.origin_;
     running_.before = std::exchange(frame_.running, &running_);
     running_.post = true;
+    running_.late = &route_.function().late;
+    running_.token = &route_;
     shard.set_running(&running_);
   }
   ~Row() {
@@ -207,7 +209,8 @@ class Invoker::Row {
 
   // False once the route has closed, or the runtime asks handlers to stop, which comes before that.
   bool enter(const PostRecord& record) {
-    running_.sequence.store(record.sequence, std::memory_order_relaxed);
+    // Release: who sees it sees that the deadline before has gone.
+    running_.sequence.store(record.sequence, std::memory_order_release);
     // After the mark: either stop() sees this handler, or the handler is not entered.
     light_barrier();
     if (invoker_.phase_.load(std::memory_order_acquire) == Phase::stopped) [[unlikely]]
@@ -231,19 +234,25 @@ class Invoker::Row {
     const Duration timeout = definition_.options.timeout;
     if (timeout != Duration()) [[unlikely]] {
       frame_.deadline = Deadline::after(invoker_.parts_.clock, timeout);
-      running_.late = &route_.function().late;
       invoker_.watchdog_.begins(running_, frame_.deadline.at());
     }
     Attempted failed;
     const bool well = definition_.run(definition_, record.value(), nullptr, &context_, failed);
     Outcome outcome = Outcome::ok;
     if (!well || !frame_.deadline.none()) [[unlikely]] {
-      running_.deadline.store(Watchdog::kNever);
+      if (!frame_.deadline.none()) came_back();
       outcome = invoker_.judge(frame_, failed);
       why = std::move(failed.status);
     }
     forget_stops();
     return outcome;
+  }
+
+  // The watchdog does not look at it any more, and has not lent its token.
+  void came_back() {
+    running_.deadline.store(Watchdog::kNever);
+    shard_.set_running(&running_);  // takes the lock of the mark
+    if (std::exchange(running_.lent, false)) route_.take_token_back();
   }
 
   void release(PostRecord& record) {

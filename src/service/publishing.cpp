@@ -111,7 +111,7 @@ void PublishHere::begin(EventId event, const Lineage& lineage) {
     forget_stops();
   if (well && turns.next == turns.end) [[likely]]
     return;
-  if (!well) bury_counted(cell, std::move(failed.status), keep);
+  if (!well) bury_counted(cell, failed, keep);
   deliver_rest(row, turns.next, in, keep);
 }
 
@@ -160,7 +160,7 @@ void PublishHere::begin(EventId event, const Lineage& lineage) {
       if (frame_.filled()) [[unlikely]]
         forget_stops();
       if (!well) [[unlikely]] {
-        bury_counted(*cell_, std::move(failed.status), keep);
+        bury_counted(*cell_, failed, keep);
         begin_row(*row.function);
         continue;
       }
@@ -172,10 +172,10 @@ void PublishHere::begin(EventId event, const Lineage& lineage) {
 }
 
 // The run that has just ended, in a row.
-void PublishHere::bury_counted(Cell& cell, Status error, Keep keep) {
+void PublishHere::bury_counted(Cell& cell, Attempted& failed, Keep keep) {
   cell.add(Count::untimed, 1);
   cell.add(Count::errors, 1);
-  bury(*left_, std::move(error), keep);
+  bury(*left_, failed, keep);
 }
 
 // Where a run has something of its own: a Context, a reading of the meter, a route that may go.
@@ -189,8 +189,8 @@ void PublishHere::deliver_one(Route& route, const void* in, Keep keep) {
     forget_stops();
   if (well) [[likely]]
     return count_done();
-  if (!counted) return bury(route, std::move(failed.status), keep);
-  bury_counted(*cell_, std::move(failed.status), keep);
+  if (!counted) return bury(route, failed, keep);
+  bury_counted(*cell_, failed, keep);
   begin_row(route.function());
 }
 
@@ -217,7 +217,7 @@ void PublishHere::deliver_timed(std::span<Route* const> routes, const void* in, 
       forget_stops();
     if (well) [[likely]]
       count_done();
-    else bury(*route, std::move(failed.status), keep);
+    else bury(*route, failed, keep);
   }
   // Of routes that had closed.
   if (span) span->abandon();
@@ -304,7 +304,7 @@ const Lineage& PublishHere::lineage() {
 }
 
 // Outside of the frame: what becomes of the letter is no doing of the handler's.
-void PublishHere::bury(Route& route, Status error, Keep keep) {
+void PublishHere::bury(Route& route, Attempted& failed, Keep keep) {
   struct Dead {
     PublishHere& here;
     explicit Dead(PublishHere& publish) : here(publish) { here.frame_.leave(); }
@@ -317,9 +317,11 @@ void PublishHere::bury(Route& route, Status error, Keep keep) {
   const Dead dead(*this);
   if (counting_) end_row();
   chained_ = false;
-  invoker_.keep_letter(
-      route,
-      {.event = keep(), .function = definition_->name, .error = std::move(error), .attempts = 1});
+  route.function().note_failed(failed.threw ? Outcome::threw : Outcome::error);
+  count(route.function().dead);
+  DeadLetter letter{keep(), definition_->name, std::move(failed.status), 1};
+  invoker_.note(Step::dead, route, *letter.event, 1, letter.error);
+  invoker_.keep_letter(route, std::move(letter));
 }
 
 [[gnu::always_inline]] inline void Bus::publish_here(PublishHere& here, const Subscribers& all,

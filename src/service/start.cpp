@@ -199,6 +199,8 @@ void Invoker::run_claimed(CallNode& node, bool inline_retries) {
     const bool last = !due || node.cancellation_.requested() || (inline_retries && parts_.manual);
     if (last) return complete(node, ended.outcome);
     if (inline_retries) {
+      count(node.function_->retries);
+      note(Step::retrying, node, node.error(), *due);
       wait_for_retry(node.cancellation_, *due);
       continue;
     }
@@ -213,9 +215,10 @@ void Invoker::retry_later(const std::shared_ptr<CallNode>& node, Time due, Outco
     void operator()() { invoker->submit_surely(Task(std::move(call))); }
   };
   Task task(Later{QueuedCall(node), shared_from_this()});
+  // Before others may claim it, and write to its result.
+  note(Step::retrying, *node, node->error(), due);
   if (!node->delay(due)) return complete(*node, outcome);
   count(node->function_->retries);
-  note(Step::retrying, *node, node->error(), due);
   // A timer that refuses destroys the task, which ends the call with this attempt's error.
   (void)parts_.timer.schedule(due, std::move(task));
 }

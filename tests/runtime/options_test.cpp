@@ -57,7 +57,7 @@ TEST_CASE("options: bad functions leave a runtime born stopped, saying which and
   born(of("often", {.retry = {.attempts = 1001}}), "1000");
   born(of("back", {.retry = {.first_delay = -1s}}), "delay");
   born(of("few", {.limits = {.concurrency = -1}}), "concurrency");
-  born(of("kept", {.limits = {.reserved = 1}}), "reserved");
+  born(of("kept", {.limits = {.reserved = -1}}), "reserved");
   born(of("rate", {.limits = {.per_second = 5}}), "per_second");
   born(of("tiny", {.memory_mb = 0}), "memory_mb");
 }
@@ -96,7 +96,7 @@ TEST_CASE("options: every documented option of a function can be set", "[options
                                   {.name = "billing.handle",
                                    .timeout = 2s,
                                    .retry = {.attempts = 3, .first_delay = 1ms, .max_delay = 10ms},
-                                   .limits = {.concurrency = 8, .reserved = 0, .per_second = 0},
+                                   .limits = {.concurrency = 8, .reserved = 1, .per_second = 0},
                                    .memory_mb = 512,
                                    .meter = wisp::Meter::exact,
                                    .pool_only = true});

@@ -183,6 +183,56 @@ TEST_CASE("observe: the seventeenth observer gets nothing, and a line in the log
   CHECK(last == 0);
 }
 
+TEST_CASE("observe: a sink may end the subscription whose delivery it sees", "[record]") {
+  Pumped p;
+  std::optional<wisp::Subscription> on;
+  int ran = 0;
+  on = p.runtime.on("a").deliver({.synchronous = true}).to([&ran](int) { ++ran; });
+  const auto watch = p.runtime.observe([&on](const Record& record) {
+    if (record.step == Step::accepted && on) std::exchange(on, std::nullopt)->cancel();
+  });
+  CHECK(p.runtime.emit("a", 1).ok());
+  CHECK(p.runtime.emit("a", 1).ok());
+  CHECK(ran <= 1);
+  p.settled();
+}
+
+TEST_CASE("observe: a sink may stop the runtime, at any step", "[record]") {
+  for (const Step when : {Step::accepted, Step::began, Step::ended, Step::retrying, Step::done}) {
+    INFO(to_string(when));
+    int failures = 1;
+    const auto function = flaky(failures);
+    wisp::ManualClock clock;
+    wisp::Runtime runtime{wisp::Catalogue().add(function),
+                          {.threads = wisp::Threads::none, .clock = &clock}};
+    const auto watch = runtime.observe([&](const Record& record) {
+      if (record.step == when) (void)runtime.stop(1h);
+    });
+    (void)runtime.post(function, 1);
+    auto pending = runtime.start(function, 1);
+    for (int i = 0; i < 20; ++i) {
+      (void)runtime.pump();
+      clock.advance(1s);
+    }
+    (void)runtime.stop(1s);
+    wisp::test::check_conserved(runtime.stats().events);
+    CHECK(pending.ready());
+  }
+}
+
+TEST_CASE("explain: a synchronous delivery that failed is counted and remembered", "[record]") {
+  Pumped p;
+  const auto on = p.runtime.on("a").deliver({.synchronous = true}).to([](int n) {
+    if (n > 0) throw std::runtime_error("broken");
+  });
+  CHECK(p.runtime.emit("a", 0).ok());
+  const auto bad = p.runtime.emit("a", 1);
+  CHECK(contains(p.runtime.explain(*bad), "broken"));
+  const wisp::FunctionStats stats = p.runtime.stats().functions.back();
+  CHECK(stats.dead == 1);
+  CHECK(stats.threw == 1);
+}
+
 TEST_CASE("explain: what went wrong is remembered without an observer", "[record]") {
   int failures = 3;
   const auto function = flaky(failures);

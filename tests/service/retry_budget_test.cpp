@@ -48,8 +48,9 @@ TEST_CASE("retry budget: a fifth of the calls comes on top", "[retry_budget]") {
 TEST_CASE("retry budget: what is taken beyond it is booked, ten a second", "[retry_budget]") {
   RetryBudget budget;
   const Time now{1h};
-  for (int i = 0; i < 600; ++i) CHECK(budget.take(now, kNoCalls) == Duration::zero());
-  for (int i = 1; i <= 100; ++i) CHECK(budget.take(now, kNoCalls) == i * 100ms);
+  for (int i = 0; i < 600; ++i) CHECK(budget.take(now, 6h, kNoCalls) == Duration::zero());
+  for (int i = 1; i <= 100; ++i) CHECK(budget.take(now, 6h, kNoCalls) == i * 100ms);
+  CHECK(budget.take(now, 5s, kNoCalls) > 5s);  // not taken
   // Nobody comes in between.
   CHECK_FALSE(budget.try_take(now + 10s, kNoCalls));
   CHECK(budget.try_take(now + 10'100ms, kNoCalls));

@@ -57,6 +57,46 @@ TEST_CASE("watchdog: who outlives its deadline is reported once, who does not ne
   CHECK(runtime.explain(*posted).find("past its deadline") == std::string::npos);
 }
 
+TEST_CASE("watchdog: who begins when its time is over already has its hundred milliseconds",
+          "[watchdog]") {
+  wisp::sim::World world{3, {.threads_max = 1}};
+  const auto slow =
+      wisp::function("slow", [](int ms, Context& context) { context.elapse(ms * 1ms); },
+                     {.timeout = 10s, .retry = {.attempts = 1}});
+  wisp::Runtime runtime{wisp::Catalogue().add(slow), world.options()};
+  auto first = runtime.start(slow, 5'000);
+  auto waits = runtime.start(slow, 50, {.timeout = 1s});
+  auto lasts = runtime.start(slow, 500, {.timeout = 1s});
+  world.advance(1min);
+  CHECK(first.ready());
+  CHECK(runtime.explain(waits.id()).find("has not come back") == std::string::npos);
+  CHECK(runtime.explain(lasts.id()).find("has not come back") != std::string::npos);
+  CHECK(stats_of(runtime, "slow").late == 1);
+}
+
+TEST_CASE("watchdog: another started call runs in the place of one that is late", "[watchdog]") {
+  std::atomic<bool> release{false};
+  const auto deaf = wisp::function("deaf",
+                                   [&release](int) {
+                                     while (!release.load()) {
+                                     }
+                                   },
+                                   {.timeout = 20ms, .retry = {.attempts = 1}});
+  const auto other = wisp::function("other", [](int n) { return n + 1; });
+  wisp::Runtime runtime{wisp::Catalogue().add(deaf).add(other), {.workers = {.max = 1}}};
+  auto stuck = runtime.start(deaf, 1);
+  REQUIRE(wisp::test::eventually([&] { return stats_of(runtime, "deaf").running == 1; }));
+  for (int i = 0; i < 3; ++i) {
+    auto pending = runtime.start(other, i);
+    CHECK(wisp::test::eventually([&] { return pending.ready(); }));
+  }
+  release.store(true);
+  CHECK(wisp::test::eventually([&] { return stuck.ready(); }));
+  auto last = runtime.start(other, 7);
+  CHECK(wisp::test::eventually([&] { return last.ready(); }));
+  CHECK(runtime.stop(5s).status.ok());
+}
+
 TEST_CASE("watchdog: another worker takes the place of one that is late", "[watchdog]") {
   std::atomic<bool> release{false};
   std::atomic<int> ran{0};

@@ -124,8 +124,8 @@ struct FunctionStats {
   std::int64_t run_p50_ns = -1;
   std::int64_t run_p99_ns = -1;
   Duration cpu{};
-  // Calls and deliveries that were taken in: begun, queued, or ended before they began. A started
-  // call counts once it begins.
+  // Calls and deliveries that were taken in, as far as they are queued, or have ended an attempt,
+  // or ended without one: what runs its first, or waits for a slot, is seen a little later.
   std::uint64_t accepted = 0;
   std::int64_t queued = 0;   // deliveries that wait for a worker
   std::int64_t running = 0;  // started calls and deliveries inside the handler; a batch is one

@@ -53,7 +53,9 @@ bool retryable(StatusCode code);
 struct Limits {
   int concurrency = 0;  // calls inside the handler at once; 0: unlimited
   // So many of the runtime's workers are kept for this function, and it gets no more; 0 switches it
-  // off: its calls are refused, its events wait. Known when the Runtime starts.
+  // off: its calls are refused, its events wait. Known when the Runtime starts. Once one function
+  // has a reservation, the calls of those without share the rest; one that a handler makes takes a
+  // place beside its caller's.
   std::optional<int> reserved{};
   double per_second = 0;  // not implemented yet: anything but 0 is refused
 };

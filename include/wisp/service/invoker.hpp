@@ -155,7 +155,8 @@ class Invoker final : public ContextHost {
             Time due = {});
   void note(Step step, CallNode& node, Status error = {}, Time due = {});
   void note_late(std::string_view function, EventId id);
-  void note_refused(std::string_view function, std::string_view topic, const Status& why);
+  void note_refused(std::string_view function, std::string_view topic, const Status& why,
+                    EventId id = {});
 
   // Sends dead letters to a topic: true if some subscription took it. Set by the bus before the
   // first verb.
@@ -264,8 +265,9 @@ class Invoker final : public ContextHost {
   const Registered* admitted_at_once(const Key& key) const;
   Result<FunctionState*> admitted(const Definition& function);
   Status limit_reached(const FunctionState& function);
-  // How much longer a retry has to wait for its budget; nothing: it gets none.
-  std::optional<Duration> put_off(FunctionState& function, bool may_wait);
+  // How much longer a retry has to wait for its budget, which it takes if that is `most` at most;
+  // nothing: it may not wait, and gets none.
+  std::optional<Duration> put_off(FunctionState& function, Duration most);
   std::optional<Time> next_attempt(FunctionState& function, int attempts, const Ended& ended,
                                    Deadline deadline);
   // Accepted: on its way to a thread, its slot taken. Nobody else knows it yet.

@@ -27,7 +27,7 @@ namespace wisp::inline v0 {
 
 enum class Step : std::uint8_t {
   accepted,
-  refused,    // never accepted, so without an id, unless it was a hop too far
+  refused,    // without an id, but for an event that was a hop too far, which is a dead letter then
   began,      // an attempt enters the handler
   ended,      // and has left it
   retrying,   // the attempt failed, another one is due
@@ -46,7 +46,7 @@ std::string_view to_string(Step step);
 struct Record {
   Step step = Step::accepted;
   Time at;
-  EventId id{};                      // empty for a direct call
+  EventId id{};                      // of a direct call: the event whose handler makes it, or empty
   std::string_view function;         // "" where there is none: an event refused at its publish
   std::string_view topic;            // "" for calls and posts
   int attempt = 0;                   // of began, ended and retrying; else how many there were

@@ -115,7 +115,7 @@ class World {
   // Adds a line of the test's own to the log.
   void note(std::string_view text);
 
-  // Which handlers began and ended, what struck them, and the test's own notes.
+  // Which handlers began and ended, and the test's own notes.
   Log log() const;
 
   // Of every choice so far (who went on, and when) and every line of the log. Equal for equal runs,

@@ -49,6 +49,9 @@ struct Running {
   std::atomic<std::int64_t> deadline{Watchdog::kNever};
   std::int64_t reported = Watchdog::kNever;
   std::atomic<std::uint64_t>* late = nullptr;
+  // The route's that it runs under, if any. `lent`, under the mark's lock: another may run.
+  Route* token = nullptr;
+  bool lent = false;
 };
 
 // A request to stop, for one call. The stop source exists only once somebody asked for a token.

@@ -12,7 +12,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <string>
 #include <thread>
@@ -39,8 +38,8 @@ class Observers {
 
   explicit Observers(Clock& clock) : clock_(clock) {}
 
-  // Null: there are kObserversMax.
-  std::shared_ptr<Observer> add(RecordSink sink);
+  // False: there are kObserversMax.
+  bool add(const std::shared_ptr<Observer>& observer);
   // Returns once no other thread is inside of its sink.
   void remove(const std::shared_ptr<Observer>& observer);
   // Relaxed: an observer sees what begins after it came.
@@ -60,25 +59,27 @@ class Observers {
 
  private:
   struct Remembered {
-    Step step;
+    Step step{};
     WallTime wall;
     EventId id;
-    int attempt;
-    Outcome outcome;
-    Duration wall_time;
-    Duration wait;  // until the next attempt
+    int attempt = 0;
+    Outcome outcome{};
+    Duration wall_time{};
+    Duration wait{};  // until the next attempt
     std::string function;
     std::string topic;
     Status error;
   };
   static std::string line(const Remembered& step);
+  void remember(const Record& record, WallTime wall) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Clock& clock_;
   std::atomic<bool> any_{false};
   mutable Mutex mutex_;
   std::vector<std::shared_ptr<Observer>> observers_ ABSL_GUARDED_BY(mutex_);
-  std::deque<Remembered> steps_ ABSL_GUARDED_BY(mutex_);
-  std::uint64_t forgotten_ ABSL_GUARDED_BY(mutex_) = 0;
+  // A ring, grown once: a step takes over the strings of the one that it replaces.
+  std::vector<Remembered> steps_ ABSL_GUARDED_BY(mutex_);
+  std::uint64_t noted_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace wisp::inline v0::detail

@@ -136,8 +136,8 @@ class PublishHere {
   bool run_alone(const void* in, Attempted& failed);
   bool run(const void* in, Attempted& failed);
   void forget_stops();
-  void bury(Route& route, Status error, Keep keep);
-  void bury_counted(Cell& cell, Status error, Keep keep);
+  void bury(Route& route, Attempted& failed, Keep keep);
+  void bury_counted(Cell& cell, Attempted& failed, Keep keep);
   void leave();
   // The frame has been, in a delivery: what is made there of it has to go before the next one.
   void seen() {

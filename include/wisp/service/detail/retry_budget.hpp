@@ -2,7 +2,7 @@
 // minute. A retry storm ends here, and a lone failing call does not notice.
 //
 //   if (!budget.try_take(now, calls)) return last_error;      // a call gives up
-//   due = due + budget.take(now, calls);                      // a delivery waits its turn
+//   due = due + budget.take(now, most, calls);                // a delivery waits its turn
 //
 // The 10 a second are a bucket of a minute's worth, kept as the moment up to which it is taken
 // (GCRA; ITU-T I.371, 1996). What is taken beyond it is booked on the next free moments, so that
@@ -36,14 +36,15 @@ class RetryBudget {
     return wait(now) == Duration::zero() ? book(now) : take_share(now);
   }
 
-  // Takes a retry: at once, or after the time that is returned.
+  // Takes a retry: at once, or after the time that is returned. Takes none if that is more than
+  // `most`.
   template <class Calls>
-  Duration take(Time now, const Calls& calls) {
+  Duration take(Time now, Duration most, const Calls& calls) {
     look(now, calls);
     const MutexLock lock(mutex_);
     const Duration left = wait(now);
     if (left > Duration::zero() && take_share(now)) return Duration::zero();
-    book(now);
+    if (left <= most) book(now);
     return left;
   }
 

@@ -4,8 +4,9 @@
 //
 // Cancellation is cooperative, and a handler that takes no notice holds its worker. Once it is
 // kLateAfter past its deadline it is reported, once: in the log, to observers, in its function's
-// counts; and its worker is set aside, so that the pool puts another one in its place. There is a
-// timer only while something with a deadline runs.
+// counts; and its worker is set aside, so that the pool puts another one in its place, and its
+// token lent, so that there is something to run. That may take kLook longer. There is a timer only
+// while something with a deadline runs. What runs on its caller's own thread is not watched.
 //
 // Threads: any.
 #pragma once
