@@ -60,6 +60,11 @@ bool FunctionState::try_enter() {
 }
 
 Status FunctionState::limit_reached() const {
+  if (limit == 0) {
+    return refused(
+        StatusCode::kResourceExhausted, Reason::limit,
+        fmt::format("function '{}' is switched off: limits.reserved is 0", definition->name));
+  }
   if (shares != nullptr) {
     const MutexLock lock(shares->mutex);
     if (inside_shared < limit) {

@@ -97,7 +97,10 @@ TEST_CASE("reserved: what cannot be is refused by name", "[reserved]") {
   wisp::Runtime none{wisp::Catalogue().add(all), world.options()};
   CHECK(wisp::message(none.status()) ==
         "limits.reserved: the functions reserve 64 of 64 workers, and at least one has to be left");
-  wisp::Runtime runtime{world.options()};
+  const auto off = wisp::function("off", [](int) {}, {.limits = {.reserved = 0}});
+  wisp::Runtime runtime{wisp::Catalogue().add(off), world.options()};
+  CHECK(wisp::message(runtime.call(off, 1)) ==
+        "function 'off' is switched off: limits.reserved is 0");
   const auto late = wisp::function("late", [](int) {}, {.limits = {.reserved = 1}});
   CHECK(wisp::message(runtime.registry().add(late)) ==
         "function 'late': limits.reserved has to be known when the Runtime starts: add it to the "
