@@ -1,4 +1,4 @@
-// Whether a sanitizer slows this build down, for tests that compare times.
+// What slows this build down, for tests that compare times.
 //
 //   constexpr double kTolerance = wisp::test::kSanitized ? 0.25 : 0.05;
 //
@@ -17,6 +17,12 @@ inline constexpr bool kSanitized = false;
 #endif
 #else
 inline constexpr bool kSanitized = false;
+#endif
+
+#if defined(__OPTIMIZE__)
+inline constexpr bool kOptimised = true;
+#else
+inline constexpr bool kOptimised = false;
 #endif
 
 }  // namespace wisp::test

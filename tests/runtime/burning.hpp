@@ -24,8 +24,9 @@
 
 namespace wisp::test {
 
-// A sanitizer's own work around each reading is part of what the meter sees.
-inline constexpr double kTolerance = kSanitized ? 0.25 : 0.05;
+// What lies between the meter's reading and the handler's own is billed as well: a few instructions
+// beside calls of 18 us, unless a sanitizer works there or nothing was optimised away.
+inline constexpr double kTolerance = kSanitized ? 0.25 : kOptimised ? 0.05 : 0.15;
 
 inline std::int64_t cpu_ns(clockid_t clock) {
   timespec now{};
