@@ -16,14 +16,18 @@ void add(Text& text, fmt::format_string<Args...> format, Args&&... arguments) {
   fmt::format_to(std::back_inserter(text), format, std::forward<Args>(arguments)...);
 }
 
-// "1.2 ms"; "-" for a figure that nobody could take.
+// "1.2 ms".
 std::string in_words(std::int64_t ns) {
-  if (ns < 0) return "-";
   const auto value = static_cast<double>(ns);
   if (ns < 1'000) return fmt::format("{} ns", ns);
   if (ns < 1'000'000) return fmt::format("{:.1f} us", value / 1e3);
   if (ns < 1'000'000'000) return fmt::format("{:.1f} ms", value / 1e6);
   return fmt::format("{:.2f} s", value / 1e9);
+}
+
+// "-" where nothing was recorded.
+std::string in_words(const std::optional<std::uint64_t>& ns) {
+  return ns ? in_words(static_cast<std::int64_t>(*ns)) : "-";
 }
 
 std::string cost_of(const wisp::Money& cost, wisp::Quality quality) {
@@ -39,8 +43,8 @@ int add_functions(Text& text, const std::vector<wisp::FunctionStats>& functions)
       "wait p50", "wait p99", "run p50", "run p99");
   for (const wisp::FunctionStats& each : functions) {
     add(text, "{:<20} {:>9} {:>7} {:>10} {:>10} {:>10} {:>10}\n", each.name, each.calls,
-        each.errors, in_words(each.wait_p50_ns), in_words(each.wait_p99_ns),
-        in_words(each.run_p50_ns), in_words(each.run_p99_ns));
+        each.errors, in_words(each.wait.quantile(0.5)), in_words(each.wait.quantile(0.99)),
+        in_words(each.run.quantile(0.5)), in_words(each.run.quantile(0.99)));
   }
   return 1 + static_cast<int>(functions.size());
 }
@@ -85,8 +89,8 @@ std::string quoted(std::string_view text) {
   return out + '"';
 }
 
-std::string number_or_null(std::int64_t value) {
-  return value < 0 ? "null" : fmt::format("{}", value);
+std::string number_or_null(const std::optional<std::uint64_t>& value) {
+  return value ? fmt::format("{}", *value) : "null";
 }
 
 std::string money_or_null(const wisp::Money& cost, wisp::Quality quality) {
@@ -127,8 +131,8 @@ void add_json_functions(Text& text, const Outcome& outcome) {
         "\"wait_ns\": {{\"p50\": {}, \"p99\": {}}}, \"run_ns\": {{\"p50\": {}, \"p99\": {}}}, "
         "\"cpu_ns\": {}, \"cost\": {}}}",
         comma, quoted(each.name), each.calls, each.attempts, each.errors,
-        number_or_null(each.wait_p50_ns), number_or_null(each.wait_p99_ns),
-        number_or_null(each.run_p50_ns), number_or_null(each.run_p99_ns),
+        number_or_null(each.wait.quantile(0.5)), number_or_null(each.wait.quantile(0.99)),
+        number_or_null(each.run.quantile(0.5)), number_or_null(each.run.quantile(0.99)),
         ns_or_null(sum.cpu, sum.cpu_quality), money_or_null(sum.cost, sum.cost_quality));
     comma = ",";
   }
@@ -176,7 +180,7 @@ std::string plain_line(double seconds, std::string_view phase, double rate, cons
                   cost_of(report.bill.total, report.bill.total_quality));
   for (const wisp::FunctionStats& each : report.stats.functions) {
     if (each.name == "ingest")
-      line += fmt::format("  ingest waits {} (p99)", in_words(each.wait_p99_ns));
+      line += fmt::format("  ingest waits {} (p99)", in_words(each.wait.quantile(0.99)));
   }
   return line + '\n';
 }

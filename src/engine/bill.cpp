@@ -288,26 +288,21 @@ Bill Ledger::bill(Duration window, const Tariff& tariff) {
 }
 
 std::vector<FunctionStats> Ledger::functions() {
-  struct Sum {
-    FunctionStats stats;
-    Histogram::Snapshot run;
-    Histogram::Snapshot wait;
-  };
   const MutexLock lock(mutex_);
-  std::map<std::pair<std::string, int>, Sum> sums;
+  std::map<std::pair<std::string, int>, FunctionStats> sums;
   for (std::size_t i = 1; i < lines_.size(); ++i) {
     const LineKey& key = lines_[i]->key;
-    Sum& sum = sums[{key.function, key.version}];
-    sum.stats.name = key.function;
-    sum.stats.version = key.version;
+    FunctionStats& sum = sums[{key.function, key.version}];
+    sum.name = key.function;
+    sum.version = key.version;
     for (const auto& shard : shards_) {
       const Cell* cell = shard->peek(static_cast<int>(i));
       if (cell == nullptr) continue;
       const Totals totals = cell->read();
-      sum.stats.calls += calls_of(totals);
-      sum.stats.attempts += at(totals, Count::attempts);
-      sum.stats.errors += at(totals, Count::errors);
-      sum.stats.cpu += Duration(at(totals, Count::cpu_ns) + ticks_.to_ns(cell->open()));
+      sum.calls += calls_of(totals);
+      sum.attempts += at(totals, Count::attempts);
+      sum.errors += at(totals, Count::errors);
+      sum.cpu += Duration(at(totals, Count::cpu_ns) + ticks_.to_ns(cell->open()));
       if (cell->own == nullptr) continue;
       sum.run += cell->own->run.snapshot();
       sum.wait += cell->own->wait.snapshot();
@@ -315,17 +310,9 @@ std::vector<FunctionStats> Ledger::functions() {
   }
   std::vector<FunctionStats> all;
   all.reserve(sums.size());
-  const auto quantile = [](const Histogram::Snapshot& histogram, double q) {
-    const auto value = histogram.quantile(q);
-    return value ? static_cast<std::int64_t>(*value) : std::int64_t{-1};
-  };
   for (auto& [key, sum] : sums) {
-    if (sum.stats.attempts == 0 && key.first == lines_[kOthersLine]->key.function) continue;
-    sum.stats.wait_p50_ns = quantile(sum.wait, 0.5);
-    sum.stats.wait_p99_ns = quantile(sum.wait, 0.99);
-    sum.stats.run_p50_ns = quantile(sum.run, 0.5);
-    sum.stats.run_p99_ns = quantile(sum.run, 0.99);
-    all.push_back(std::move(sum.stats));
+    if (sum.attempts == 0 && key.first == lines_[kOthersLine]->key.function) continue;
+    all.push_back(std::move(sum));
   }
   return all;
 }

@@ -154,9 +154,11 @@ class Invoker::BatchRun {
     const Definition& definition = *function.definition;
     std::vector<const Event*> events;
     int most = 0;
+    int first = 0;
     for (const auto& each : part) {
       events.push_back(each->event.get());
       most = std::max(most, ++each->attempts);
+      first += static_cast<int>(each->attempts == 1);
     }
     const Lineage lineage = common(part);
     const Shipment& oldest = *part.front();
@@ -179,7 +181,8 @@ class Invoker::BatchRun {
                                     .accepted_ticks = most == 1 ? oldest.accepted_ticks : 0,
                                     .node = nullptr,
                                     .on_executor = true,
-                                    .token = &route_});
+                                    .token = &route_,
+                                    .items = first});
     if (ended.began) note_others(Step::ended, part, &ended);
     failed_ = result.ok() ? *std::move(result) : Failed();
     for (const Failed::Item& each : failed_.items) {
@@ -228,7 +231,7 @@ void Route::run_batch_token(bool slot_taken) {
   if (function_->limited() && !slot_taken && !function_->try_enter()) {
     // The token waits, and what is queued may grow to a whole batch meanwhile.
     Task task(Token(shared_from_this(), invoker_.shared_from_this(), true));
-    if (function_->enter_or_wait(task)) task();
+    if (function_->enter_or_wait(task, nullptr)) task();
     return;
   }
   Shipments batch;

@@ -280,8 +280,30 @@ bool CallNode::given_up_by_fork() {
   return true;
 }
 
+// While a handler waits for a call that a handler started: who cancels the one cancels the other.
+class CallNode::Inherited {
+ public:
+  explicit Inherited(CallNode& node) {
+    if (node.nested_) link(node);
+  }
+
+ private:
+  struct Cancel {
+    CallNode& node;
+    void operator()() const { node.cancel(); }
+  };
+  [[gnu::cold]] void link(CallNode& node) {
+    const ActiveFrame* const frame = ActiveFrame::top();
+    Cancellation* const above = frame == nullptr ? nullptr : frame->canceller();
+    if (above == nullptr) return;
+    link_ = std::make_unique<std::stop_callback<Cancel>>(above->source().get_token(), Cancel{node});
+  }
+  std::unique_ptr<std::stop_callback<Cancel>> link_;
+};
+
 void CallNode::wait_until(Time until) {
   if (given_up_by_fork()) return;
+  const Inherited inherited(*this);
   std::shared_ptr<Invoker> invoker = this->invoker();
   if (invoker == nullptr) return park(until);  // it is ending right now
   const Blocking blocking(invoker->parts_.executor);
@@ -337,6 +359,7 @@ bool CallNode::run_here(bool even_on_pool) {
 
 void CallNode::wait() {
   if (ready() || given_up_by_fork()) return;
+  const Inherited inherited(*this);
   std::shared_ptr<Invoker> invoker = this->invoker();
   if (invoker == nullptr) return park(Time::never());  // it is ending right now
   if (!function_->definition->options.pool_only && run_here()) return;

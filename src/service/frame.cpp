@@ -12,6 +12,18 @@ constinit thread_local ActiveFrame* ActiveFrame::top_ = nullptr;
 constinit thread_local BareFrame* BareFrame::top_ = nullptr;
 constinit thread_local Errand* Errand::top_ = nullptr;
 
+std::stop_source Cancellation::source() {
+  std::optional<std::stop_source> source(std::in_place);
+  {
+    const BriefLock lock(mutex_);
+    if (!source_) source_ = source;
+    else source = source_;
+  }
+  // Outside of the lock: it runs the callbacks of those who came earlier.
+  if (requested()) source->request_stop();
+  return *source;
+}
+
 void ActiveFrame::inherit() {
   on_executor = on_executor || outer->on_executor;
   for (const ActiveFrame* each = outer; each != nullptr; each = each->outer) {

@@ -1,6 +1,7 @@
 // A function's concurrency limit, and what it shares with others.
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -79,7 +80,7 @@ Status FunctionState::limit_reached() const {
       fmt::format("function '{}' is at its concurrency limit ({})", definition->name, limit));
 }
 
-bool FunctionState::enter_or_wait(Task& resume) {
+bool FunctionState::enter_or_wait(Task& resume, const Route* route) {
   if (shares != nullptr) {
     const MutexLock lock(shares->mutex);
     if (closed_shared || room_shared(*shares)) {
@@ -87,7 +88,7 @@ bool FunctionState::enter_or_wait(Task& resume) {
       ++shares->inside;
       return true;
     }
-    shares->waiting.emplace_back(this, std::move(resume));
+    shares->waiting.push_back({this, route, std::move(resume)});
     return false;
   }
   const MutexLock lock(mutex);
@@ -96,29 +97,44 @@ bool FunctionState::enter_or_wait(Task& resume) {
     ++inside;
     return true;
   }
-  waiting.push_back(std::move(resume));
+  waiting.push_back({this, route, std::move(resume)});
   return false;
+}
+
+void FunctionState::drop(const Route& route) {
+  if (limited()) take_out(&route);
 }
 
 void FunctionState::close() {
   if (instances != nullptr) instances->close();
-  std::deque<Task> dropped;
+  take_out(nullptr);
+}
+
+// Destroys what waits: of one route, or all and for good. Each leaves then, as if it had had its
+// slot.
+[[gnu::cold]] void FunctionState::take_out(const Route* route) {
+  std::vector<Task> gone;  // destroyed once the lock is
+  const auto take = [&](std::deque<WaitsForSlot>& from) {
+    std::deque<WaitsForSlot> rest;
+    for (WaitsForSlot& each : from) {
+      const bool goes = each.function == this && (route == nullptr || each.route == route);
+      if (goes) gone.push_back(std::move(each.resume));
+      else rest.push_back(std::move(each));
+    }
+    from.swap(rest);
+    return static_cast<int>(gone.size());
+  };
   if (shares != nullptr) {
     const MutexLock lock(shares->mutex);
-    closed_shared = true;
-    for (auto& [function, task] : shares->waiting)
-      if (function == this) dropped.push_back(std::move(task));
-    std::erase_if(shares->waiting, [this](const auto& each) { return each.first == this; });
-    inside_shared += static_cast<int>(dropped.size());
-    shares->inside += static_cast<int>(dropped.size());
+    closed_shared = closed_shared || route == nullptr;
+    const int out = take(shares->waiting);
+    inside_shared += out;
+    shares->inside += out;
     return;
   }
   const MutexLock lock(mutex);
-  closed = true;
-  dropped.swap(waiting);
-  // Each leaves when it is destroyed, as if it had had its slot.
-  inside += static_cast<int>(dropped.size());
-  // `dropped` is declared first, so its tasks are destroyed once the lock is gone.
+  closed = closed || route == nullptr;
+  inside += take(waiting);
 }
 
 // Frees a slot, or hands it to the first that waits and has room in its own function.
@@ -126,13 +142,13 @@ bool FunctionState::leave_shared(Task& next) {
   const MutexLock lock(shares->mutex);
   --inside_shared;
   --shares->inside;
-  const auto found =
-      std::find_if(shares->waiting.begin(), shares->waiting.end(),
-                   [](const auto& each) { return each.first->inside_shared < each.first->limit; });
+  const auto found = std::find_if(
+      shares->waiting.begin(), shares->waiting.end(),
+      [](const WaitsForSlot& each) { return each.function->inside_shared < each.function->limit; });
   if (found == shares->waiting.end() || shares->inside >= shares->max) return false;
-  ++found->first->inside_shared;
+  ++found->function->inside_shared;
   ++shares->inside;
-  next = std::move(found->second);
+  next = std::move(found->resume);
   shares->waiting.erase(found);
   return true;
 }
@@ -151,11 +167,12 @@ void FunctionState::leave(Invoker& invoker) {
       if (!leave_shared(next)) continue;
     } else {
       const MutexLock lock(mutex);
-      if (waiting.empty()) {
+      // More than the limit: those that were dropped.
+      if (waiting.empty() || inside > limit) {
         --inside;
         continue;
       }
-      next = std::move(waiting.front());
+      next = std::move(waiting.front().resume);
       waiting.pop_front();
     }
     invoker.submit_surely(std::move(next));

@@ -54,8 +54,7 @@ bool InstancePool::run(const Definition& self, const void* in, void* result, Con
     }
   }
   const bool well = self.instances->enter(instance, in, result, context, failed);
-  if (failed.threw) pool.destroy(instance);
-  else pool.give_back(instance);
+  pool.give_back(instance, failed.threw);
   return well;
 }
 
@@ -115,39 +114,37 @@ Status InstancePool::provision() {
   return Status();
 }
 
-void InstancePool::destroy(void* instance) {
-  definition_->instances->destroy(instance);
-  const MutexLock lock(mutex_);
-  --alive_;
+void InstancePool::destroy(const std::vector<void*>& gone) {
+  for (void* const each : gone) definition_->instances->destroy(each);
 }
 
 std::optional<Time> InstancePool::pick_old(std::vector<void*>& old) {
   const Time now = clock_.now();
-  int kept = alive_;
-  while (!idle_.empty() && kept > rules_.provisioned) {
+  while (!idle_.empty() && alive_ > rules_.provisioned) {
     const Time due = idle_.front().since + rules_.keep_alive;
     if (due > now) return due;
     old.push_back(idle_.front().instance);
     idle_.pop_front();
-    --kept;
+    --alive_;
   }
   return std::nullopt;
 }
 
-void InstancePool::give_back(void* instance) {
+void InstancePool::give_back(void* instance, bool broken) {
   std::vector<void*> old;
   std::optional<Time> again;
   {
     const MutexLock lock(mutex_);
-    if (closed_) {
+    if (closed_ || broken) {
       old.push_back(instance);
+      --alive_;
     } else {
       idle_.push_back({instance, clock_.now()});
       again = timed_ ? std::nullopt : pick_old(old);
       timed_ = timed_ || again.has_value();
     }
   }
-  for (void* const each : old) destroy(each);
+  destroy(old);
   if (again) look_later(*again);
 }
 
@@ -179,28 +176,25 @@ void InstancePool::sweep() {
     again = pick_old(old);
     timed_ = again.has_value();
   }
-  for (void* const each : old) destroy(each);
+  destroy(old);
   if (again) look_later(*again);
 }
 
 void InstancePool::close() {
-  std::deque<Idle> idle;
+  std::vector<void*> idle;
   {
     const MutexLock lock(mutex_);
     closed_ = true;
-    idle.swap(idle_);
+    for (const Idle& each : idle_) idle.push_back(each.instance);
+    alive_ -= static_cast<int>(idle_.size());
+    idle_.clear();
   }
-  for (const Idle& each : idle) destroy(each.instance);
+  destroy(idle);
 }
 
 std::uint64_t InstancePool::cold_starts() const {
   const MutexLock lock(mutex_);
   return cold_starts_;
-}
-
-int InstancePool::alive() const {
-  const MutexLock lock(mutex_);
-  return alive_;
 }
 
 }  // namespace wisp::inline v0::detail

@@ -207,8 +207,11 @@ Invoker::Ended Invoker::attempt(const Attempt& what) {
   const std::uint64_t waited_until = what.accepted_ticks == 0 ? 0 : ticks.now();
   Context context(*this, frame);
   // Whole before others can see it.
-  Running running{
-      .function = definition.name, .event = what.event, .node = what.node, .before = frame.running};
+  Running running{.function = definition.name,
+                  .event = what.event,
+                  .node = what.node,
+                  .before = frame.running,
+                  .first = what.items + static_cast<int>(what.items == 0 && what.attempt == 1)};
   const bool marked = what.node != nullptr || what.route != nullptr;
   // Not the frame's: a row that is between two handlers has a mark, and no frame.
   void* marked_before = nullptr;

@@ -218,7 +218,10 @@ void Invoker::complete(std::vector<FunctionStats>& functions) {
                            (each->calls && each->node.load(std::memory_order_relaxed) == nullptr);
       // Of several versions the first: a mark does not say which.
       if (between) continue;
-      if (FunctionStats* const stats = find(each->function, 1)) ++stats->running;
+      FunctionStats* const stats = find(each->function, 1);
+      if (stats == nullptr) continue;
+      ++stats->running;
+      stats->accepted += static_cast<std::uint64_t>(each->first);
     }
   });
   for (FunctionStats& each : functions)

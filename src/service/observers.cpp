@@ -9,6 +9,18 @@
 #include <wisp/service/invoker.hpp>
 
 namespace wisp::inline v0 {
+namespace {
+
+// "3.2ms": three digits are enough for a story.
+std::string in_short(Duration d) {
+  const double ns = static_cast<double>(d.count());
+  if (ns < 1e3) return fmt::format("{} ns", d.count());
+  if (ns < 1e6) return fmt::format("{:.3g} us", ns / 1e3);
+  if (ns < 1e9) return fmt::format("{:.3g} ms", ns / 1e6);
+  return fmt::format("{:.3f} s", ns / 1e9);
+}
+
+}  // namespace
 
 std::string_view to_string(Step step) {
   switch (step) {
@@ -40,6 +52,37 @@ std::string_view to_string(Step step) {
   return "unknown";
 }
 
+std::string to_string(const Record& record) {
+  const std::string_view function = record.function;
+  const auto with_error = [&record](std::string text, std::string_view joint) {
+    return record.error.ok() ? text : fmt::format("{}{}{}", text, joint, to_string(record.error));
+  };
+  switch (record.step) {
+    case Step::accepted: {
+      std::string text("accepted");
+      if (!record.topic.empty()) text += fmt::format(" on '{}'", record.topic);
+      if (!function.empty()) text += fmt::format(" for '{}'", function);
+      return text;
+    }
+    case Step::began:
+      return fmt::format("attempt {} began in '{}'", record.attempt, function);
+    case Step::ended:
+      return with_error(fmt::format("attempt {} in '{}' ended after {}: {}", record.attempt,
+                                    function, in_short(record.wall), to_string(record.outcome)),
+                        ", ");
+    case Step::retrying:
+      return with_error(fmt::format("attempt {} in '{}' failed, the next is due in {}",
+                                    record.attempt, function, in_short(record.due - record.at)),
+                        ": ");
+    case Step::late:
+      return fmt::format("'{}' is past its deadline and has not come back", function);
+    default:
+      return with_error(fmt::format("{} in '{}' after {} attempts", to_string(record.step),
+                                    function, record.attempt),
+                        ": ");
+  }
+}
+
 Observation::Observation(std::weak_ptr<detail::Invoker> invoker,
                          std::shared_ptr<detail::Observer> observer)
     : invoker_(std::move(invoker)), observer_(std::move(observer)) {}
@@ -60,15 +103,6 @@ void Observation::end() {
 
 namespace detail {
 namespace {
-
-// "3.2ms": three digits are enough for a story.
-std::string in_short(Duration d) {
-  const double ns = static_cast<double>(d.count());
-  if (ns < 1e3) return fmt::format("{} ns", d.count());
-  if (ns < 1e6) return fmt::format("{:.3g} us", ns / 1e3);
-  if (ns < 1e9) return fmt::format("{:.3g} ms", ns / 1e6);
-  return fmt::format("{:.3f} s", ns / 1e9);
-}
 
 // UTC, to the millisecond, as in RFC 3339.
 std::string moment(WallTime wall) {
@@ -163,39 +197,15 @@ std::uint64_t Observers::forgotten() const {
 }
 
 std::string Observers::line(const Remembered& step) {
-  std::string text = moment(step.wall) + "  ";
-  const auto add = [&text](std::string_view more) { text += more; };
-  const auto error = [&] {
-    if (!step.error.ok()) add(": " + wisp::to_string(step.error));
-  };
-  switch (step.step) {
-    case Step::accepted:
-      add("accepted");
-      if (!step.topic.empty()) add(fmt::format(" on '{}'", step.topic));
-      if (!step.function.empty()) add(fmt::format(" for '{}'", step.function));
-      break;
-    case Step::began:
-      add(fmt::format("attempt {} began in '{}'", step.attempt, step.function));
-      break;
-    case Step::ended:
-      add(fmt::format("attempt {} in '{}' ended after {}: {}", step.attempt, step.function,
-                      in_short(step.wall_time), to_string(step.outcome)));
-      if (!step.error.ok()) add(fmt::format(", {}", wisp::to_string(step.error)));
-      break;
-    case Step::retrying:
-      add(fmt::format("attempt {} in '{}' failed, the next is due in {}", step.attempt,
-                      step.function, in_short(step.wait)));
-      error();
-      break;
-    case Step::late:
-      add(fmt::format("'{}' is past its deadline and has not come back", step.function));
-      break;
-    default:
-      add(fmt::format("{} in '{}' after {} attempts", to_string(step.step), step.function,
-                      step.attempt));
-      error();
-  }
-  return text;
+  return fmt::format("{}  {}", moment(step.wall),
+                     to_string(Record{.step = step.step,
+                                      .function = step.function,
+                                      .topic = step.topic,
+                                      .attempt = step.attempt,
+                                      .outcome = step.outcome,
+                                      .wall = step.wall_time,
+                                      .due = Time(step.wait),
+                                      .error = step.error}));
 }
 
 std::string Observers::story(EventId id) const {

@@ -188,11 +188,13 @@ void Route::end() {
 
 void Route::go_away(const Shipment& delivery) {
   ++away_;
+  awaiting_ += static_cast<int>(delivery.attempts == 0);
   bytes_ += delivery.bytes;
 }
 
 void Route::come_back(const Shipment& delivery) {
   --away_;
+  awaiting_ -= static_cast<int>(delivery.attempts == 0);
   bytes_ -= delivery.bytes;
   std::erase_if(delayed_, [&delivery](const auto& each) { return each.first == delivery.delay; });
   wake_waiters();
@@ -270,7 +272,7 @@ std::unique_ptr<Shipment> Route::await_slot(std::unique_ptr<Shipment> delivery) 
   const bool token = std::exchange(mine.token, false);
   Task task(
       Away(shared_from_this(), invoker_.shared_from_this(), std::move(delivery), false, true));
-  if (!function_->enter_or_wait(task)) return nullptr;
+  if (!function_->enter_or_wait(task, this)) return nullptr;
   // A slot came free a moment ago: it goes on here, under the token that it has.
   mine.token = token;
   task();
@@ -340,7 +342,7 @@ bool Route::idle() const {
 int Route::queued() {
   const BriefLock lock(mutex_);
   log_.refresh();
-  return count_ + log_.count();
+  return count_ + log_.count() + awaiting_;
 }
 
 std::int64_t Route::uncounted() {

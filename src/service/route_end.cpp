@@ -41,6 +41,7 @@ void Route::cancel() {
     window = std::exchange(window_timer_, std::nullopt);
   }
   for (const auto& each : queued) invoker_.cancel_delivery(*this, *each);
+  function_->drop(*this);  // which come back through lost()
   cancel_posts();
   for (const auto& [number, timer] : delayed) invoker_.parts().timer.cancel(timer);
   if (window) invoker_.parts().timer.cancel(*window);

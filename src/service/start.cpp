@@ -77,7 +77,8 @@ void Invoker::start(const std::shared_ptr<CallNode>& node, const Definition& fun
   node->forks_ = forks_;
   node->name_ = function.name;
   node->sheddable_ = options.sheddable;
-  const bool plain = ActiveFrame::top() == nullptr && unlabelled(options);
+  node->nested_ = ActiveFrame::top() != nullptr;
+  const bool plain = !node->nested_ && unlabelled(options);
   if (!plain && !options.idempotency_key.empty())
     return Keyed(*this).start(node, function, options);
   const Status bad = plain ? Status() : check_call(options);

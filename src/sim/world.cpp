@@ -1,7 +1,10 @@
 #include <wisp/sim/world.hpp>
 
 #include <algorithm>
+#include <string>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include <wisp/base/park.hpp>
 
@@ -94,6 +97,13 @@ Random& World::random() { return parts_->random; }
 std::uint64_t World::seed() const { return parts_->scheduler.seed(); }
 void World::faults(const Faults& faults) { parts_->scheduler.set_faults(faults); }
 void World::note(std::string_view text) { parts_->scheduler.record(std::string(text)); }
+Observation World::watch(Runtime& runtime) {
+  return runtime.observe([this](const Record& record) {
+    const std::string who = record.id.empty() ? "-" : fmt::format("{}", record.id);
+    parts_->scheduler.record(fmt::format("{}: {}", who, to_string(record)));
+  });
+}
+
 Log World::log() const { return parts_->scheduler.log(); }
 std::uint64_t World::hash() const { return parts_->scheduler.hash(); }
 

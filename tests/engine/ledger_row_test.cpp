@@ -40,7 +40,7 @@ TEST_CASE("ledger: a row of sampled calls is timed as one, and fifteen rows are 
   const wisp::Bill bill = ledger.bill(1h, {});
   // All but those that wait for the next timed row.
   CHECK(bill.lines.at(0).wall == (1 + 9 * 16 + 1) * 1us);
-  CHECK(ledger.functions().at(0).run_p50_ns == 247);  // of 240 to 255
+  CHECK(ledger.functions().at(0).run.quantile(0.5) == 247);  // of 240 to 255
 }
 
 TEST_CASE("ledger: a span that follows another begins where that one ended", "[ledger]") {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -41,6 +42,7 @@ struct Scene {
 
   World world;
   wisp::Runtime runtime;
+  std::optional<wisp::Observation> watch = wisp::test::watch_some(world, runtime);
   int size;
   Duration window;
   bool serial;
@@ -189,6 +191,7 @@ TEST_CASE("batch: halves find the poison, at once and without an attempt of the 
   wisp::test::for_each_seed([&](std::uint64_t seed) {
     World world{seed};
     wisp::Runtime runtime{world.options()};
+    const auto watch = wisp::test::watch_some(world, runtime);
     const int poison = static_cast<int>(wisp::uniform(world.random(), 0, 49));
     int calls = 0;
     std::set<int> done;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -108,6 +109,7 @@ struct Scene {
   bool posts = pick(0, 1) == 0;
   Model model;
   wisp::Runtime runtime;
+  std::optional<wisp::Observation> watch = wisp::test::watch_some(world, runtime);
   std::uint64_t ran = 0;
   std::uint64_t mismatched = 0;
   int blocked = 0;
@@ -249,6 +251,7 @@ TEST_CASE("bounds: a key that is sent again and again comes to its turn", "[boun
   wisp::test::for_each_seed([&](std::uint64_t seed) {
     World world{seed, {.threads_max = 1}};
     wisp::Runtime runtime{world.options()};
+    const auto watch = wisp::test::watch_some(world, runtime);
     constexpr int kCount = 4;
     std::vector<int> begun;
     auto slow = runtime.on("work")

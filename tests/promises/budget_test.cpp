@@ -31,6 +31,7 @@ TEST_CASE("budget: a function that fails is not stormed with retries, and loses 
                        {.retry = {.attempts = kAttempts,
                                   .first_delay = wisp::uniform(world.random(), 1, 50) * 1ms}});
     wisp::Runtime runtime{wisp::Catalogue().add(failing), world.options()};
+    const auto watch = wisp::test::watch_some(world, runtime);
     for (int i = 0; i < kPosts; ++i) CHECK(runtime.post(failing, i).ok());
     world.advance(1h);
     CHECK(retries.size() == static_cast<std::size_t>(kPosts * (kAttempts - 1)));

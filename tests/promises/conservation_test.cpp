@@ -89,6 +89,7 @@ TEST_CASE("conservation: whatever goes wrong, each delivery comes to one end", "
   wisp::test::for_each_seed([](std::uint64_t seed) {
     World world{seed, {.threads_max = seed % 2 == 0 ? 3 : 64, .faults = kFaults}};
     wisp::Runtime runtime{world.options({.queue = {.count = 5}})};
+    const auto watch = wisp::test::watch_some(world, runtime);
     Busy busy(world, runtime);
     busy.publish(8);
     // And once nothing goes wrong any more, everything comes to rest.
@@ -107,6 +108,7 @@ TEST_CASE("conservation: a stop in mid-flight, and a runtime after it, lose noth
     World world{seed, {.faults = kFaults}};
     for (int run = 0; run < 2; ++run) {
       wisp::Runtime runtime{world.options({.queue = {.count = 5}})};
+      const auto watch = wisp::test::watch_some(world, runtime);
       Busy busy(world, runtime);
       busy.publish(4);
       (void)runtime.stop(wisp::uniform(world.random(), 0, 30) * 1ms);
@@ -123,6 +125,7 @@ TEST_CASE("conservation: what ended well is not tried again, and nothing ends tw
   wisp::test::for_each_seed([](std::uint64_t seed) {
     World world{seed, {.faults = {.slow = 200, .hangs = 100, .late = 200, .full = 100}}};
     wisp::Runtime runtime{world.options()};
+    const auto watch = wisp::test::watch_some(world, runtime);
     std::map<EventId, int> well;
     std::set<EventId> accepted;
     const auto handle = [&](int n, wisp::Context& context) -> wisp::Status {

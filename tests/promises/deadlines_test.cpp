@@ -23,6 +23,7 @@ constexpr wisp::sim::Faults kFaults{.slow = 100, .slow_max = 20ms, .late = 100, 
 struct Chain {
   World world;
   wisp::Runtime runtime;
+  std::optional<wisp::Observation> watch = wisp::test::watch_some(world, runtime);
   std::vector<wisp::Function<void, int>> functions;
   Time latest;  // that a handler gave way
 
@@ -96,6 +97,7 @@ TEST_CASE("deadlines: a handler gives way at its deadline to the nanosecond, by 
   wisp::test::for_each_seed([](std::uint64_t seed) {
     World world{seed};
     wisp::Runtime runtime{world.options()};
+    const auto watch = wisp::test::watch_some(world, runtime);
     const Duration timeout = wisp::uniform(world.random(), 1, 1'000'000) * 1us;
     std::vector<Duration> took;
     const auto late = wisp::function("late",
@@ -134,6 +136,7 @@ TEST_CASE("deadlines: cancellation reaches what a call has called, at once", "[d
   wisp::test::for_each_seed([](std::uint64_t seed) {
     World world{seed, {.faults = {.late = 200, .late_max = 5ms}}};
     wisp::Runtime runtime{world.options()};
+    const auto watch = wisp::test::watch_some(world, runtime);
     Time gave_way;
     int inside = 0;
     const auto leaf = wisp::function("leaf", [&](wisp::Context& context) {
@@ -173,11 +176,80 @@ TEST_CASE("deadlines: cancellation reaches what a call has called, at once", "[d
   });
 }
 
+TEST_CASE("deadlines: cancellation reaches a started call that is waited for, and no other",
+          "[deadlines]") {
+  wisp::test::for_each_seed([](std::uint64_t seed) {
+    World world{seed, {.faults = {.late = 200, .late_max = 5ms}}};
+    wisp::Runtime runtime{world.options()};
+    const auto watch = wisp::test::watch_some(world, runtime);
+    Time gave_way;
+    int inside = 0;
+    int finished = 0;
+    const auto leaf = wisp::function("leaf",
+                                     [&](wisp::Context& context) {
+                                       ++inside;
+                                       const Status slept = context.sleep(1h);
+                                       gave_way = world.clock().now();
+                                       return slept;
+                                     },
+                                     {.pool_only = uniform(world.random(), 0, 1) == 0});
+    const auto aside = wisp::function("aside", [&](wisp::Context& context) {
+      const Status slept = context.sleep(1h);
+      finished += slept.ok() ? 1 : 0;
+    });
+    // Its caller waits here, inside of a call that nobody can cancel by itself.
+    const bool timed = wisp::uniform(world.random(), 0, 1) == 0;
+    const auto middle = wisp::function("middle", [&](wisp::Context& context) {
+      auto leaves = context.runtime().start(leaf);
+      return timed ? leaves.wait_for(2h) : leaves.wait();
+    });
+    const auto root = wisp::function("root", [&](wisp::Context& context) {
+      (void)context.runtime().start(aside);
+      const Status first = context.runtime().call(middle);
+      // Too late for it to begin.
+      CHECK(context.runtime().start(leaf).wait().code() == StatusCode::kCancelled);
+      return first;
+    });
+    for (const auto& each : {leaf, aside, middle, root}) REQUIRE(runtime.registry().add(each).ok());
+    auto pending = runtime.start(root);
+    REQUIRE(world.run_until([&] { return inside == 1; }, 1min));
+    world.advance(wisp::uniform(world.random(), 0, 100) * 1ms);
+    const Time cancelled = world.clock().now();
+    pending.cancel();
+    world.advance(1s);  // there may be a late worker
+    CHECK(gave_way == cancelled);
+    CHECK(pending.ready());
+    CHECK(pending.wait().code() == StatusCode::kCancelled);
+    CHECK(inside == 1);
+    world.advance(2h);
+    CHECK(finished == 1);
+  });
+}
+
+TEST_CASE("deadlines: a host that waits for a call of its own passes nothing on", "[deadlines]") {
+  wisp::test::for_each_seed([](std::uint64_t seed) {
+    World world{seed};
+    wisp::Runtime runtime{world.options()};
+    const auto leaf = wisp::function(
+        "leaf", [](wisp::Context& context) { return context.sleep(1min); }, {.pool_only = true});
+    REQUIRE(runtime.registry().add(leaf).ok());
+    auto hosts = runtime.start(leaf);
+    const auto waiter = wisp::function("waiter", [&] { return hosts.wait(); });
+    REQUIRE(runtime.registry().add(waiter).ok());
+    auto pending = runtime.start(waiter);
+    world.advance(1s);
+    pending.cancel();
+    world.advance(1min);
+    CHECK(hosts.wait().ok());
+  });
+}
+
 TEST_CASE("deadlines: a synchronous delivery has its publisher's, and is cancelled with it",
           "[deadlines]") {
   wisp::test::for_each_seed([](std::uint64_t seed) {
     World world{seed};
     wisp::Runtime runtime{world.options()};
+    const auto watch = wisp::test::watch_some(world, runtime);
     const Duration timeout = wisp::uniform(world.random(), 1, 1000) * 1ms;
     int entered = 0;
     Time deadline;
@@ -222,6 +294,7 @@ TEST_CASE("deadlines: a full queue blocks a publisher no longer than its own dea
   wisp::test::for_each_seed([](std::uint64_t seed) {
     World world{seed};
     wisp::Runtime runtime{world.options()};
+    const auto watch = wisp::test::watch_some(world, runtime);
     auto slow = runtime.on("slow")
                     .deliver({.serial = true, .queue = {.count = 1, .act = wisp::Overflow::block}})
                     .to([](int, wisp::Context& context) { return context.sleep(10min); });
@@ -245,10 +318,12 @@ TEST_CASE("deadlines: on threads, a timeout and a cancellation end what sleeps",
   const auto brief = wisp::function(
       "brief", [&leaf](wisp::Context& context) { return context.runtime().call(leaf); },
       {.timeout = 5ms});
-  for (const auto& each : {leaf, root, brief}) REQUIRE(runtime.registry().add(each).ok());
+  const auto waits = wisp::function(
+      "waits", [&leaf](wisp::Context& context) { return context.runtime().start(leaf).wait(); });
+  for (const auto& each : {leaf, root, brief, waits}) REQUIRE(runtime.registry().add(each).ok());
   CHECK(runtime.call(brief).code() == StatusCode::kDeadlineExceeded);
   std::vector<wisp::Pending<void>> all;
-  for (int i = 0; i < 8; ++i) all.push_back(runtime.start(root));
+  for (int i = 0; i < 8; ++i) all.push_back(runtime.start(i % 2 == 0 ? root : waits));
   for (wisp::Pending<void>& each : all) each.cancel();
   for (wisp::Pending<void>& each : all) CHECK(each.wait().code() == StatusCode::kCancelled);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <map>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -31,6 +32,7 @@ TEST_CASE("exclusion: a serial subscription has one at a time, in each publisher
   wisp::test::for_each_seed([](std::uint64_t seed) {
     World world{seed, {.faults = kFaults}};
     wisp::Runtime runtime{world.options()};
+    const auto watch = wisp::test::watch_some(world, runtime);
     int inside = 0;
     std::map<int, std::vector<int>> seen;  // of each publisher, in order of first attempts
     auto serial = runtime.on("line")
@@ -79,6 +81,7 @@ TEST_CASE("exclusion: a concurrency limit holds at any instant, over every verb"
   wisp::test::for_each_seed([](std::uint64_t seed) {
     World world{seed, {.faults = kFaults}};
     wisp::Runtime runtime{world.options()};
+    const auto watch = wisp::test::watch_some(world, runtime);
     const int limit = static_cast<int>(wisp::uniform(world.random(), 1, 3));
     int inside = 0;
     int most = 0;
@@ -120,6 +123,61 @@ TEST_CASE("exclusion: a concurrency limit holds at any instant, over every verb"
     for (int n = 0; n < limit; ++n) together.push_back(runtime.start(narrow, 3));
     world.advance(1min);
     for (wisp::Pending<void>& each : together) CHECK(each.wait().ok());
+    wisp::test::conserved_at_rest(runtime);
+  });
+}
+
+TEST_CASE("exclusion: what waits for a slot is counted, and goes with its subscription",
+          "[exclusion]") {
+  wisp::test::for_each_seed([](std::uint64_t seed) {
+    World world{seed};
+    const bool shared = seed % 2 == 0;  // no limit of its own, but the share that another leaves
+    int inside = 0;
+    const auto narrow = wisp::function("narrow",
+                                       [&](int, wisp::Context& context) {
+                                         CHECK(++inside <= 2);
+                                         const wisp::Status slept = context.sleep(1h);
+                                         --inside;
+                                         return slept;
+                                       },
+                                       {.limits = {.concurrency = shared ? 0 : 2}});
+    // It waits for the deliveries that run, for which it must not need one of their slots.
+    std::optional<wisp::Subscription> ended;
+    const auto end =
+        wisp::function("end", [&ended] { ended.reset(); },
+                       {.limits = {.reserved = shared ? std::optional(62) : std::nullopt}});
+    const wisp::Catalogue catalogue = wisp::Catalogue().add(narrow).add(end);
+    wisp::Runtime runtime{catalogue, world.options()};
+    const auto watch = wisp::test::watch_some(world, runtime);
+    const auto of_narrow = [&] {
+      for (const auto& each : runtime.stats().functions)
+        if (each.name == "narrow") return each;
+      return wisp::FunctionStats{};
+    };
+    auto kept = runtime.on("narrow").to(narrow);
+    ended.emplace(runtime.on("narrow").to(narrow));
+    const int events = static_cast<int>(wisp::uniform(world.random(), 1, 6));
+    for (int n = 0; n < events; ++n) {
+      REQUIRE(runtime.emit("narrow", n).ok());
+      world.advance(wisp::uniform(world.random(), 0, 1) * 1s);
+    }
+    world.advance(1s);
+    CHECK(inside == 2);
+    CHECK(of_narrow().accepted == static_cast<std::uint64_t>(2 * events));
+    CHECK(of_narrow().running == 2);
+    CHECK(of_narrow().queued == 2 * events - 2);
+
+    auto ending = runtime.start(end);
+    world.advance(1s);
+    const wisp::EventStats events_now = runtime.stats().events;
+    // Half of them, but for those that run.
+    CHECK(events_now.cancelled >= static_cast<std::uint64_t>(std::max(events - 2, 0)));
+    CHECK(events_now.cancelled <= static_cast<std::uint64_t>(events));
+    CHECK(of_narrow().accepted == static_cast<std::uint64_t>(2 * events));
+    CHECK(of_narrow().queued == 2 * events - 2 - static_cast<int>(events_now.cancelled));
+    world.advance(24h);
+    CHECK(runtime.stats().events.done == 2 * events - events_now.cancelled);
+    CHECK(of_narrow().accepted == static_cast<std::uint64_t>(2 * events));
     wisp::test::conserved_at_rest(runtime);
   });
 }

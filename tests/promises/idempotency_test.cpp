@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -107,6 +108,7 @@ class Shop {
 
   World world_;
   wisp::Runtime runtime_;
+  std::optional<wisp::Observation> watch_ = wisp::test::watch_some(world_, runtime_);
   int orders_ = 0;
   wisp::Function<int, Order> charge_ = wisp::function(
       "charge", [this](const Order& order, Context& context) { return run(order, context); });
@@ -188,6 +190,7 @@ TEST_CASE("idempotency: who waits for a first that fails is given its error", "[
   wisp::test::for_each_seed([](std::uint64_t seed) {
     World world{seed};
     wisp::Runtime runtime{world.options()};
+    const auto watch = wisp::test::watch_some(world, runtime);
     int runs = 0;
     const auto fail = wisp::function("fail", [&runs](int n, Context& context) -> Result<int> {
       ++runs;
@@ -221,6 +224,7 @@ TEST_CASE("idempotency: of posts and emits of a key one is delivered in each win
   wisp::test::for_each_seed([](std::uint64_t seed) {
     World world{seed};
     wisp::Runtime runtime{world.options()};
+    const auto watch = wisp::test::watch_some(world, runtime);
     int posted = 0;
     int emitted = 0;
     const auto count = wisp::function("count", [&posted](Context& context) {

@@ -101,6 +101,7 @@ TEST_CASE("instances: entered one by one on every path, built as receipts say, a
     int cold = 0;
     {
       wisp::Runtime runtime{plant.world.options()};
+      const auto watch = wisp::test::watch_some(plant.world, runtime);
       const auto work = machines(
           plant, {.retry = {.attempts = 3}, .instances = {.provisioned = provisioned, .max = max}});
       REQUIRE(runtime.registry().add(work).ok());
@@ -162,6 +163,7 @@ TEST_CASE("instances: every cold start is on one receipt", "[instances]") {
   wisp::test::for_each_seed([](std::uint64_t seed) {
     Plant plant(seed);
     wisp::Runtime runtime{plant.world.options()};
+    const auto watch = wisp::test::watch_some(plant.world, runtime);
     plant.working = true;
     const auto work = machines(plant, {}, false);
     REQUIRE(runtime.registry().add(work).ok());
@@ -189,6 +191,7 @@ TEST_CASE("instances: idle ones are destroyed within a keep_alive, provisioned o
     Plant plant(seed);
     const int provisioned = plant.any(0, 2);
     wisp::Runtime runtime{plant.world.options()};
+    const auto watch = wisp::test::watch_some(plant.world, runtime);
     const auto work =
         machines(plant, {.instances = {.provisioned = provisioned, .keep_alive = 1min}}, false);
     REQUIRE(runtime.registry().add(work).ok());

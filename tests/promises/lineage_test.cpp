@@ -151,6 +151,7 @@ TEST_CASE("lineage: cause, hops, trace and tenant through every verb", "[lineage
         [&tangle](const Step& step, Context& context) { return tangle.run(step, context); },
         {.retry = {.attempts = 3}});
     wisp::Runtime runtime{wisp::Catalogue().add(function), world.options()};
+    const auto watch = wisp::test::watch_some(world, runtime);
     const auto on = runtime.on("tangle.>").to(function);
     REQUIRE(on.status().ok());
     for (int i = 0; i < 4; ++i)
@@ -168,6 +169,7 @@ TEST_CASE("lineage: a circle of events is cut after sixteen hops", "[lineage]") 
   wisp::test::for_each_seed([](std::uint64_t seed) {
     World world{seed};
     wisp::Runtime runtime{world.options()};
+    const auto watch = wisp::test::watch_some(world, runtime);
     std::vector<int> hops;
     int refused = 0;
     const auto next = [&](int n, Context& context) {
@@ -199,6 +201,7 @@ TEST_CASE("lineage: a traceparent that is none is refused by every verb", "[line
   World world{1};
   const auto function = wisp::function("f", [](int) {});
   wisp::Runtime runtime{wisp::Catalogue().add(function), world.options()};
+  const auto watch = wisp::test::watch_some(world, runtime);
   const wisp::CallOptions bad{.traceparent = "00-zero"};
   const auto refused = [](const Status& status) {
     return status.code() == wisp::StatusCode::kInvalidArgument;

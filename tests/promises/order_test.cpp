@@ -70,6 +70,7 @@ struct Scene {
   bool pumped;
   World world;
   wisp::Runtime runtime;
+  std::optional<wisp::Observation> watch = wisp::test::watch_some(world, runtime);
   int now = 0;
   std::map<std::pair<int, int>, Stamps> stamps;
   std::vector<std::unique_ptr<Seen>> routes;
@@ -214,6 +215,7 @@ TEST_CASE("order: a poison event holds up its own key alone", "[order]") {
   wisp::test::for_each_seed([&](std::uint64_t seed) {
     World world{seed};
     wisp::Runtime runtime{world.options()};
+    const auto watch = wisp::test::watch_some(world, runtime);
     std::vector<Sent> done;
     auto subscription = runtime.on("work").deliver({.attempts = 4}).to([&](const Sent& sent) {
       if (sent.key == 1 && sent.number == 0) return wisp::unavailable("poison");

@@ -1,6 +1,7 @@
 #include <wisp/sim/world.hpp>
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include <wisp/wisp.hpp>
@@ -64,6 +65,7 @@ struct Server {
 
   World world;
   wisp::Runtime runtime;
+  std::optional<wisp::Observation> watch = wisp::test::watch_some(world, runtime);
   wisp::Function<void, void> serve =
       wisp::function("serve", [](Context& context) { return context.sleep(kRun); });
 };

@@ -53,6 +53,7 @@ TEST_CASE("reserved: shares are kept free, and never exceeded", "[reserved]") {
     const auto off = wisp::function("off", [](int) {}, {.limits = {.reserved = 0}});
     wisp::Runtime runtime{wisp::Catalogue().add(a).add(b).add(c).add(off),
                           world.options({.workers = {.max = kWorkers}})};
+    const auto watch = wisp::test::watch_some(world, runtime);
     REQUIRE(runtime.status().ok());
     const auto on =
         runtime.on("x").to([&](int, Context& context) { return work(others, true, context); });
@@ -99,6 +100,7 @@ TEST_CASE("reserved: what cannot be is refused by name", "[reserved]") {
         "limits.reserved: the functions reserve 64 of 64 workers, and at least one has to be left");
   const auto off = wisp::function("off", [](int) {}, {.limits = {.reserved = 0}});
   wisp::Runtime runtime{wisp::Catalogue().add(off), world.options()};
+  const auto watch = wisp::test::watch_some(world, runtime);
   CHECK(wisp::message(runtime.call(off, 1)) ==
         "function 'off' is switched off: limits.reserved is 0");
   const auto late = wisp::function("late", [](int) {}, {.limits = {.reserved = 1}});

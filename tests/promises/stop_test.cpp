@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -83,6 +84,7 @@ class Load {
   std::map<EventId, int> entered_;
   std::vector<wisp::Pending<void>> started_;
   wisp::Runtime runtime_;
+  std::optional<wisp::Observation> watch_ = wisp::test::watch_some(world_, runtime_);
   wisp::Subscription subscription_;
 };
 
@@ -120,6 +122,7 @@ TEST_CASE("stop: what it cancels in the queue has spent no attempt", "[stop]") {
   wisp::test::for_each_seed([](std::uint64_t seed) {
     World world{seed};
     wisp::Runtime runtime{world.options()};
+    const auto watch = wisp::test::watch_some(world, runtime);
     std::map<EventId, int> entered;
     auto serial = runtime.on("work").deliver({.serial = true}).to([&](int, wisp::Context& context) {
       ++entered[context.event_id()];
@@ -174,6 +177,7 @@ TEST_CASE("stop: verbs of handlers that still run are let in, until it has ended
   wisp::test::for_each_seed([](std::uint64_t seed) {
     World world{seed};
     wisp::Runtime runtime{world.options()};
+    const auto watch = wisp::test::watch_some(world, runtime);
     int followed = 0;
     auto second = runtime.on("second").to([&followed](int) { ++followed; });
     auto first = runtime.on("first").to([](int n, wisp::Context& context) -> Status {

@@ -56,8 +56,8 @@ FLOORS = """
     pool → executor, scaling
     timer → executor
     store
-    meter
     metrics
+    meter → metrics
     trace
     detail/ledger → meter, metrics
     detail/shard → meter, metrics

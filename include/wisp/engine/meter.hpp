@@ -20,6 +20,7 @@
 #include <wisp/base/clock.hpp>
 #include <wisp/base/id.hpp>
 #include <wisp/base/money.hpp>
+#include <wisp/engine/metrics.hpp>
 #include <wisp/model/tariff.hpp>
 
 namespace wisp::inline v0 {
@@ -118,16 +119,15 @@ struct FunctionStats {
   std::uint64_t calls = 0;
   std::uint64_t attempts = 0;
   std::uint64_t errors = 0;
-  // Nanoseconds, within 6.25 %; -1 without a sample.
-  std::int64_t wait_p50_ns = -1;
-  std::int64_t wait_p99_ns = -1;
-  std::int64_t run_p50_ns = -1;
-  std::int64_t run_p99_ns = -1;
+  // Of attempts, in nanoseconds: how long they waited for a worker, and how long they took. Of the
+  // sampled meter those that were timed.
+  Histogram::Snapshot wait;
+  Histogram::Snapshot run;
   Duration cpu{};
-  // Calls and deliveries that were taken in, as far as they are queued, or have ended an attempt,
-  // or ended without one: what runs its first, or waits for a slot, is seen a little later.
+  // Calls and deliveries that were taken in. Started calls that wait for a worker are seen once
+  // they have begun, direct ones once they have ended their first attempt.
   std::uint64_t accepted = 0;
-  std::int64_t queued = 0;   // deliveries that wait for a worker
+  std::int64_t queued = 0;   // deliveries that wait for a worker or, at a limit, for a slot
   std::int64_t running = 0;  // started calls and deliveries inside the handler; a batch is one
   std::uint64_t retries = 0;
   std::uint64_t retries_withheld = 0;  // refused to a call, or put off for a delivery: the budget

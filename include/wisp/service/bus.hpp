@@ -154,7 +154,7 @@ class [[nodiscard]] Subscription {
   // Why it is inactive: a bad pattern, an unknown field or function; ok for one that delivers.
   const Status& status() const { return status_; }
 
-  // Deliveries that wait.
+  // Deliveries that wait, for a worker or, at the function's limit, for a slot.
   int queued() const { return subscribed_ == nullptr ? 0 : subscribed_->route->queued(); }
 
   // Ends it now, as the destructor would.

@@ -32,7 +32,8 @@ class Pending {
   // The result, however often it is asked for. If the call has not started and is not `.pool_only`,
   // it runs here, on the calling thread; else this blocks. Inside a handler no other work runs
   // meanwhile, and the pool finds a substitute for the worker that waits, so a wait never stands in
-  // the way of what it waits for.
+  // the way of what it waits for. Who cancels a handler cancels the call that it waits for, if that
+  // was started by a handler.
   const Result<R>& wait() {
     node_->wait();
     return settled();

@@ -1,7 +1,7 @@
 // What happens to calls and deliveries, step by step.
 //
 //   auto watch = runtime.observe([](const wisp::Record& record) {
-//     fmt::print("{} {} {}\n", record.id, wisp::to_string(record.step), record.function);
+//     fmt::print("{} {}\n", record.id, wisp::to_string(record));
 //   });
 //   fmt::print("{}\n", runtime.explain(id));
 //
@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include <wisp/base/clock.hpp>
@@ -56,6 +57,10 @@ struct Record {
   Status error;                      // of the last attempt, or why it was refused
   const Lineage* lineage = nullptr;  // null where nothing is known of it
 };
+
+// In words, without the id and the time: "attempt 2 in 'charge' failed, the next is due in 1.2 s:
+// …".
+std::string to_string(const Record& record);
 
 // Runs on the thread where the step happens, with no wisp lock held, before what follows from the
 // step. Must not throw, and should be quick: the call waits for it. It may call the runtime.

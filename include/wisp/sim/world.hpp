@@ -112,10 +112,15 @@ class World {
   // What goes wrong from now on. None for a while, and everything must come to rest.
   void faults(const Faults& faults);
 
+  // Writes each record of `runtime` into the log, and so into the hash, for as long as the result
+  // lives. Looked at, a runtime does without its shorter ways: a test that watches for half of its
+  // seeds tries both. Requires: a runtime of this world's, with room for one more observer.
+  Observation watch(Runtime& runtime);
+
   // Adds a line of the test's own to the log.
   void note(std::string_view text);
 
-  // Which handlers began and ended, and the test's own notes.
+  // Which handlers began and ended, the records of runtimes that are watched, the test's notes.
   Log log() const;
 
   // Of every choice so far (who went on, and when) and every line of the log. Equal for equal runs,

@@ -37,6 +37,7 @@ struct AttemptRules {
   CallNode* node;                // of a started call
   bool on_executor = false;      // a task of the executor
   Route* token = nullptr;        // under one of its tokens
+  int items = 0;                 // of a batch: those whose first attempt it is
 };
 
 struct AttemptEnded {

@@ -102,6 +102,7 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
 
   // On its waiter's stack. Who wakes it holds its mutex meanwhile, so that it does not leave, and
   // take its Parker along, before that has returned.
+  class Inherited;
   struct Waiter {
     Mutex mutex;
     Parker parker;
@@ -182,6 +183,7 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   bool counted_ = false;    // as one that is outstanding; else its queue is
   bool keyed_ = false;      // holds the row of its idempotency key
   bool sheddable_ = false;  // constant in its queue
+  bool nested_ = false;     // constant: a handler started it
   Charged charged_;
   std::unique_ptr<Money> cost_;   // under a tariff, once charged
   std::unique_ptr<KeyHold> key_;  // of one with an idempotency key

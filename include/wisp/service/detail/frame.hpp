@@ -40,6 +40,7 @@ struct Running {
   // Of a started call; of calls in a row the current one, null between two.
   std::atomic<CallNode*> node{nullptr};
   void* before = nullptr;
+  int first = 1;       // of those inside, whose first attempt it is; in a row the current one's
   bool calls = false;  // in a row
   // Of posts in a row: the current one's, in place of the event's; 0 between two.
   bool post = false;
@@ -72,17 +73,8 @@ class Cancellation {
     if (source) source->request_stop();
   }
 
-  std::stop_source source() {
-    std::optional<std::stop_source> source(std::in_place);
-    {
-      const BriefLock lock(mutex_);
-      if (!source_) source_ = source;
-      else source = source_;
-    }
-    // Outside of the lock: it runs the callbacks of those who came earlier.
-    if (requested()) source->request_stop();
-    return *source;
-  }
+  // Stopped already if it was requested.
+  std::stop_source source();
 
  private:
   std::atomic<bool> requested_{false};
@@ -116,6 +108,12 @@ struct ActiveFrame : Frame {
   std::unique_ptr<Stops> stops;
 
   bool cancel_requested() const { return cancellation != nullptr && cancellation->requested(); }
+  // Its own, or that of whom it was called by. Null: nobody can cancel it but the runtime.
+  Cancellation* canceller() const {
+    const ActiveFrame* frame = this;
+    while (frame->cancellation == nullptr && frame->parent != nullptr) frame = frame->parent;
+    return frame->cancellation;
+  }
 
   // Makes this the thread's innermost one. Requires: invoker is set.
   void push() {

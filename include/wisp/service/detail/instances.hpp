@@ -49,8 +49,6 @@ class InstancePool : public std::enable_shared_from_this<InstancePool> {
   void close() ABSL_LOCKS_EXCLUDED(mutex_);
 
   std::uint64_t cold_starts() const ABSL_LOCKS_EXCLUDED(mutex_);
-  // Built and not destroyed.
-  int alive() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   struct Idle {
@@ -66,10 +64,12 @@ class InstancePool : public std::enable_shared_from_this<InstancePool> {
   void* take() ABSL_LOCKS_EXCLUDED(mutex_);
   void* build_for_call(Attempted& failed);
   void* build(Attempted& failed);
-  void give_back(void* instance) ABSL_LOCKS_EXCLUDED(mutex_);
-  void destroy(void* instance) ABSL_LOCKS_EXCLUDED(mutex_);
+  // One whose handler threw is broken, and goes.
+  void give_back(void* instance, bool broken = false) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Those that alive_ counts no more.
+  void destroy(const std::vector<void*>& gone) ABSL_LOCKS_EXCLUDED(mutex_);
   void sweep() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Moves what has been idle for too long to `old`; when to look again.
+  // Moves what has been idle for too long to `old`, uncounted; when to look again.
   std::optional<Time> pick_old(std::vector<void*>& old) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void look_later(Time at);
 

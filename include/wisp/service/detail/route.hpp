@@ -43,6 +43,13 @@ class InstancePool;
 class Invoker;
 class Route;
 
+// A delivery, or a token, that waits for a slot of a function.
+struct WaitsForSlot {
+  FunctionState* function;
+  const Route* route;  // the delivery's; null for a token
+  Task resume;
+};
+
 // What the functions without a reservation share, once another has one.
 struct Shares {
   explicit Shares(int most) : max(most) {}
@@ -51,7 +58,7 @@ struct Shares {
   Mutex mutex;
   int inside ABSL_GUARDED_BY(mutex) = 0;
   // In the order in which they came; bounded as FunctionState::waiting.
-  std::deque<std::pair<FunctionState*, Task>> waiting ABSL_GUARDED_BY(mutex);
+  std::deque<WaitsForSlot> waiting ABSL_GUARDED_BY(mutex);
 };
 
 // A function within one Runtime: its line in the ledger and its concurrency limit.
@@ -70,7 +77,10 @@ struct FunctionState final : Attachment {
   bool try_enter() ABSL_LOCKS_EXCLUDED(mutex);
   Status limit_reached() const;
   // Takes a slot, or keeps `resume` until one is free and then submits it, slot taken. False: kept.
-  bool enter_or_wait(Task& resume) ABSL_LOCKS_EXCLUDED(mutex);
+  // `route`: of a delivery, or null.
+  bool enter_or_wait(Task& resume, const Route* route) ABSL_LOCKS_EXCLUDED(mutex);
+  // Destroys the deliveries of a route that wait, as if they had their slots: it has ended.
+  void drop(const Route& route) ABSL_LOCKS_EXCLUDED(mutex);
   // Destroys what waits, and keeps nothing from now on: the runtime stops.
   void close() ABSL_LOCKS_EXCLUDED(mutex);
   // Hands the slot on, or frees it.
@@ -101,13 +111,14 @@ struct FunctionState final : Attachment {
     return inside_shared < limit && all.inside < all.max;
   }
   bool leave_shared(Task& next);
+  void take_out(const Route* route) ABSL_LOCKS_EXCLUDED(mutex);
   int inside_shared = 0;  // the shares' mutex guards these
   bool closed_shared = false;
 
   Mutex mutex;
   int inside ABSL_GUARDED_BY(mutex) = 0;
   // Bounded by the queues of the routes that lead here: what waits keeps its place in them.
-  std::deque<Task> waiting ABSL_GUARDED_BY(mutex);
+  std::deque<WaitsForSlot> waiting ABSL_GUARDED_BY(mutex);
   std::unique_ptr<RetryBudget> retry_budget ABSL_GUARDED_BY(mutex);
   bool closed ABSL_GUARDED_BY(mutex) = false;
 
@@ -283,6 +294,7 @@ class Route : public std::enable_shared_from_this<Route> {
   int busy_ ABSL_GUARDED_BY(mutex_) = 0;              // of those, running a delivery
   int count_ ABSL_GUARDED_BY(mutex_) = 0;             // queued and reserved
   int away_ ABSL_GUARDED_BY(mutex_) = 0;              // delayed, or waiting for the function
+  int awaiting_ ABSL_GUARDED_BY(mutex_) = 0;          // those that never began
   // Of all those: what is away takes room too, or retries would pile up without a bound.
   std::size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   PostLog log_ ABSL_GUARDED_BY(mutex_);
