@@ -114,8 +114,8 @@ void FunctionState::close() {
 // slot.
 [[gnu::cold]] void FunctionState::take_out(const Route* route) {
   std::vector<Task> gone;  // destroyed once the lock is
-  const auto take = [&](std::deque<WaitsForSlot>& from) {
-    std::deque<WaitsForSlot> rest;
+  const auto take = [&](std::list<WaitsForSlot>& from) {
+    std::list<WaitsForSlot> rest;
     for (WaitsForSlot& each : from) {
       const bool goes = each.function == this && (route == nullptr || each.route == route);
       if (goes) gone.push_back(std::move(each.resume));

@@ -18,9 +18,9 @@
 
 #include <array>
 #include <atomic>
-#include <deque>
 #include <functional>
 #include <limits>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -58,7 +58,7 @@ struct Shares {
   Mutex mutex;
   int inside ABSL_GUARDED_BY(mutex) = 0;
   // In the order in which they came; bounded as FunctionState::waiting.
-  std::deque<WaitsForSlot> waiting ABSL_GUARDED_BY(mutex);
+  std::list<WaitsForSlot> waiting ABSL_GUARDED_BY(mutex);
 };
 
 // A function within one Runtime: its line in the ledger and its concurrency limit.
@@ -118,7 +118,8 @@ struct FunctionState final : Attachment {
   Mutex mutex;
   int inside ABSL_GUARDED_BY(mutex) = 0;
   // Bounded by the queues of the routes that lead here: what waits keeps its place in them.
-  std::deque<WaitsForSlot> waiting ABSL_GUARDED_BY(mutex);
+  // A list, as it takes no memory while nobody waits.
+  std::list<WaitsForSlot> waiting ABSL_GUARDED_BY(mutex);
   std::unique_ptr<RetryBudget> retry_budget ABSL_GUARDED_BY(mutex);
   bool closed ABSL_GUARDED_BY(mutex) = false;
 
