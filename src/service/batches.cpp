@@ -165,7 +165,6 @@ class Invoker::BatchRun {
     alignas(BatchItems) std::byte place[sizeof(BatchItems)];
     definition.make_batch(place, events);
     Result<Failed> result{Failed()};
-    Cancellation cancellation;
     note_others(Step::began, part, nullptr);
     Ended ended = invoker_.attempt({.function = function,
                                     .line = invoker_.line_of(function, lineage),
@@ -175,7 +174,7 @@ class Invoker::BatchRun {
                                     .event = oldest.event->id,
                                     .deadline = {},
                                     .attempt = most,
-                                    .cancellation = &cancellation,
+                                    .cancellation = nullptr,
                                     .route = &route_,
                                     .parent = nullptr,
                                     .accepted_ticks = most == 1 ? oldest.accepted_ticks : 0,
@@ -217,8 +216,7 @@ Route::Shipments Route::begin_batch() {
   if (!batch_due()) return batch;
   while (queue_.ready() > 0 && batch.size() < static_cast<std::size_t>(rules_.batch)) {
     batch.push_back(queue_.take());
-    --count_;
-    bytes_ -= batch.back()->bytes;
+    uncount(*batch.back());
   }
   hurried_ = false;
   ++active_;
@@ -231,7 +229,7 @@ void Route::run_batch_token(bool slot_taken) {
   if (function_->limited() && !slot_taken && !function_->try_enter()) {
     // The token waits, and what is queued may grow to a whole batch meanwhile.
     Task task(Token(shared_from_this(), invoker_.shared_from_this(), true));
-    if (function_->enter_or_wait(task, nullptr)) task();
+    if (slot_or_wait(task)) task();
     return;
   }
   Shipments batch;
@@ -277,6 +275,7 @@ void Route::rejoin(std::unique_ptr<Shipment> delivery) {
     come_back(*delivery);
     if (!closed_) {
       ++count_;
+      again_ += static_cast<int>(delivery->attempts > 0);
       bytes_ += delivery->bytes;
       queue_.put_back(std::move(delivery));
     }

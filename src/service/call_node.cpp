@@ -283,23 +283,27 @@ bool CallNode::given_up_by_fork() {
 // While a handler waits for a call that a handler started: who cancels the one cancels the other.
 class CallNode::Inherited {
  public:
-  explicit Inherited(CallNode& node) {
-    if (node.nested_) link(node);
+  explicit Inherited(CallNode& node) : wait_{.node = node} {
+    if (!node.nested_) return;
+    const ActiveFrame* const frame = ActiveFrame::top();
+    above_ = frame == nullptr ? nullptr : frame->canceller();
+    if (above_ != nullptr) above_->begin(wait_);
   }
+  ~Inherited() {
+    if (above_ != nullptr) above_->forget(wait_);
+  }
+  Inherited(const Inherited&) = delete;
+  Inherited& operator=(const Inherited&) = delete;
 
  private:
-  struct Cancel {
-    CallNode& node;
-    void operator()() const { node.cancel(); }
-  };
-  [[gnu::cold]] void link(CallNode& node) {
-    const ActiveFrame* const frame = ActiveFrame::top();
-    Cancellation* const above = frame == nullptr ? nullptr : frame->canceller();
-    if (above == nullptr) return;
-    link_ = std::make_unique<std::stop_callback<Cancel>>(above->source().get_token(), Cancel{node});
-  }
-  std::unique_ptr<std::stop_callback<Cancel>> link_;
+  Cancellation::Wait wait_;
+  Cancellation* above_ = nullptr;  // of the handler on whose stack this is
 };
+
+// Others may wait for what the holder of an idempotency key brings: it goes on.
+void CallNode::cancel_from_above() {
+  if (key_ == nullptr || attached()) cancel();
+}
 
 void CallNode::wait_until(Time until) {
   if (given_up_by_fork()) return;

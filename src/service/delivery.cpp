@@ -54,7 +54,6 @@ void Invoker::deliver(Route& route, std::shared_ptr<const Event> event, std::siz
 Invoker::Ended Invoker::attempt_event(Route& route, const void* in, const Event& event,
                                       const Shipment* shipment) {
   FunctionState& function = route.function();
-  Cancellation cancellation;
   const bool first = shipment != nullptr && shipment->attempts == 1;
   // A synchronous delivery is part of what its publisher does.
   ActiveFrame* const top = shipment == nullptr ? ActiveFrame::top() : nullptr;
@@ -67,7 +66,7 @@ Invoker::Ended Invoker::attempt_event(Route& route, const void* in, const Event&
                         .event = event.id,
                         .deadline = parent != nullptr ? parent->deadline : Deadline(),
                         .attempt = shipment == nullptr ? 1 : shipment->attempts,
-                        .cancellation = &cancellation,
+                        .cancellation = nullptr,
                         .route = &route,
                         .parent = parent,
                         .accepted_ticks = first ? shipment->accepted_ticks : 0,

@@ -1,6 +1,7 @@
 #include <wisp/service/detail/frame.hpp>
 
 #include <utility>
+#include <vector>
 
 #include <wisp/service/invoker.hpp>
 
@@ -11,6 +12,36 @@ const Lineage kPlainLineage;
 constinit thread_local ActiveFrame* ActiveFrame::top_ = nullptr;
 constinit thread_local BareFrame* BareFrame::top_ = nullptr;
 constinit thread_local Errand* Errand::top_ = nullptr;
+
+void Cancellation::request() {
+  requested_.store(true, std::memory_order_release);
+  std::optional<std::stop_source> source;
+  std::vector<std::shared_ptr<CallNode>> waited_for;
+  {
+    const BriefLock lock(mutex_);
+    source = source_;
+    for (const Wait* each = waits_; each != nullptr; each = each->before)
+      waited_for.push_back(each->node.shared_from_this());
+  }
+  if (source) source->request_stop();
+  for (const auto& each : waited_for) each->cancel_from_above();
+}
+
+void Cancellation::begin(Wait& wait) {
+  {
+    const BriefLock lock(mutex_);
+    wait.before = std::exchange(waits_, &wait);
+  }
+  // After it is listed: either request() sees it, or this sees the request. It may be both.
+  if (requested()) wait.node.cancel_from_above();
+}
+
+void Cancellation::forget(const Wait& wait) {
+  const BriefLock lock(mutex_);
+  Wait** place = &waits_;
+  while (*place != &wait) place = &(*place)->before;
+  *place = wait.before;
+}
 
 std::stop_source Cancellation::source() {
   std::optional<std::stop_source> source(std::in_place);

@@ -1,7 +1,7 @@
 // A function's concurrency limit, and what it shares with others.
 #include <algorithm>
+#include <list>
 #include <utility>
-#include <vector>
 
 #include <fmt/format.h>
 
@@ -16,7 +16,7 @@ namespace {
 // which hands its slot to this one: or what waits would be dropped each inside of the one before.
 struct Leaving {
   FunctionState* function;
-  int slots;  // to hand on or free
+  int slots;  // to hand on or free; below 0, so many yet to be left that were never had
   Leaving* outer;
 };
 
@@ -80,7 +80,7 @@ Status FunctionState::limit_reached() const {
       fmt::format("function '{}' is at its concurrency limit ({})", definition->name, limit));
 }
 
-bool FunctionState::enter_or_wait(Task& resume, const Route* route) {
+bool FunctionState::enter_or_wait(Task& resume, const Route& route) {
   if (shares != nullptr) {
     const MutexLock lock(shares->mutex);
     if (closed_shared || room_shared(*shares)) {
@@ -88,7 +88,7 @@ bool FunctionState::enter_or_wait(Task& resume, const Route* route) {
       ++shares->inside;
       return true;
     }
-    shares->waiting.push_back({this, route, std::move(resume)});
+    shares->waiting.push_back({this, &route, std::move(resume)});
     return false;
   }
   const MutexLock lock(mutex);
@@ -97,44 +97,42 @@ bool FunctionState::enter_or_wait(Task& resume, const Route* route) {
     ++inside;
     return true;
   }
-  waiting.push_back({this, route, std::move(resume)});
+  waiting.push_back({this, &route, std::move(resume)});
   return false;
 }
 
-void FunctionState::drop(const Route& route) {
-  if (limited()) take_out(&route);
-}
+void FunctionState::drop(const Route& route, Invoker& invoker) { take_out(&route, invoker); }
 
-void FunctionState::close() {
+void FunctionState::close(Invoker& invoker) {
   if (instances != nullptr) instances->close();
-  take_out(nullptr);
+  take_out(nullptr, invoker);
 }
 
-// Destroys what waits: of one route, or all and for good. Each leaves then, as if it had had its
-// slot.
-[[gnu::cold]] void FunctionState::take_out(const Route* route) {
-  std::vector<Task> gone;  // destroyed once the lock is
+// Destroys what waits: of one route, or all and for good.
+[[gnu::cold]] void FunctionState::take_out(const Route* route, Invoker& invoker) {
+  std::list<WaitsForSlot> gone;
   const auto take = [&](std::list<WaitsForSlot>& from) {
-    std::list<WaitsForSlot> rest;
-    for (WaitsForSlot& each : from) {
-      const bool goes = each.function == this && (route == nullptr || each.route == route);
-      if (goes) gone.push_back(std::move(each.resume));
-      else rest.push_back(std::move(each));
+    for (auto next = from.begin(); next != from.end();) {
+      const auto each = next++;
+      if (each->function == this && (route == nullptr || each->route == route))
+        gone.splice(gone.end(), from, each);
     }
-    from.swap(rest);
-    return static_cast<int>(gone.size());
   };
   if (shares != nullptr) {
     const MutexLock lock(shares->mutex);
     closed_shared = closed_shared || route == nullptr;
-    const int out = take(shares->waiting);
-    inside_shared += out;
-    shares->inside += out;
-    return;
+    take(shares->waiting);
+  } else {
+    const MutexLock lock(mutex);
+    closed = closed || route == nullptr;
+    take(waiting);
   }
-  const MutexLock lock(mutex);
-  closed = closed || route == nullptr;
-  inside += take(waiting);
+  // Each leaves in its destructor, here, a slot that it never had.
+  Leaving mine{.function = this, .slots = -static_cast<int>(gone.size()), .outer = leaving};
+  leaving = &mine;
+  gone.clear();
+  leaving = mine.outer;
+  for (; mine.slots > 0; --mine.slots) leave(invoker);
 }
 
 // Frees a slot, or hands it to the first that waits and has room in its own function.
@@ -153,6 +151,22 @@ bool FunctionState::leave_shared(Task& next) {
   return true;
 }
 
+void FunctionState::hand_on(Invoker& invoker) {
+  Task next;
+  if (shares != nullptr) {
+    if (!leave_shared(next)) return;
+  } else {
+    const MutexLock lock(mutex);
+    if (waiting.empty()) {
+      --inside;
+      return;
+    }
+    next = std::move(waiting.front().resume);
+    waiting.pop_front();
+  }
+  invoker.submit_surely(std::move(next));
+}
+
 void FunctionState::leave(Invoker& invoker) {
   for (Leaving* each = leaving; each != nullptr; each = each->outer) {
     if (each->function != this) continue;
@@ -161,22 +175,7 @@ void FunctionState::leave(Invoker& invoker) {
   }
   Leaving mine{.function = this, .slots = 1, .outer = leaving};
   leaving = &mine;
-  for (; mine.slots > 0; --mine.slots) {
-    Task next;
-    if (shares != nullptr) {
-      if (!leave_shared(next)) continue;
-    } else {
-      const MutexLock lock(mutex);
-      // More than the limit: those that were dropped.
-      if (waiting.empty() || inside > limit) {
-        --inside;
-        continue;
-      }
-      next = std::move(waiting.front().resume);
-      waiting.pop_front();
-    }
-    invoker.submit_surely(std::move(next));
-  }
+  for (; mine.slots > 0; --mine.slots) hand_on(invoker);
   leaving = mine.outer;
 }
 

@@ -329,7 +329,7 @@ void Invoker::abort() {
   calls_.drop_queued();
   Keyed(*this).close();
   heavy_barrier();  // a publisher is seen in settle(), or sees that its route has closed
-  for (const std::shared_ptr<Route>& each : all) each->function().close();
+  for (const std::shared_ptr<Route>& each : all) each->function().close(*this);
 }
 
 std::int64_t Invoker::outstanding() {

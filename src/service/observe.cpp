@@ -186,13 +186,29 @@ void Invoker::complete(std::vector<FunctionStats>& functions) {
     const auto found = by_name.find({name, version});
     return found == by_name.end() ? nullptr : found->second;
   };
+  // Against the flow, calls and what runs before what is queued: each is seen once at most.
+  parts_.ledger.for_each_running([&find](void* mark, int) {
+    for (auto* each = static_cast<Running*>(mark); each != nullptr;
+         each = static_cast<Running*>(each->before)) {
+      const bool between = (each->post && each->sequence.load(std::memory_order_relaxed) == 0) ||
+                           (each->calls && each->node.load(std::memory_order_relaxed) == nullptr);
+      // Of several versions the first: a mark does not say which.
+      if (between) continue;
+      FunctionStats* const stats = find(each->function, 1);
+      if (stats == nullptr) continue;
+      ++stats->running;
+      stats->accepted += static_cast<std::uint64_t>(each->first);
+    }
+  });
   // Several routes may lead to one function.
   std::vector<const FunctionState*> seen;
   for (const std::shared_ptr<Route>& route : routes()) {
     const FunctionState& state = route->function();
     FunctionStats* const stats = find(state.definition->name, state.version);
     if (stats == nullptr) continue;
-    stats->queued += route->queued();
+    int again = 0;
+    stats->queued += route->queued(&again);
+    stats->accepted -= static_cast<std::uint64_t>(again);
     if (std::find(seen.begin(), seen.end(), &state) != seen.end()) continue;
     seen.push_back(&state);
     const auto read = [](const std::atomic<std::uint64_t>& word) {
@@ -211,19 +227,6 @@ void Invoker::complete(std::vector<FunctionStats>& functions) {
     stats->accepted += read(state.unbegun);
     if (state.instances != nullptr) stats->cold_starts += state.instances->cold_starts();
   }
-  parts_.ledger.for_each_running([&find](void* mark, int) {
-    for (auto* each = static_cast<Running*>(mark); each != nullptr;
-         each = static_cast<Running*>(each->before)) {
-      const bool between = (each->post && each->sequence.load(std::memory_order_relaxed) == 0) ||
-                           (each->calls && each->node.load(std::memory_order_relaxed) == nullptr);
-      // Of several versions the first: a mark does not say which.
-      if (between) continue;
-      FunctionStats* const stats = find(each->function, 1);
-      if (stats == nullptr) continue;
-      ++stats->running;
-      stats->accepted += static_cast<std::uint64_t>(each->first);
-    }
-  });
   for (FunctionStats& each : functions)
     each.accepted += each.calls + static_cast<std::uint64_t>(each.queued);
 }

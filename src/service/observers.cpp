@@ -58,11 +58,12 @@ std::string to_string(const Record& record) {
     return record.error.ok() ? text : fmt::format("{}{}{}", text, joint, to_string(record.error));
   };
   switch (record.step) {
-    case Step::accepted: {
-      std::string text("accepted");
+    case Step::accepted:
+    case Step::refused: {
+      std::string text(to_string(record.step));
       if (!record.topic.empty()) text += fmt::format(" on '{}'", record.topic);
       if (!function.empty()) text += fmt::format(" for '{}'", function);
-      return text;
+      return with_error(std::move(text), ": ");
     }
     case Step::began:
       return fmt::format("attempt {} began in '{}'", record.attempt, function);

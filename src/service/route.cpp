@@ -80,8 +80,7 @@ bool Route::make_room(std::size_t bytes, std::string_view key, Shipments& droppe
   if (most.count == 0 || over(bytes, most)) return false;
   do {
     dropped.push_back(any ? queue_.drop_oldest() : queue_.displace(key));
-    --count_;
-    bytes_ -= dropped.back()->bytes;
+    uncount(*dropped.back());
   } while (over(bytes, {}));
   return true;
 }
@@ -171,11 +170,16 @@ void Route::push(std::unique_ptr<Shipment> delivery) {
   top_up();
 }
 
+void Route::uncount(const Shipment& delivery) {
+  --count_;
+  again_ -= static_cast<int>(delivery.attempts > 0);
+  bytes_ -= delivery.bytes;
+}
+
 std::unique_ptr<Shipment> Route::begin() {
   if (closed_ || queue_.ready() == 0 || held()) return nullptr;
   std::unique_ptr<Shipment> head = queue_.take();
-  --count_;
-  bytes_ -= head->bytes;
+  uncount(*head);
   ++active_;
   wake_waiters();
   return head;
@@ -272,11 +276,18 @@ std::unique_ptr<Shipment> Route::await_slot(std::unique_ptr<Shipment> delivery) 
   const bool token = std::exchange(mine.token, false);
   Task task(
       Away(shared_from_this(), invoker_.shared_from_this(), std::move(delivery), false, true));
-  if (!function_->enter_or_wait(task, this)) return nullptr;
+  if (!slot_or_wait(task)) return nullptr;
   // A slot came free a moment ago: it goes on here, under the token that it has.
   mine.token = token;
   task();
   return nullptr;
+}
+
+bool Route::slot_or_wait(Task& task) {
+  if (function_->enter_or_wait(task, *this)) return true;
+  // cancel() has looked too early for it.
+  if (closed()) function_->drop(*this, invoker_);
+  return false;
 }
 
 void Route::resume(std::unique_ptr<Shipment> delivery, bool slot_taken) {
@@ -339,9 +350,10 @@ bool Route::idle() const {
   return count_ == 0 && active_ == 0 && away_ == 0 && log_.at_rest();
 }
 
-int Route::queued() {
+int Route::queued(int* again) {
   const BriefLock lock(mutex_);
   log_.refresh();
+  if (again != nullptr) *again = again_;
   return count_ + log_.count() + awaiting_;
 }
 

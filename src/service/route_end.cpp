@@ -21,8 +21,7 @@ bool Route::others_active(int own) const {
 
 Route::Shipments Route::take_queue() {
   Shipments queued = queue_.take_all();
-  for (const auto& each : queued) bytes_ -= each->bytes;
-  count_ -= static_cast<int>(queued.size());
+  for (const auto& each : queued) uncount(*each);
   wake_waiters();
   return queued;
 }
@@ -31,6 +30,7 @@ void Route::cancel() {
   Shipments queued;
   std::vector<std::pair<std::uint64_t, TimerId>> delayed;
   std::optional<TimerId> window;
+  bool waiting = false;
   {
     const BriefLock lock(mutex_);
     closed_ = true;
@@ -39,9 +39,11 @@ void Route::cancel() {
     queued = take_queue();
     delayed.swap(delayed_);
     window = std::exchange(window_timer_, std::nullopt);
+    waiting = away_ > 0 || (rules_.batch > 0 && tokens_ > 0);
   }
   for (const auto& each : queued) invoker_.cancel_delivery(*this, *each);
-  function_->drop(*this);  // which come back through lost()
+  // They come back through lost(), and what begins to wait from now on sees that this has closed.
+  if (waiting && function_->limited()) function_->drop(*this, invoker_);
   cancel_posts();
   for (const auto& [number, timer] : delayed) invoker_.parts().timer.cancel(timer);
   if (window) invoker_.parts().timer.cancel(*window);

@@ -98,9 +98,9 @@ std::uint64_t World::seed() const { return parts_->scheduler.seed(); }
 void World::faults(const Faults& faults) { parts_->scheduler.set_faults(faults); }
 void World::note(std::string_view text) { parts_->scheduler.record(std::string(text)); }
 Observation World::watch(Runtime& runtime) {
-  return runtime.observe([this](const Record& record) {
+  return runtime.observe([parts = parts_.get()](const Record& record) {
     const std::string who = record.id.empty() ? "-" : fmt::format("{}", record.id);
-    parts_->scheduler.record(fmt::format("{}: {}", who, to_string(record)));
+    parts->scheduler.record(fmt::format("{}: {}", who, to_string(record)));
   });
 }
 

@@ -161,7 +161,12 @@ def main():
     arguments = parser.parse_args()
 
     began = time.monotonic()
-    mutants = choose([Mutant(path) for path in sorted(HERE.glob("*.patch"))], arguments.names)
+    everyone = [Mutant(path) for path in sorted(HERE.glob("*.patch"))]
+    # Today, and not when its turn comes.
+    for mutant in everyone:
+        for name in mutant.changes:
+            mutant.applied(name, (ROOT / name).read_text(encoding="utf-8"))
+    mutants = choose(everyone, arguments.names)
     copied = Copy(arguments.build.resolve(), arguments.compiler)
     copied.build("the tree does not compile")
     well, said = copied.passes(sorted({each.tag for each in mutants}))

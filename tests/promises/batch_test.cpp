@@ -102,6 +102,9 @@ struct Scene {
     for (const Item& item : batch) numbers.insert(item.number);
     CHECK(numbers.size() == batch.size());
     CHECK(++inside <= (serial ? 1 : 1000));
+    const wisp::RuntimeStats stats = runtime.stats();
+    for (const wisp::FunctionStats& each : stats.functions)
+      if (each.name == "on work") CHECK(each.accepted <= stats.events.accepted);
     check_begins(batch, is_half(numbers));
     const wisp::Status slept = context.sleep(pick(0, 2) * 10ms);
     --inside;

@@ -124,10 +124,12 @@ struct FunctionStats {
   Histogram::Snapshot wait;
   Histogram::Snapshot run;
   Duration cpu{};
-  // Calls and deliveries that were taken in. Started calls that wait for a worker are seen once
-  // they have begun, direct ones once they have ended their first attempt.
+  // Calls and deliveries that were taken in. Each is seen once at most: a delivery while it waits,
+  // runs, or has ended its first attempt, and on its way from one to the next perhaps not; a
+  // started call once it has begun, a direct one once it has ended its first attempt.
   std::uint64_t accepted = 0;
-  std::int64_t queued = 0;   // deliveries that wait for a worker or, at a limit, for a slot
+  // Deliveries that wait for a worker or, before their first attempt, for a slot of the limit.
+  std::int64_t queued = 0;
   std::int64_t running = 0;  // started calls and deliveries inside the handler; a batch is one
   std::uint64_t retries = 0;
   std::uint64_t retries_withheld = 0;  // refused to a call, or put off for a delivery: the budget

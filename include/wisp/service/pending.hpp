@@ -32,8 +32,11 @@ class Pending {
   // The result, however often it is asked for. If the call has not started and is not `.pool_only`,
   // it runs here, on the calling thread; else this blocks. Inside a handler no other work runs
   // meanwhile, and the pool finds a substitute for the worker that waits, so a wait never stands in
-  // the way of what it waits for. Who cancels a handler cancels the call that it waits for, if that
-  // was started by a handler.
+  // the way of what it waits for.
+  //
+  // Who cancels a handler cancels the call that it waits for here or in wait_for(), if a handler
+  // started that, and unless others may want its result for its idempotency key. So a handler that
+  // is cancelled already cannot wait for one that cleans up after it: call() that.
   const Result<R>& wait() {
     node_->wait();
     return settled();

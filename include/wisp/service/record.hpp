@@ -58,7 +58,7 @@ struct Record {
   const Lineage* lineage = nullptr;  // null where nothing is known of it
 };
 
-// In words, without the id and the time: "attempt 2 in 'charge' failed, the next is due in 1.2 s:
+// In words, without the id and the time: "attempt 2 in 'charge' failed, the next is due in 1.200 s:
 // …".
 std::string to_string(const Record& record);
 

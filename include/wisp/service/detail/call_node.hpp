@@ -73,6 +73,8 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   void wait();
   void wait_until(Time until);
   void cancel();
+  // The handler that waits for it was cancelled.
+  void cancel_from_above();
   void then(Continuation continuation);
   // Requires: ready, and not abandoned.
   Receipt receipt() const;

@@ -62,24 +62,29 @@ class Cancellation {
   // (release, acquire).
   bool requested() const { return requested_.load(std::memory_order_acquire); }
 
-  // Runs the callbacks of its token on the calling thread, with no lock held.
-  void request() {
-    requested_.store(true, std::memory_order_release);
-    std::optional<std::stop_source> source;
-    {
-      const BriefLock lock(mutex_);
-      source = source_;
-    }
-    if (source) source->request_stop();
-  }
+  // Runs the callbacks of its token, and cancels the calls that are waited for, on the calling
+  // thread, with no lock held.
+  void request();
 
   // Stopped already if it was requested.
   std::stop_source source();
+
+  // A call that the handler waits for; on the waiting thread's stack.
+  struct Wait {
+    CallNode& node;
+    Wait* before = nullptr;
+  };
+  // Whoever requests a stop from now on cancels it too. The call may still be on its way to its end
+  // when forget() returns: nobody waits for that. Threads: of one handler, the last begun is the
+  // first forgotten.
+  void begin(Wait& wait);
+  void forget(const Wait& wait);
 
  private:
   std::atomic<bool> requested_{false};
   BriefMutex mutex_;
   std::optional<std::stop_source> source_ ABSL_GUARDED_BY(mutex_);
+  Wait* waits_ ABSL_GUARDED_BY(mutex_) = nullptr;
 };
 
 struct ActiveFrame : Frame {

@@ -43,10 +43,10 @@ class InstancePool;
 class Invoker;
 class Route;
 
-// A delivery, or a token, that waits for a slot of a function.
+// A delivery, or a token of batches, that waits for a slot of a function.
 struct WaitsForSlot {
   FunctionState* function;
-  const Route* route;  // the delivery's; null for a token
+  const Route* route;
   Task resume;
 };
 
@@ -77,12 +77,11 @@ struct FunctionState final : Attachment {
   bool try_enter() ABSL_LOCKS_EXCLUDED(mutex);
   Status limit_reached() const;
   // Takes a slot, or keeps `resume` until one is free and then submits it, slot taken. False: kept.
-  // `route`: of a delivery, or null.
-  bool enter_or_wait(Task& resume, const Route* route) ABSL_LOCKS_EXCLUDED(mutex);
-  // Destroys the deliveries of a route that wait, as if they had their slots: it has ended.
-  void drop(const Route& route) ABSL_LOCKS_EXCLUDED(mutex);
+  bool enter_or_wait(Task& resume, const Route& route) ABSL_LOCKS_EXCLUDED(mutex);
+  // Destroys what waits of a route that has ended.
+  void drop(const Route& route, Invoker& invoker) ABSL_LOCKS_EXCLUDED(mutex);
   // Destroys what waits, and keeps nothing from now on: the runtime stops.
-  void close() ABSL_LOCKS_EXCLUDED(mutex);
+  void close(Invoker& invoker) ABSL_LOCKS_EXCLUDED(mutex);
   // Hands the slot on, or frees it.
   void leave(Invoker& invoker) ABSL_LOCKS_EXCLUDED(mutex);
   bool limited() const { return narrow; }
@@ -111,7 +110,8 @@ struct FunctionState final : Attachment {
     return inside_shared < limit && all.inside < all.max;
   }
   bool leave_shared(Task& next);
-  void take_out(const Route* route) ABSL_LOCKS_EXCLUDED(mutex);
+  void take_out(const Route* route, Invoker& invoker) ABSL_LOCKS_EXCLUDED(mutex);
+  void hand_on(Invoker& invoker) ABSL_LOCKS_EXCLUDED(mutex);
   int inside_shared = 0;  // the shares' mutex guards these
   bool closed_shared = false;
 
@@ -173,7 +173,7 @@ class Route : public std::enable_shared_from_this<Route> {
 
   // Whether nothing is queued, running or delayed.
   bool idle() const;
-  int queued();
+  int queued(int* again = nullptr);
   // Posts in the log and their handlers that run, beyond the one that outstanding() knows of.
   std::int64_t uncounted();
 
@@ -256,6 +256,10 @@ class Route : public std::enable_shared_from_this<Route> {
   // has a slot. Given back, counted as cancelled, if the route has closed.
   std::unique_ptr<Shipment> delay(std::unique_ptr<Shipment> delivery);
   std::unique_ptr<Shipment> await_slot(std::unique_ptr<Shipment> delivery);
+  // True: the task has its slot, and is the caller's. False: it waits for one, or is gone.
+  bool slot_or_wait(Task& task) ABSL_LOCKS_EXCLUDED(mutex_);
+  // As it leaves the queue.
+  void uncount(const Shipment& delivery) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void resume(std::unique_ptr<Shipment> delivery, bool slot_taken);
   void lost(std::unique_ptr<Shipment> delivery, bool slot_taken);
   void run(std::unique_ptr<Shipment> delivery, bool slot_taken);
@@ -295,7 +299,8 @@ class Route : public std::enable_shared_from_this<Route> {
   int busy_ ABSL_GUARDED_BY(mutex_) = 0;              // of those, running a delivery
   int count_ ABSL_GUARDED_BY(mutex_) = 0;             // queued and reserved
   int away_ ABSL_GUARDED_BY(mutex_) = 0;              // delayed, or waiting for the function
-  int awaiting_ ABSL_GUARDED_BY(mutex_) = 0;          // those that never began
+  int again_ ABSL_GUARDED_BY(mutex_) = 0;     // of those that are queued: back, after an attempt
+  int awaiting_ ABSL_GUARDED_BY(mutex_) = 0;  // those that never began
   // Of all those: what is away takes room too, or retries would pile up without a bound.
   std::size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   PostLog log_ ABSL_GUARDED_BY(mutex_);
