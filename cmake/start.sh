@@ -63,6 +63,7 @@ needs='
   head  catch2                        catch2           catch-devel             catch2      catch2
   head  boost/asio/io_context.hpp     libboost-dev     boost-devel             boost       boost
   head  benchmark/benchmark.h         libbenchmark-dev google-benchmark-devel  benchmark   google-benchmark
+  file  /usr/share/zoneinfo/Europe/Lisbon tzdata  tzdata                  tzdata      tzdata
   tool  pkg-config                    pkg-config       pkgconf-pkg-config      pkgconf     pkgconf
   tool  python3                       python3          python3                 python      python'
 
@@ -74,6 +75,7 @@ present() {
     tool:*) command -v "$2" ;;
     head:catch2) has_header catch2/catch.hpp || has_header catch2/catch_all.hpp ;;
     head:*) has_header "$2" ;;
+    file:*) [ -e "$2" ] ;;
   esac >/dev/null 2>&1
 }
 has_header() { echo "#include <$1>" | "$compiler" -E -x c++ -std=c++20 -; }

@@ -48,7 +48,8 @@ FLOORS = """
     registry → function
     pattern → event
     topic_index → pattern
-    cron
+    zone
+    cron → zone
     tariff
 2 engine
     executor
@@ -79,6 +80,7 @@ FLOORS = """
     workflow → invoker
     pipeline → stream
 4 .
+    zones
     runtime
     wisp → runtime
 5 sim
