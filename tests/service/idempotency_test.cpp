@@ -241,6 +241,30 @@ TEST_CASE("idempotency: a post or an emit that comes again delivers nothing", "[
         StatusCode::kInvalidArgument);
 }
 
+TEST_CASE("idempotency: the key of a dead letter answers as before, also when it is redriven",
+          "[idempotency]") {
+  bool well = false;
+  int runs = 0;
+  const auto flaky = wisp::function("flaky", [&](int) {
+    ++runs;
+    return well ? Status() : wisp::invalid_argument("not yet");
+  });
+  Pumped p{wisp::Catalogue().add(flaky)};
+  const auto first = p.runtime.post(flaky, 1, {.idempotency_key = "a"});
+  p.settled();
+  REQUIRE(p.runtime.dead_letters().size() == 1);
+  CHECK(p.runtime.post(flaky, 1, {.idempotency_key = "a"}).value() == first.value());
+  well = true;
+  CHECK(p.runtime.dead_letters().redrive(1) == 1);
+  CHECK(p.runtime.post(flaky, 1, {.idempotency_key = "a"}).value() == first.value());
+  p.settled();
+  CHECK(p.runtime.post(flaky, 1, {.idempotency_key = "a"}).value() == first.value());
+  p.settled();
+  CHECK(runs == 2);
+  CHECK(p.runtime.dead_letters().size() == 0);
+  CHECK(p.runtime.stats().events.duplicates == 3);
+}
+
 TEST_CASE("idempotency: an emit that threw leaves its key", "[idempotency]") {
   struct Thrower {
     Thrower() = default;

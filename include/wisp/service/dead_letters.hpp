@@ -42,10 +42,11 @@ class DeadLetters {
   void clear();
 
   // Delivers up to `count` of the oldest letters anew, each to the function that failed, with all
-  // its attempts; the event, its id and its key are what they were. At most kRedrivesPerSecond, so
-  // that what comes back does not fall upon who has just recovered: call again for the rest. One
-  // that is refused stays in its place: its subscription has ended, its queue is full, its payload
-  // is of another type, or the runtime stops. Returns how many were accepted.
+  // its attempts; the event, its id and its key are what they were, and who comes again with its
+  // idempotency key still gets that id. At most kRedrivesPerSecond, so that what comes back does
+  // not fall upon who has just recovered: call again for the rest. One that is refused stays in its
+  // place: its subscription has ended, its queue is full, its payload is of another type, or the
+  // runtime stops. Returns how many were accepted.
   int redrive(int count);
 
   // Wisp's own. `again` delivers the letter's event anew.
