@@ -281,6 +281,14 @@ ScheduleBuilder Runtime::every(Duration period) {
   return {core_->part(&Core::schedules), std::move(when)};
 }
 
+ScheduleBuilder Runtime::every(const Cron& cron, const Result<std::shared_ptr<const Zone>>& zone,
+                               Gap gap) {
+  detail::When when{.cron = cron, .gap = gap, .name = fmt::format("cron {}", cron.text())};
+  if (zone.ok()) when.zone = *zone;
+  else when.bad = zone.status();
+  return {core_->part(&Core::schedules), std::move(when)};
+}
+
 ScheduleBuilder Runtime::at(WallTime time) {
   const WallTime now = core_->clock.wall();
   const Duration left = time > now ? Duration(time - now) : Duration::zero();

@@ -46,6 +46,7 @@
 #include <wisp/service/pending.hpp>
 #include <wisp/service/record.hpp>
 #include <wisp/service/schedule.hpp>
+#include <wisp/zones.hpp>
 
 namespace wisp::inline v0 {
 
@@ -225,6 +226,12 @@ class Runtime {
   ScheduleBuilder after(Duration d);
   // Every `period`, the first time one period from now. Requires for an active one: period >= 1 us.
   ScheduleBuilder every(Duration period);
+  // The zone is one of the IANA database's, or any other; see model/cron.hpp and zones.hpp.
+  ScheduleBuilder every(const Cron& cron, std::string_view zone, Gap gap = Gap::at_end) {
+    return every(cron, load_zone(zone), gap);
+  }
+  ScheduleBuilder every(const Cron& cron, const Result<std::shared_ptr<const Zone>>& zone = nullptr,
+                        Gap gap = Gap::at_end);
   // Once, when the wall clock says so; at once if it already does.
   ScheduleBuilder at(WallTime time);
 

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <bit>
 
-#include <fmt/format.h>
-
 namespace wisp::inline v0 {
 namespace {
 
@@ -63,17 +61,6 @@ unsigned nearest_weekday(unsigned day, unsigned weekday, unsigned last) {
 const Zone& Zone::utc() {
   static const Utc zone;
   return zone;
-}
-
-Result<Cron> Cron::parse(std::string_view text) {
-  const Parsed parsed = read(text);
-  if (parsed.reason == nullptr) return parsed.cron;
-  const std::string_view shown = text.substr(0, kTextMax);
-  if (*parsed.field == '\0') return invalid_argument("cron '{}': {}", shown, parsed.reason);
-  if (parsed.part.empty())
-    return invalid_argument("cron '{}': {}: {}", shown, parsed.field, parsed.reason);
-  return invalid_argument("cron '{}': {}: '{}' {}", shown, parsed.field, parsed.part,
-                          parsed.reason);
 }
 
 std::uint32_t Cron::days_of(year_month month) const {

@@ -15,14 +15,37 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
         route_(std::move(route)),
         input_(std::move(input)) {}
 
-  Status arm(Time at) {
+  // By a cron expression: at its next time.
+  Status aim() {
+    const Clock& clock = invoker_.parts().clock;
+    const WallTime wall = clock.wall();
+    auto after = std::chrono::floor<std::chrono::seconds>(wall);
+    const Zone& zone = when_.zone == nullptr ? Zone::utc() : *when_.zone;
+    {
+      const MutexLock lock(mutex_);
+      if (fired_ > after && fired_ - after <= kSetBackMax) after = fired_;
+    }
+    const std::optional<Instant> at = when_.cron->next(after, zone, when_.gap);
+    if (!at) return Status();
+    const Time now = clock.now();
+    const Time due = now + std::chrono::duration_cast<Duration>(*at - wall);
+    {
+      const MutexLock lock(mutex_);
+      due_ = *at;
+    }
+    return arm(due, std::min(due, now + kLookAgain));
+  }
+
+  Status arm(Time at) { return arm(at, at); }
+
+  Status arm(Time at, Time look) {
     Task task([weak = weak_from_this(), keep = invoker_.shared_from_this()] {
       if (const std::shared_ptr<Scheduled> self = weak.lock()) self->fire();
     });
     const MutexLock lock(mutex_);
     if (cancelled_) return Status();
     next_ = at;
-    WISP_TRY(timer_, invoker_.parts().timer.schedule(at, std::move(task)));
+    WISP_TRY(timer_, invoker_.parts().timer.schedule(look, std::move(task)));
     return Status();
   }
 
@@ -33,6 +56,7 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
     return next_;
   }
 
+  bool by_cron() const { return when_.cron.has_value(); }
   bool over() const { return !next().has_value() && route_->idle(); }
 
   void cancel() {
@@ -55,8 +79,12 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
   }
 
  private:
+  static constexpr Duration kLookAgain = std::chrono::minutes(1);
+  static constexpr std::chrono::hours kSetBackMax{3};
+
   void fire() {
     const Clock& clock = invoker_.parts().clock;
+    if (when_.cron) return fire_by_cron();
     Time due;
     {
       const MutexLock lock(mutex_);
@@ -81,6 +109,21 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
     post();
   }
 
+  void fire_by_cron() {
+    const auto wall = std::chrono::floor<std::chrono::seconds>(invoker_.parts().clock.wall());
+    bool due = false;
+    {
+      const MutexLock lock(mutex_);
+      if (cancelled_) return;
+      next_ = std::nullopt;
+      due = wall >= due_;
+      if (due) fired_ = wall;
+    }
+    if (const Status armed = aim(); !armed.ok())
+      invoker_.log(LogLevel::error, route_->function().definition->name, message(armed));
+    if (due) post();
+  }
+
   void post() {
     if (!invoker_.admit().ok()) return;
     if (!route_->idle()) return count(invoker_.counters().skipped);
@@ -102,6 +145,8 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
   const Payload input_;
   mutable Mutex mutex_;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
+  Instant due_ ABSL_GUARDED_BY(mutex_);                     // of cron
+  Instant fired_ ABSL_GUARDED_BY(mutex_) = Instant::min();  // up to here
   std::optional<Time> next_ ABSL_GUARDED_BY(mutex_);
   std::optional<TimerId> timer_ ABSL_GUARDED_BY(mutex_);
 };
@@ -125,7 +170,7 @@ Result<std::shared_ptr<Scheduled>> Schedules::add(When when,
   const Time first = when.first;
   auto scheduled =
       std::make_shared<Scheduled>(invoker_, std::move(when), std::move(route), std::move(input));
-  WISP_TRY(scheduled->arm(first));
+  WISP_TRY(scheduled->by_cron() ? scheduled->aim() : scheduled->arm(first));
   return scheduled;
 }
 

@@ -81,7 +81,7 @@ FLOORS = """
     pipeline → stream
 4 .
     zones
-    runtime
+    runtime → zones
     wisp → runtime
 5 sim
     faults

@@ -1,6 +1,7 @@
 // Functions that run by the clock: after a while, every so often, at a moment.
 //
 //   wisp::Schedule tick = runtime.every(1s).run(report);
+//   auto nightly = runtime.every("0 3 * * mon-fri"_cron, "Europe/Lisbon").run(compact_logs);
 //   auto soon = runtime.after(200ms).run(price_parcel, {1.0, "ES"});
 //   soon.cancel();
 //
@@ -8,6 +9,11 @@
 // keeps to its grid: a firing that comes late does not shift the next, and of several that were
 // missed one is made up for. A firing that finds the last one still on its way is skipped and
 // counted.
+//
+// A cron expression is about the wall clock, which may be set: each minute, and when its time seems
+// to have come, it is looked at again. Set forward past several times, one of them is made up for.
+// Set back by up to three hours, no time comes twice; by more, and the new time counts, as
+// cron(8) has it.
 //
 // Threads: any for the schedules; a Schedule is one-at-a-time, its status() and next() any.
 #pragma once
@@ -20,6 +26,7 @@
 #include <vector>
 
 #include <wisp/base/mutex.hpp>
+#include <wisp/model/cron.hpp>
 #include <wisp/model/function.hpp>
 #include <wisp/service/invoker.hpp>
 
@@ -27,12 +34,15 @@ namespace wisp::inline v0 {
 
 namespace detail {
 
-// When to fire. One of `wall` and `first` is set.
+// When to fire: `first`, `wall` or `cron`.
 struct When {
   Time first;  // on the steady line
   // A moment that people mean: looked at again when its time seems to have come.
   std::optional<WallTime> wall{};
-  Duration period{};   // 0: once
+  Duration period{};  // 0: once
+  std::optional<Cron> cron{};
+  std::shared_ptr<const Zone> zone{};  // of cron; null: UTC
+  Gap gap = Gap::at_end;
   Status bad{};        // a duration that makes no sense
   std::string name{};  // "every 1s", for a handler without a name
 };
