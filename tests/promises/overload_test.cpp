@@ -236,8 +236,8 @@ TEST_CASE("overload: at ten times its capacity a server still serves in time wha
     const Duration how_long = 5s;
     const auto served = server.load(kCapacity / 10, how_long, true);
     const auto peak = static_cast<int>(how_long / kCapacity);
-    // But for the interval in which it has to find out; and again, seldom, once a call has by chance
-    // waited for less than the target.
+    // But for the interval in which it has to find out: at first, and again, seldom, once a call
+    // has by chance waited for less than the target.
     CHECK(served.in_time * 100 >= peak * 95);
     CHECK(served.other == 0);
     CHECK(served.queued_most <= 100ms + 2 * kRun);

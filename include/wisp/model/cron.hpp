@@ -330,7 +330,7 @@ namespace detail {
 void bad_cron_expression(const char* field, const char* reason);
 }  // namespace detail
 
-inline namespace literals {
+namespace literals {
 
 consteval Cron operator""_cron(const char* text, std::size_t size) {
   const Cron::Parsed parsed = Cron::read({text, size});
