@@ -90,11 +90,14 @@ struct DayRule {
   std::function<bool(const Minute&)> fits;
 };
 
-// Mon to fri, and within the month.
+// The nearest of mon to fri within the month, whose `day` is that weekday.
 int nearest_weekday(int day, int weekday, int last) {
-  if (weekday == 6) return day > 1 ? day - 1 : day + 2;
-  if (weekday == 0) return day < last ? day + 1 : day - 2;
-  return day;
+  for (int off = 0;; ++off) {
+    for (const int each : {day - off, day + off}) {
+      const int shown = (weekday + each - day + 7) % 7;
+      if (each >= 1 && each <= last && shown >= 1 && shown <= 5) return each;
+    }
+  }
 }
 
 DayRule special_day(SeededRandom& random) {

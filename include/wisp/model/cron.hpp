@@ -60,8 +60,6 @@ class Cron {
 
   constexpr std::string_view text() const { return {text_.data(), text_size_}; }
 
-  friend constexpr bool operator==(const Cron& a, const Cron& b) { return a.text() == b.text(); }
-
   // For parse() and the literal. What is wrong, if `reason` is not null, and in which field.
   struct Parsed;
   static constexpr Parsed read(std::string_view text);

@@ -1,6 +1,6 @@
 // What clocks on the wall show in a place: an offset from UTC that changes from time to time.
 //
-// Wisp's core knows no places; a source of them is injected where a schedule names one.
+// Rules know no places: zones.hpp has those of the IANA database, and a host may have its own.
 //
 // Threads: any.
 #pragma once
