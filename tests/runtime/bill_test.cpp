@@ -24,6 +24,7 @@ using wisp::test::cpu_ns;
 using wisp::test::in_a_quiet_moment;
 using wisp::test::kTolerance;
 using wisp::test::line_of;
+using wisp::test::pays_for;
 using wisp::test::thread_cpu_ns;
 using wisp::test::Truth;
 using wisp::test::Verdict;
@@ -53,16 +54,13 @@ struct Burners {
   }
 
   void check(const wisp::Bill& bill, Verdict& verdict) const {
-    const auto cpu = [&bill](std::string_view name) {
-      return static_cast<double>(line_of(bill, name).cpu.count());
-    };
-    const auto truth = [](const Truth& t) { return static_cast<double>(t.ns.load()); };
-    verdict.check(within(cpu("seventy"), truth(large), kTolerance),
-                  fmt::format("seventy {} of {}", cpu("seventy"), truth(large)));
-    verdict.check(within(cpu("thirty"), truth(small), kTolerance),
-                  fmt::format("thirty {} of {}", cpu("thirty"), truth(small)));
-    verdict.check(cpu("asleep") <= 0.01 * (cpu("seventy") + cpu("thirty")),
-                  fmt::format("asleep {}", cpu("asleep")));
+    const auto cpu = [&bill](std::string_view name) { return line_of(bill, name).cpu; };
+    verdict.check(pays_for(cpu("seventy"), large),
+                  fmt::format("seventy {} of {}", cpu("seventy").count(), large.ns.load()));
+    verdict.check(pays_for(cpu("thirty"), small),
+                  fmt::format("thirty {} of {}", cpu("thirty").count(), small.ns.load()));
+    verdict.check(100 * cpu("asleep") <= cpu("seventy") + cpu("thirty"),
+                  fmt::format("asleep {}", cpu("asleep").count()));
   }
 };
 
@@ -144,13 +142,13 @@ TEST_CASE("bill: lines, wisp's own and the host's CPU together are the process's
     const std::int64_t process = cpu_ns(CLOCK_PROCESS_CPUTIME_ID) - born;
     REQUIRE(bill.host_quality == wisp::Quality::measured);
     REQUIRE(bill.unattributed_quality == wisp::Quality::measured);
-    const auto lines = line_of(bill, "work").cpu.count();
-    const auto sum = lines + bill.unattributed.count() + bill.host.count();
+    const auto lines = line_of(bill, "work").cpu;
+    const auto sum = lines.count() + bill.unattributed.count() + bill.host.count();
     verdict.check(within(static_cast<double>(sum), static_cast<double>(process), 0.05),
-                  fmt::format("process {}, lines {}, unattributed {}, host {}", process, lines,
-                              bill.unattributed.count(), bill.host.count()));
-    verdict.check(within(static_cast<double>(lines), static_cast<double>(truth.ns), kTolerance),
-                  fmt::format("lines {} of {}", lines, truth.ns.load()));
+                  fmt::format("process {}, lines {}, unattributed {}, host {}", process,
+                              lines.count(), bill.unattributed.count(), bill.host.count()));
+    verdict.check(pays_for(lines, truth),
+                  fmt::format("lines {} of {}", lines.count(), truth.ns.load()));
     verdict.check(bill.host.count() >= host.ns,
                   fmt::format("host {} of {}", bill.host.count(), host.ns.load()));
   });
@@ -205,7 +203,7 @@ TEST_CASE("bill: the sum is the process's CPU when handlers wait, sleep and chan
         within(sum, static_cast<double>(process), 0.05),
         fmt::format("process {}, leaf {}, root {}, unattributed {}, host {}", process, cpu("leaf"),
                     cpu("root"), bill.unattributed.count(), bill.host.count()));
-    verdict.check(within(cpu("leaf"), static_cast<double>(leaves.ns), kTolerance),
+    verdict.check(pays_for(line_of(bill, "leaf").cpu, leaves),
                   fmt::format("leaf {} of {}", cpu("leaf"), leaves.ns.load()));
     // What it does to start, sleep and wait is its own too, and not in `roots`.
     verdict.check(cpu("root") >= static_cast<double>(roots.ns) * (1 - kTolerance),
