@@ -108,7 +108,7 @@ class Copy:
         options = {"CMAKE_BUILD_TYPE": "Release", "CMAKE_CXX_FLAGS_RELEASE": "-O1", "WISP_BUILD_TESTS": "ON",
                    "WISP_BUILD_BENCH": "OFF", "WISP_BUILD_EXAMPLES": "OFF", "WISP_INSTALL": "OFF",
                    "CMAKE_CXX_COMPILER": compiler,
-                   "CMAKE_PROJECT_wisp_INCLUDE": self.tree / "tests/mutants/precompile.cmake"}
+                   "CMAKE_PROJECT_wisp_INCLUDE": self.tree / "cmake/precompile.cmake"}
         generator = ["-G", "Ninja"] if shutil.which("ninja") else []
         os.environ.pop("CMAKE_CXX_COMPILER_LAUNCHER", None)  # a cache of compilations has no use for precompiled headers
         self.must(["cmake", "-S", self.tree, "-B", self.build_folder, *generator,

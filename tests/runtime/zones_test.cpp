@@ -233,8 +233,10 @@ constexpr std::array kPlaces = {
 
 TEST_CASE("zones: 200 expressions over ten zones fire as every minute of two years says",
           "[zones]") {
-  const int each = wisp::test::kSanitized || !wisp::test::kOptimised ? 2 : 20;
-  for (std::size_t p = 0; p < kPlaces.size(); ++p) {
+  // A build that is slow looks at two of the places, and at fewer expressions.
+  const bool slow = wisp::test::kSanitized || !wisp::test::kOptimised;
+  const int each = slow ? 4 : 20;
+  for (std::size_t p = 0; p < kPlaces.size(); p += slow ? 5 : 1) {
     const Place& place = kPlaces[p];
     const Zone zone = wisp::load_zone(place.name).value();
     const Years years = look_at(place.name, place.year);

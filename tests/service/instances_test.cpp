@@ -212,8 +212,8 @@ TEST_CASE("instances: a factory that fails or throws fails the attempt", "[insta
 }
 
 TEST_CASE("instances: a slow factory counts as init, and against the deadline", "[instances]") {
+  Seen seen;  // outlives the instances
   Pumped p;
-  Seen seen;
   const auto slow = wisp::function("count", wisp::stateful<Counter>([&] {
                                      p.clock.advance(2s);
                                      return Counter(seen);
