@@ -28,8 +28,8 @@ namespace wisp::test {
 inline constexpr double kTolerance = kSanitized ? 0.25 : 0.05;
 
 // What lies between the meter's reading and the handler's own is billed as well, call by call: a
-// few instructions, unless a sanitizer works there (5 us on a slow machine) or nothing was optimised
-// away (1 us).
+// few instructions, unless a sanitizer works there (5 us on a slow machine) or nothing was
+// optimised away (1 us).
 inline constexpr std::int64_t kBetweenReadingsNs = kSanitized ? 10'000 : kOptimised ? 0 : 3'000;
 
 inline std::int64_t cpu_ns(clockid_t clock) {
