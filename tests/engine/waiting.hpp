@@ -31,14 +31,21 @@ bool eventually(Condition condition) {
   return true;
 }
 
-// Holds whoever passes, asleep in the kernel, until it opens.
+// Holds whoever passes, asleep in the kernel, until it opens. Its end waits until they are through:
+// a test may be over before the threads of its pool are.
 class Gate {
  public:
+  ~Gate() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return through_ == standing_; });
+  }
   void pass() {
     std::unique_lock lock(mutex_);
     ++standing_;
     changed_.notify_all();
     changed_.wait(lock, [this] { return open_; });
+    ++through_;
+    changed_.notify_all();
   }
   // Until `count` have come.
   void await(int count) {
@@ -55,6 +62,7 @@ class Gate {
   std::mutex mutex_;
   std::condition_variable changed_;
   int standing_ = 0;
+  int through_ = 0;
   bool open_ = false;
 };
 
