@@ -125,6 +125,18 @@ Status check(const Delivery& delivery, std::string_view what) {
   return check_batch(delivery, what);
 }
 
+Status check(const Firing& firing, std::string_view what) {
+  if (firing.make_up < 0 || firing.make_up > kMakeUpMax) {
+    return invalid_argument("{}: make_up is {}, it must be 0 to {}", what, firing.make_up,
+                            kMakeUpMax);
+  }
+  if (firing.jitter < Duration::zero() || firing.jitter > kJitterMax) {
+    return invalid_argument("{}: jitter is {} ns, it must be 0 to {} h", what,
+                            firing.jitter.count(), kJitterMax / std::chrono::hours(1));
+  }
+  return Status();
+}
+
 Status check_key(std::string_view key) {
   if (key.size() <= kKeyMax) return Status();
   return invalid_argument("key '{}...' has {} bytes, the limit is {}", key.substr(0, 32),

@@ -40,14 +40,20 @@ void Invoker::drop_new(Route& route, const Event& event) {
   note(Step::dropped, route, event, 0);
 }
 
-void Invoker::deliver(Route& route, std::shared_ptr<const Event> event, std::size_t bytes) {
+void Invoker::deliver(Route& route, std::shared_ptr<const Event> event, std::size_t bytes,
+                      Duration late) {
   count(counters_.accepted);
   note(Step::accepted, route, *event, 0);
   auto delivery = std::make_unique<Shipment>();
   delivery->event = std::move(event);
   delivery->bytes = bytes;
   delivery->accepted = parts_.clock.now();
-  delivery->accepted_ticks = parts_.ledger.ticks().now();
+  const Ticks& ticks = parts_.ledger.ticks();
+  const std::uint64_t now = ticks.now();
+  delivery->accepted_ticks =
+      now -
+      std::min(now - 1,
+               ticks.from_ns(static_cast<std::uint64_t>(std::max(late, Duration::zero()).count())));
   route.push(std::move(delivery));
 }
 
@@ -66,7 +72,7 @@ Invoker::Ended Invoker::attempt_event(Route& route, const void* in, const Event&
                         .event = event.id,
                         .deadline = parent != nullptr ? parent->deadline : Deadline(),
                         .attempt = shipment == nullptr ? 1 : shipment->attempts,
-                        .cancellation = nullptr,
+                        .cancellation = shipment != nullptr ? route.cancellation() : nullptr,
                         .route = &route,
                         .parent = parent,
                         .accepted_ticks = first ? shipment->accepted_ticks : 0,
@@ -80,11 +86,16 @@ bool Invoker::attempt_delivery(Route& route, Shipment& delivery) {
     give_up(route, delivery, true);
     return true;
   }
+  if (route.replaced()) {
+    note_cancelled(route, delivery);
+    return true;
+  }
   const Event& event = *delivery.event;
   ++delivery.attempts;
   const Ended ended =
       attempt_event(route, input_of(*route.function().definition, event), event, &delivery);
   if (!ended.began) --delivery.attempts;
+  else if (route.rules().receipts) charge(route, delivery, ended);
   if (ended.outcome == Outcome::ok) {
     note(Step::done, route, event, delivery.attempts);
     count(counters_.done);
@@ -93,9 +104,44 @@ bool Invoker::attempt_delivery(Route& route, Shipment& delivery) {
   return settle_failed(route, delivery, ended);
 }
 
+void Invoker::charge(Route& route, Shipment& delivery, const Ended& ended) const {
+  const FunctionState& function = route.function();
+  const auto& taken = ended.taken;
+  const bool first = delivery.receipt == nullptr;
+  auto receipt = first ? std::make_shared<Receipt>() : std::make_shared<Receipt>(*delivery.receipt);
+  const auto worse = [first](Quality sum, Quality part) {
+    return first ? part : std::min(sum, part);
+  };
+  if (first) {
+    receipt->function = function.definition->name;
+    receipt->version = function.version;
+    receipt->event = delivery.event->id;
+    receipt->queued = Duration(ended.waited_ns);
+    receipt->queued_quality = Quality::measured;
+    receipt->bytes_in = delivery.bytes;
+    receipt->bytes_in_quality = Quality::measured;
+    if (alloc_meter_linked) receipt->allocations_quality = Quality::measured;
+  }
+  receipt->attempts = delivery.attempts;
+  receipt->outcome = ended.outcome;
+  receipt->wall += Duration(taken.wall_ns);
+  receipt->wall_quality = worse(receipt->wall_quality, taken.wall_quality);
+  receipt->cpu += Duration(taken.cpu_ns);
+  receipt->cpu_quality = worse(receipt->cpu_quality, taken.cpu_quality);
+  receipt->allocations += taken.allocated.count;
+  receipt->allocated_bytes += taken.allocated.bytes;
+  if (const Tariff& tariff = parts_.ledger.tariff(); !tariff.empty()) {
+    const Usage usage = Usage::of({.wall = Duration(taken.wall_ns), .cpu = Duration(taken.cpu_ns)});
+    receipt->cost = receipt->cost + tariff.marginal(usage, function.definition->options.memory_mb);
+    receipt->cost_quality = Quality::estimated;
+  }
+  delivery.receipt = receipt;
+  route.keep_receipt(std::move(receipt));
+}
+
 bool Invoker::settle_failed(Route& route, Shipment& delivery, const Ended& ended) {
   delivery.error = ended.status;
-  if (ended.outcome == Outcome::cancelled ||
+  if (ended.outcome == Outcome::cancelled || route.replaced() ||
       phase_.load(std::memory_order_acquire) == Phase::stopped) {
     note_cancelled(route, delivery);
     return true;

@@ -172,7 +172,8 @@ EventStats Invoker::events() const {
                    .dropped_oldest = read(counters_.dropped_oldest),
                    .dropped_newest = read(counters_.dropped_newest),
                    .coalesced = read(counters_.coalesced),
-                   .duplicates = read(counters_.duplicates)};
+                   .duplicates = read(counters_.duplicates),
+                   .missed = read(counters_.missed)};
   stats.dropped = stats.dropped_oldest + stats.dropped_newest + stats.coalesced;
   // Last: what ends meanwhile is still on its way, and not ended before it was accepted.
   stats.accepted = read(counters_.accepted) + sums_.sum(Counter::accepted) + publishers_.accepted();

@@ -181,6 +181,7 @@ std::unique_ptr<Shipment> Route::begin() {
   std::unique_ptr<Shipment> head = queue_.take();
   uncount(*head);
   ++active_;
+  if (rules_.replaces) current_ = std::make_shared<Cancellation>();
   wake_waiters();
   return head;
 }
@@ -233,7 +234,7 @@ std::unique_ptr<Shipment> Route::delay(std::unique_ptr<Shipment> delivery) {
   std::uint64_t number = 0;
   {
     const BriefLock lock(mutex_);
-    if (!closed_) {
+    if (!closed_ && !replaced()) {
       go_away(*delivery);
       number = delivery->delay = ++delays_;
       delayed_.emplace_back(number, TimerId());
@@ -316,7 +317,7 @@ void Route::lost(std::unique_ptr<Shipment> delivery, bool slot_taken) {
   {
     const BriefLock lock(mutex_);
     come_back(*delivery);
-    ended = closed_;
+    ended = closed_ || replaced();
   }
   if (slot_taken) function_->leave(invoker_);
   if (ended || delivery->error.ok()) {

@@ -49,6 +49,36 @@ void Route::cancel() {
   if (window) invoker_.parts().timer.cancel(*window);
 }
 
+bool Route::replaced() const { return current_ != nullptr && current_->requested(); }
+
+void Route::replace() {
+  Shipments queued;
+  std::vector<std::pair<std::uint64_t, TimerId>> delayed;
+  std::shared_ptr<Cancellation> current;
+  {
+    const BriefLock lock(mutex_);
+    if (active_ + away_ > 0) current = current_;
+    queued = take_queue();
+    delayed.swap(delayed_);
+  }
+  for (const auto& each : queued) invoker_.cancel_delivery(*this, *each);
+  if (current == nullptr) return;
+  current->request();
+  // They come back through lost(). What begins to wait from now on sees the request.
+  for (const auto& [number, timer] : delayed) invoker_.parts().timer.cancel(timer);
+  if (function_->limited()) function_->drop(*this, invoker_);
+}
+
+std::shared_ptr<const Receipt> Route::receipt() const {
+  const BriefLock lock(mutex_);
+  return receipt_;
+}
+
+void Route::keep_receipt(std::shared_ptr<const Receipt> receipt) {
+  const BriefLock lock(mutex_);
+  receipt_.swap(receipt);
+}
+
 // Also what others have claimed and not begun.
 void Route::cancel_posts() {
   std::vector<PostBlock*> blocks;

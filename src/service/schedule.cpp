@@ -3,9 +3,21 @@
 #include <algorithm>
 #include <iterator>
 #include <utility>
+#include <vector>
+
+#include <wisp/base/random.hpp>
 
 namespace wisp::inline v0 {
 namespace detail {
+
+// The wall clock's line, on which sums and differences saturate.
+Time line(WallTime wall) { return Time(wall.time_since_epoch()); }
+
+// The firings that are due.
+struct Dues {
+  std::uint64_t count = 0;
+  std::vector<Duration> late;  // by how much, of the last ones; the latest is the last
+};
 
 class Scheduled : public std::enable_shared_from_this<Scheduled> {
  public:
@@ -15,38 +27,9 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
         route_(std::move(route)),
         input_(std::move(input)) {}
 
-  // By a cron expression: at its next time.
-  Status aim() {
-    const Clock& clock = invoker_.parts().clock;
-    const WallTime wall = clock.wall();
-    auto after = std::chrono::floor<std::chrono::seconds>(wall);
-    const Zone& zone = when_.zone == nullptr ? Zone::utc() : *when_.zone;
-    {
-      const MutexLock lock(mutex_);
-      if (fired_ > after && fired_ - after <= kSetBackMax) after = fired_;
-    }
-    const std::optional<Instant> at = when_.cron->next(after, zone, when_.gap);
-    if (!at) return Status();
-    const Time now = clock.now();
-    const Time due = now + std::chrono::duration_cast<Duration>(*at - wall);
-    {
-      const MutexLock lock(mutex_);
-      due_ = *at;
-    }
-    return arm(due, std::min(due, now + kLookAgain));
-  }
-
-  Status arm(Time at) { return arm(at, at); }
-
-  Status arm(Time at, Time look) {
-    Task task([weak = weak_from_this(), keep = invoker_.shared_from_this()] {
-      if (const std::shared_ptr<Scheduled> self = weak.lock()) self->fire();
-    });
-    const MutexLock lock(mutex_);
-    if (cancelled_) return Status();
-    next_ = at;
-    WISP_TRY(timer_, invoker_.parts().timer.schedule(look, std::move(task)));
-    return Status();
+  Status begin() {
+    if (when_.cron) return aim();
+    return arm_at(when_.first);
   }
 
   std::optional<Time> next() const {
@@ -56,7 +39,7 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
     return next_;
   }
 
-  bool by_cron() const { return when_.cron.has_value(); }
+  std::shared_ptr<const Receipt> receipt() const { return route_->receipt(); }
   bool over() const { return !next().has_value() && route_->idle(); }
 
   void cancel() {
@@ -82,60 +65,171 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
   static constexpr Duration kLookAgain = std::chrono::minutes(1);
   static constexpr std::chrono::hours kSetBackMax{3};
 
-  void fire() {
-    const Clock& clock = invoker_.parts().clock;
-    if (when_.cron) return fire_by_cron();
+  const Clock& clock() const { return invoker_.parts().clock; }
+
+  // How long to put off a firing that the next one follows after `gap`.
+  Duration put_off(Duration gap) {
+    const Duration most = std::min(when_.firing.jitter, gap - Duration(1));
+    return most <= Duration::zero() ? Duration::zero()
+                                    : Duration(uniform(invoker_.parts().random, 0, most.count()));
+  }
+
+  // At a moment of the grid, or the only one.
+  Status arm_at(Time due) {
+    const Duration off = put_off(when_.period > Duration::zero() ? when_.period : Duration::max());
+    {
+      const MutexLock lock(mutex_);
+      due_ = due;
+      put_off_ = off;
+    }
+    return arm(due + off, due + off);
+  }
+
+  // By a cron expression: at its next time.
+  Status aim() {
+    const WallTime wall = clock().wall();
+    auto after = std::chrono::floor<std::chrono::seconds>(wall);
+    Duration off;
+    {
+      const MutexLock lock(mutex_);
+      if (fired_ > after && fired_ - after <= kSetBackMax) after = fired_;
+      off = put_off_;
+    }
+    const std::optional<Instant> at = when_.cron->next(after, zone(), when_.gap);
+    if (!at) return Status();
+    if (aimed_at(*at)) return look_at(line(*at) + off, wall);
+    const std::optional<Instant> then = when_.cron->next(*at, zone(), when_.gap);
+    off = put_off(then ? *then - *at : Duration::max());
+    {
+      const MutexLock lock(mutex_);
+      due_wall_ = *at;
+      put_off_ = off;
+    }
+    return look_at(line(*at) + off, wall);
+  }
+
+  // Already, so that it has been put off.
+  bool aimed_at(Instant at) const {
+    const MutexLock lock(mutex_);
+    return due_wall_ == at;
+  }
+
+  // When the clock on the wall shows `at`, or soon, to see whether it was set.
+  Status look_at(Time at, WallTime wall) {
+    const Time now = clock().now();
+    const Time due = now + (at - line(wall));
+    return arm(due, std::min(due, now + kLookAgain));
+  }
+
+  Status arm(Time at, Time look) {
+    Task task([weak = weak_from_this(), keep = invoker_.shared_from_this()] {
+      if (const std::shared_ptr<Scheduled> self = weak.lock()) self->go_off();
+    });
+    const MutexLock lock(mutex_);
+    if (cancelled_) return Status();
+    next_ = at;
+    WISP_TRY(timer_, invoker_.parts().timer.schedule(look, std::move(task)));
+    return Status();
+  }
+
+  // Armed again before it fires, so that next() never shows a gap to whom the firing itself wakes.
+  void arm_again(const Status& armed) {
+    if (armed.ok()) return;
+    invoker_.log(LogLevel::error, route_->function().definition->name, message(armed));
+  }
+
+  void go_off() {
     Time due;
+    Duration off;
     {
       const MutexLock lock(mutex_);
       if (cancelled_) return;
-      due = next_.value_or(Time());
       next_ = std::nullopt;
+      due = due_;
+      off = put_off_;
     }
-    if (when_.wall && clock.wall() < *when_.wall) {
+    if (when_.cron) return go_off_by_cron(off);
+    if (when_.wall) {
+      const WallTime wall = clock().wall();
       // The wall clock went back meanwhile.
-      (void)arm(clock.now() + (*when_.wall - clock.wall()));
-      return;
+      if (wall < *when_.wall) return arm_again(look_at(line(*when_.wall) + off, wall));
+      return fire({1, {line(wall) - line(*when_.wall) - off}});
     }
-    // Armed before the post, so that next() never shows a gap to whom the firing itself wakes.
-    if (when_.period > Duration::zero()) {
-      const Time now = clock.now();
-      Time next = due + when_.period;
-      if (next <= now) next = next + (now - next) / when_.period * when_.period + when_.period;
-      if (const Status armed = arm(next); !armed.ok()) {
-        invoker_.log(LogLevel::error, route_->function().definition->name, message(armed));
-      }
-    }
-    post();
+    const Time now = clock().now();
+    if (when_.period == Duration::zero()) return fire({1, {now - due - off}});
+    const std::int64_t more = now > due ? (now - due) / when_.period : 0;
+    Dues dues{.count = static_cast<std::uint64_t>(more) + 1, .late = {}};
+    for (std::int64_t i = std::max(more + 1 - kept(), std::int64_t{0}); i <= more; ++i)
+      dues.late.push_back(now - due - i * when_.period - (more == 0 ? off : Duration::zero()));
+    arm_again(arm_at(due + (more + 1) * when_.period));
+    fire(dues);
   }
 
-  void fire_by_cron() {
-    const auto wall = std::chrono::floor<std::chrono::seconds>(invoker_.parts().clock.wall());
-    bool due = false;
+  void go_off_by_cron(Duration off) {
+    const WallTime wall = clock().wall();
+    Instant due;
     {
       const MutexLock lock(mutex_);
-      if (cancelled_) return;
-      next_ = std::nullopt;
-      due = wall >= due_;
-      if (due) fired_ = wall;
+      due = due_wall_;
+      if (wall >= due + off) fired_ = std::chrono::floor<std::chrono::seconds>(wall);
     }
-    if (const Status armed = aim(); !armed.ok())
-      invoker_.log(LogLevel::error, route_->function().definition->name, message(armed));
-    if (due) post();
+    if (wall < due) return arm_again(aim());
+    if (wall < due + off) return arm_again(look_at(line(due) + off, wall));
+    Dues dues{.count = 1, .late = {wall - due}};
+    for (Instant last = due; dues.count < kMakeUpMax; ++dues.count) {
+      const std::optional<Instant> next = when_.cron->next(last, zone(), when_.gap);
+      if (!next || *next > wall) break;
+      last = *next;
+      if (std::ssize(dues.late) == kept()) dues.late.erase(dues.late.begin());
+      dues.late.push_back(wall - last);
+    }
+    if (dues.count == 1) dues.late.front() -= off;
+    arm_again(aim());
+    fire(dues);
   }
 
-  void post() {
-    if (!invoker_.admit().ok()) return;
-    if (!route_->idle()) return count(invoker_.counters().skipped);
+  const Zone& zone() const { return when_.zone == nullptr ? Zone::utc() : *when_.zone; }
+  std::int64_t kept() const { return std::max(when_.firing.make_up, 1); }
+
+  // That which came in time, and of the missed as many as are to be made up for.
+  void fire(const Dues& dues) {
+    const bool in_time = dues.late.back() <= kMissedAfter;
+    std::int64_t firings = std::max<std::int64_t>(when_.firing.make_up, in_time ? 1 : 0);
+    firings = std::min(firings, std::ssize(dues.late));
+    // Each would but replace the one before.
+    if (when_.firing.overlap == Overlap::replace) firings = std::min<std::int64_t>(firings, 1);
+    count(invoker_.counters().missed, dues.count - static_cast<std::uint64_t>(firings));
+    if (firings == 0 || !invoker_.admit().ok()) return;
+    const std::int64_t fits = std::min(firings, room());
+    count(invoker_.counters().skipped, static_cast<std::uint64_t>(firings - fits));
+    if (fits > 0 && when_.firing.overlap == Overlap::replace) route_->replace();
+    for (auto late = dues.late.end() - fits; late != dues.late.end(); ++late) post(*late);
+  }
+
+  // How many the last one lets fire.
+  std::int64_t room() const {
+    switch (when_.firing.overlap) {
+      case Overlap::allow:
+      case Overlap::replace:
+        break;
+      case Overlap::forbid:
+        return route_->idle() ? kMakeUpMax : 0;
+      case Overlap::queue_one:
+        return route_->idle() ? kMakeUpMax : route_->queued() == 0 ? 1 : 0;
+    }
+    return kMakeUpMax;
+  }
+
+  void post(Duration late) {
     const std::size_t bytes = input_.bytes();
     if (!route_->reserve(bytes, {}, Time()).ok()) return count(invoker_.counters().refused);
     auto event = std::make_shared<Event>();
     event->id = invoker_.next_id();
     event->source = invoker_.parts().source;
-    event->time = invoker_.parts().clock.wall();
+    event->time = clock().wall() - late;
     event->payload = input_;
     event->lineage.trace = event->id;
-    invoker_.deliver(*route_, std::move(event), bytes);
+    invoker_.deliver(*route_, std::move(event), bytes, late);
   }
 
   Invoker& invoker_;  // alive while fire() runs and while route_keep_ can be locked
@@ -145,7 +239,10 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
   const Payload input_;
   mutable Mutex mutex_;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
-  Instant due_ ABSL_GUARDED_BY(mutex_);                     // of cron
+  // The next firing, before it was put off.
+  Time due_ ABSL_GUARDED_BY(mutex_);
+  Instant due_wall_ ABSL_GUARDED_BY(mutex_);  // of cron
+  Duration put_off_ ABSL_GUARDED_BY(mutex_){};
   Instant fired_ ABSL_GUARDED_BY(mutex_) = Instant::min();  // up to here
   std::optional<Time> next_ ABSL_GUARDED_BY(mutex_);
   std::optional<TimerId> timer_ ABSL_GUARDED_BY(mutex_);
@@ -156,6 +253,7 @@ Result<std::shared_ptr<Scheduled>> Schedules::add(When when,
                                                   bool registered, Payload input) {
   WISP_TRY(invoker_.admit());
   if (!when.bad.ok()) return when.bad;
+  WISP_TRY(check(when.firing, when.name));
   FunctionState* function = nullptr;
   std::unique_ptr<FunctionState> own;
   if (registered) {
@@ -164,13 +262,17 @@ Result<std::shared_ptr<Scheduled>> Schedules::add(When when,
   } else {
     own = invoker_.anonymous(definition);
   }
-  auto route = std::make_shared<Route>(
-      invoker_, Route::Rules{.name = "schedule '" + when.name + "'"}, function, std::move(own));
+  auto route =
+      std::make_shared<Route>(invoker_,
+                              Route::Rules{.name = "schedule '" + when.name + "'",
+                                           .serial = when.firing.overlap != Overlap::allow,
+                                           .receipts = true,
+                                           .replaces = when.firing.overlap == Overlap::replace},
+                              function, std::move(own));
   invoker_.add_route(route);
-  const Time first = when.first;
   auto scheduled =
       std::make_shared<Scheduled>(invoker_, std::move(when), std::move(route), std::move(input));
-  WISP_TRY(scheduled->by_cron() ? scheduled->aim() : scheduled->arm(first));
+  WISP_TRY(scheduled->begin());
   return scheduled;
 }
 
@@ -199,6 +301,11 @@ Status Schedules::detach(std::shared_ptr<Scheduled> scheduled) {
 
 std::optional<Time> Schedule::next() const {
   return scheduled_ == nullptr ? std::nullopt : scheduled_->next();
+}
+
+std::optional<Receipt> Schedule::receipt() const {
+  const auto last = scheduled_ == nullptr ? nullptr : scheduled_->receipt();
+  return last == nullptr ? std::nullopt : std::optional<Receipt>(*last);
 }
 
 void Schedule::cancel() {

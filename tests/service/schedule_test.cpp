@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include <wisp/wisp.hpp>
@@ -157,6 +158,93 @@ TEST_CASE("schedule: what makes no sense is refused", "[schedule]") {
   const wisp::Schedule late = p.runtime.after(1s).run(nothing);
   CHECK(late.status().code() == StatusCode::kUnavailable);
   CHECK_FALSE(late.next());
+}
+
+TEST_CASE("schedule: a rule of firing that cannot be is refused by name", "[schedule]") {
+  Pumped p;
+  const auto why = [&p](const wisp::Firing& firing) {
+    const wisp::Schedule tick = p.runtime.every(1s).fire(firing).run([] {});
+    CHECK(tick.status().code() == StatusCode::kInvalidArgument);
+    return std::string(wisp::message(tick.status()));
+  };
+  CHECK(why({.make_up = -1}) == "every 1s: make_up is -1, it must be 0 to 1000");
+  CHECK(why({.make_up = 1'001}) == "every 1s: make_up is 1001, it must be 0 to 1000");
+  CHECK(why({.jitter = -1ns}) == "every 1s: jitter is -1 ns, it must be 0 to 24 h");
+  CHECK(why({.jitter = 24h + 1ns}) ==
+        "every 1s: jitter is 86400000000001 ns, it must be 0 to 24 h");
+  CHECK(p.runtime.every(1s).fire({.make_up = 1'000, .jitter = 24h}).run([] {}).status().ok());
+}
+
+TEST_CASE("schedule: its receipt says how late the last firing was", "[schedule]") {
+  Pumped p;
+  auto tick = p.runtime.every(1ms).run([&p] { p.clock.advance(10us); });
+  CHECK_FALSE(tick.receipt());
+  p.pass(1'250us, 1'250us);
+  REQUIRE(tick.receipt());
+  CHECK(tick.receipt()->queued == 250us);
+  CHECK(tick.receipt()->queued_quality == wisp::Quality::measured);
+  CHECK(tick.receipt()->wall == 10us);
+  CHECK(tick.receipt()->attempts == 1);
+  CHECK(tick.receipt()->outcome == wisp::Outcome::ok);
+  CHECK(tick.receipt()->function == "every 1ms");
+  // It, too, is on its grid.
+  p.pass(740us, 740us);
+  CHECK(tick.receipt()->queued == 0us);
+  CHECK_FALSE(wisp::Schedule().receipt());
+
+  // All attempts of a firing are on one receipt, which is late by what the first one was.
+  const auto fails = wisp::function("fails",
+                                    [&p]() -> wisp::Status {
+                                      p.clock.advance(1ms);
+                                      return wisp::unavailable("not now");
+                                    },
+                                    {.retry = {.attempts = 3, .first_delay = 1s}});
+  REQUIRE(p.runtime.registry().add(fails).ok());
+  tick.cancel();
+  auto once = p.runtime.after(1s).run(fails);
+  p.pass(1500ms, 1500ms);
+  REQUIRE(once.receipt());
+  CHECK(once.receipt()->attempts == 1);
+  p.pass(10s, 10ms);
+  CHECK(once.receipt()->attempts == 3);
+  CHECK(once.receipt()->queued == 500ms);
+  CHECK(once.receipt()->wall == 3ms);
+  CHECK(once.receipt()->outcome == wisp::Outcome::error);
+}
+
+TEST_CASE("schedule: on threads, the next firing waits for the one that it replaces or follows",
+          "[schedule]") {
+  const auto overlap = GENERATE(wisp::Overlap::replace, wisp::Overlap::queue_one);
+  const bool replaces = overlap == wisp::Overlap::replace;
+  wisp::test::Gate gate;
+  wisp::ManualClock clock;
+  std::atomic<int> begun{0};
+  std::atomic<int> asked{0};
+  int unguarded = 0;  // the thread sanitizer would see two at once
+  {
+    wisp::Runtime runtime{{.workers = {.max = 4}, .clock = &clock}};
+    auto tick = runtime.every(1s).fire({.overlap = overlap}).run([&](wisp::Context& context) {
+      ++unguarded;
+      if (++begun > 1) return;
+      gate.pass();
+      if (context.cancelled()) ++asked;
+    });
+    clock.advance(1s);
+    gate.await(1);
+    clock.advance(1s);
+    CHECK(wisp::test::eventually([&] { return runtime.stats().events.accepted == 2; }));
+    clock.advance(1s);
+    // A third takes the second's place, or finds it there.
+    CHECK(wisp::test::eventually([&] {
+      const wisp::EventStats events = runtime.stats().events;
+      return replaces ? events.accepted == 3 && events.cancelled == 1 : events.skipped == 1;
+    }));
+    CHECK(begun == 1);
+    gate.open();
+    CHECK(wisp::test::eventually([&] { return runtime.stats().events.done == 2; }));
+    CHECK(unguarded == 2);
+    CHECK(asked == (replaces ? 1 : 0));
+  }
 }
 
 TEST_CASE("schedule: it may outlive its runtime", "[schedule]") {

@@ -102,6 +102,32 @@ struct Delivery {
   Batching batch{};                // where the handler takes a Batch, and only there
 };
 
+// What a schedule does with a firing that finds the last one still on its way, its retries
+// included.
+enum class Overlap : std::uint8_t {
+  allow,      // they run beside each other
+  forbid,     // it is skipped and counted
+  replace,    // the last one is asked to stop, tried no more, and followed as soon as it has ended
+  queue_one,  // it follows the last one; where one does already, it is skipped and counted
+};
+
+// A firing is missed if it comes later than this, or when the next one is due already: the process
+// or its machine slept, or the wall clock was set.
+inline constexpr Duration kMissedAfter = std::chrono::minutes(1);
+
+struct Firing {
+  Overlap overlap = Overlap::forbid;
+  // Of the firings that were missed in a row so many are made up for, one after the other, unless
+  // they may overlap; the others are counted. 0: none. At most kMakeUpMax.
+  int make_up = 1;
+  // Each firing is put off by a random time up to this, and less than up to the next one's. At most
+  // kJitterMax.
+  Duration jitter{};
+};
+
+inline constexpr int kMakeUpMax = 1'000;
+inline constexpr Duration kJitterMax = std::chrono::hours(24);
+
 // Bytes of a CallOptions::key.
 inline constexpr std::size_t kKeyMax = 256;
 
@@ -142,6 +168,7 @@ struct FunctionOptions {
 Status check(const FunctionOptions& options, std::string_view what);
 Status check(const Delivery& delivery, std::string_view what);
 Status check(const Queue& queue, std::string_view what);
+Status check(const Firing& firing, std::string_view what);
 Status check_function_name(std::string_view name);
 Status check_key(std::string_view key);
 

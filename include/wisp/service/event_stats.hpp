@@ -33,6 +33,9 @@ struct EventStats {
   std::uint64_t coalesced = 0;
   // Posts and emits of an idempotency key that was remembered: none of the above.
   std::uint64_t duplicates = 0;
+  // Firings of schedules that came too late and were not made up for; see Firing. Those of a cron
+  // expression are counted up to kMakeUpMax at once.
+  std::uint64_t missed = 0;
 };
 
 // What stop() could not finish.
@@ -46,11 +49,11 @@ namespace detail {
 
 struct Counters {
   std::atomic<std::uint64_t> accepted{0}, done{0}, dead{0}, expired{0}, cancelled{0};
-  std::atomic<std::uint64_t> unmatched{0}, refused{0}, skipped{0}, duplicates{0};
+  std::atomic<std::uint64_t> unmatched{0}, refused{0}, skipped{0}, missed{0}, duplicates{0};
   std::atomic<std::uint64_t> dropped_oldest{0}, dropped_newest{0}, coalesced{0};
 };
-inline void count(std::atomic<std::uint64_t>& counter) {
-  counter.fetch_add(1, std::memory_order_relaxed);
+inline void count(std::atomic<std::uint64_t>& counter, std::uint64_t times = 1) {
+  counter.fetch_add(times, std::memory_order_relaxed);
 }
 
 }  // namespace detail

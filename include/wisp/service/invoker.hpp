@@ -123,7 +123,9 @@ class Invoker final : public ContextHost {
   Result<EventId> post(const Definition& function, const Given& input, const CallOptions& options);
 
   // Delivers `event` on `route`, whose place is reserved already.
-  void deliver(Route& route, std::shared_ptr<const Event> event, std::size_t bytes);
+  // `late`: so long ago it should have come.
+  void deliver(Route& route, std::shared_ptr<const Event> event, std::size_t bytes,
+               Duration late = {});
   // The same on this thread, one attempt; false if the route has closed. `event` may lack its
   // payload, which `in` points into; `keep` makes it whole for the dead letters, and may throw what
   // the payload's copy does.
@@ -295,6 +297,7 @@ class Invoker final : public ContextHost {
   void drop(CallNode& node);
   Ended attempt_call(CallNode& node, bool on_executor);
   void charge(CallNode& node, const Ended& ended) const;
+  void charge(Route& route, Shipment& delivery, const Ended& ended) const;
   void complete(CallNode& node, Outcome outcome);
   void refuse(CallNode& node, Outcome outcome, Status why);
   // On this thread, until `due`, a cancellation or the runtime's end.

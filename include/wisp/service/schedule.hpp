@@ -3,19 +3,21 @@
 //   wisp::Schedule tick = runtime.every(1s).run(report);
 //   auto nightly = runtime.every("0 3 * * mon-fri"_cron, "Europe/Lisbon").run(compact_logs);
 //   auto soon = runtime.after(200ms).run(price_parcel, {1.0, "ES"});
+//   auto sync = runtime.every(5min).fire({.overlap = wisp::Overlap::queue_one, .jitter = 30s})
+//       .run(synchronise);
 //   soon.cancel();
 //
 // A firing is posted to the function: it runs on the pool, under the function's retry rule. `every`
-// keeps to its grid: a firing that comes late does not shift the next, and of several that were
-// missed one is made up for. A firing that finds the last one still on its way is skipped and
-// counted.
+// keeps to its grid: a firing that comes late does not shift the next. What becomes of those that
+// were missed, and of one that finds the last still on its way, is up to Firing (model/policy.hpp):
+// by default one of the missed is made up for, and the other is skipped; both are counted.
 //
 // A cron expression is about the wall clock, which may be set: each minute, and when its time seems
-// to have come, it is looked at again. Set forward past several times, one of them is made up for.
-// Set back by up to three hours, no time comes twice; by more, and the new time counts, as
-// cron(8) has it.
+// to have come, it is looked at again. Set forward past several times, these were missed. Set back
+// by up to three hours, no time comes twice; by more, and the new time counts, as cron(8) has it.
 //
-// Threads: any for the schedules; a Schedule is one-at-a-time, its status() and next() any.
+// Threads: any for the schedules; a Schedule is one-at-a-time, its status(), next() and receipt()
+// any.
 #pragma once
 
 #include <memory>
@@ -28,6 +30,7 @@
 #include <wisp/base/mutex.hpp>
 #include <wisp/model/cron.hpp>
 #include <wisp/model/function.hpp>
+#include <wisp/model/policy.hpp>
 #include <wisp/service/invoker.hpp>
 
 namespace wisp::inline v0 {
@@ -43,6 +46,7 @@ struct When {
   std::optional<Cron> cron{};
   std::shared_ptr<const Zone> zone{};  // of cron; null: UTC
   Gap gap = Gap::at_end;
+  Firing firing{};
   Status bad{};        // a duration that makes no sense
   std::string name{};  // "every 1s", for a handler without a name
 };
@@ -92,6 +96,11 @@ class [[nodiscard]] Schedule {
   // When it fires next; nothing once it is over.
   std::optional<Time> next() const;
 
+  // What the firing that was last attempted cost, with the attempts before that one; nothing before
+  // the first. `queued` is from when it was due, or was put off to: how late it was. `init` is
+  // unavailable, being part of `wall`.
+  std::optional<Receipt> receipt() const;
+
   // Ends it now, as the destructor would.
   void cancel();
 
@@ -105,13 +114,18 @@ class [[nodiscard]] Schedule {
   Status status_;
 };
 
-// Says when; `.run` says what.
+// Says when; `.fire` how, and `.run` what.
 //
 // Threads: one-at-a-time.
 class ScheduleBuilder {
  public:
   ScheduleBuilder(std::weak_ptr<detail::Schedules> schedules, detail::When when)
       : schedules_(std::move(schedules)), when_(std::move(when)) {}
+
+  ScheduleBuilder&& fire(const Firing& firing) && {
+    when_.firing = firing;
+    return std::move(*this);
+  }
 
   // A function of this runtime.
   template <class R>

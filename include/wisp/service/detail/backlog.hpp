@@ -34,6 +34,7 @@
 #include <wisp/base/clock.hpp>
 #include <wisp/base/status.hpp>
 #include <wisp/base/text.hpp>
+#include <wisp/engine/meter.hpp>
 #include <wisp/model/event.hpp>
 
 namespace wisp::inline v0::detail {
@@ -47,10 +48,11 @@ struct Shipment {
   int attempts = 0;  // that entered the handler
   Time accepted;
   std::uint64_t accepted_ticks = 0;
-  Status error;             // of the last attempt
-  Time due;                 // of the next one
-  std::uint64_t delay = 0;  // number of the delay that it is or was in
-  bool token = false;       // runs under one
+  Status error;                            // of the last attempt
+  Time due;                                // of the next one
+  std::uint64_t delay = 0;                 // number of the delay that it is or was in
+  bool token = false;                      // runs under one
+  std::shared_ptr<const Receipt> receipt;  // so far, where Route::Rules::receipts
 
   // The backlog's, as is what follows. Those before and after it in a chain.
   struct Link {

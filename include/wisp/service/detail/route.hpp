@@ -38,6 +38,7 @@
 
 namespace wisp::inline v0::detail {
 
+class Cancellation;
 struct FunctionState;
 class InstancePool;
 class Invoker;
@@ -143,6 +144,8 @@ class Route : public std::enable_shared_from_this<Route> {
     Queue queue;
     int batch = 0;  // at most so many at once; 0: one by one, to a handler of one
     Duration window{};
+    bool receipts = false;  // the last one is kept
+    bool replaces = false;  // replace() may be called; serial
   };
 
   // `own` is the state of a handler without a name, which lives here; else null and `function`
@@ -180,6 +183,18 @@ class Route : public std::enable_shared_from_this<Route> {
   // Around a wait inside a handler that runs under a token: another delivery may run meanwhile.
   void lend_token();
   void take_token_back();
+
+  // What is queued, and what waits for another attempt, is cancelled; what runs is asked to stop and
+  // tried no more. Requires: Rules::replaces.
+  void replace();
+  // Of the delivery that is on its way; null unless it may be replaced. Requires: the caller has it.
+  Cancellation* cancellation() const { return current_.get(); }
+  // Whether that one is to come to its end. Requires: the caller has it, or the lock.
+  bool replaced() const;
+
+  // Of the attempt that ended last, with those of its delivery before it; null before the first.
+  std::shared_ptr<const Receipt> receipt() const;
+  void keep_receipt(std::shared_ptr<const Receipt> receipt);
 
   // Around a delivery that runs on the publisher's thread. False once closed.
   bool enter();
@@ -316,6 +331,9 @@ class Route : public std::enable_shared_from_this<Route> {
   std::optional<Time> window_due_ ABSL_GUARDED_BY(mutex_);
   std::optional<TimerId> window_timer_ ABSL_GUARDED_BY(mutex_);
   bool hurried_ ABSL_GUARDED_BY(mutex_) = false;  // the next one does not wait
+  std::shared_ptr<const Receipt> receipt_ ABSL_GUARDED_BY(mutex_);
+  // Changed as a delivery leaves the queue; read by who has that, and under the lock.
+  std::shared_ptr<Cancellation> current_;
 };
 
 }  // namespace wisp::inline v0::detail
