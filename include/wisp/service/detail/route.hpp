@@ -184,10 +184,11 @@ class Route : public std::enable_shared_from_this<Route> {
   void lend_token();
   void take_token_back();
 
-  // What is queued, and what waits for another attempt, is cancelled; what runs is asked to stop and
-  // tried no more. Requires: Rules::replaces.
+  // What is queued, and what waits for another attempt, is cancelled; what runs is asked to stop
+  // and tried no more. Requires: Rules::replaces.
   void replace();
-  // Of the delivery that is on its way; null unless it may be replaced. Requires: the caller has it.
+  // Of the delivery that is on its way; null unless it may be replaced. Requires: the caller has
+  // it.
   Cancellation* cancellation() const { return current_.get(); }
   // Whether that one is to come to its end. Requires: the caller has it, or the lock.
   bool replaced() const;
