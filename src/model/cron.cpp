@@ -12,9 +12,15 @@ using std::chrono::months;
 using std::chrono::year_month;
 using std::chrono::year_month_day;
 using std::chrono::year_month_day_last;
+using std::chrono::years;
 
 // Dates repeat: 400 years are 146,097 days, a whole number of weeks.
 constexpr int kMonthsToLook = 400 * 12 + 1;
+
+// Of the next time: worth a lookup of its own, and so near that it is still to come whatever the
+// clock does meanwhile. No clock was ever set by more than a day.
+constexpr std::chrono::days kFar{7};
+constexpr std::chrono::days kNear{3};
 
 class Utc final : public Zone {
  public:
@@ -111,13 +117,21 @@ std::optional<CivilTime> Cron::next_civil(CivilTime from) const {
   int second = next_in_day(hours_, minutes_, seconds_, static_cast<int>((from - today).count()));
   if (second < 0) ++day;
   for (int i = 0; i < kMonthsToLook; ++i) {
-    if ((months_ >> unsigned{month.month()} & 1U) != 0) {
-      const int found = first_bit(days_of(month), day);
-      if (found > 0) {
-        const local_days midnight = local_days(month / found);
-        if (second < 0 || midnight != today) second = next_in_day(hours_, minutes_, seconds_, 0);
-        return midnight + std::chrono::seconds(second);
-      }
+    const int that = first_bit(months_, static_cast<int>(unsigned{month.month()}));
+    if (that < 0) {
+      month = (month.year() + years(1)) / std::chrono::January;
+      day = 1;
+      continue;
+    }
+    if (that != static_cast<int>(unsigned{month.month()})) {
+      month = month.year() / that;
+      day = 1;
+    }
+    const int found = first_bit(days_of(month), day);
+    if (found > 0) {
+      const local_days midnight = local_days(month / found);
+      if (second < 0 || midnight != today) second = next_in_day(hours_, minutes_, seconds_, 0);
+      return midnight + std::chrono::seconds(second);
     }
     month += months(1);
     day = 1;
@@ -138,6 +152,13 @@ std::optional<Instant> Cron::next(Instant after, const Zone& zone, Gap gap) cons
     if (!found) return std::nullopt;
     const Instant at(found->time_since_epoch() - span.offset);
     if (at < span.end) return at;
+    if (*found - from > kFar) {
+      // Nothing on the way there is to fire, whatever clocks show twice or not at all.
+      const Instant near = at - kNear;
+      span = zone.at(near);
+      from = CivilTime(near.time_since_epoch() + span.offset);
+      continue;
+    }
     const Zone::Span next = zone.at(span.end);
     const CivilTime shown(span.end.time_since_epoch() + next.offset);
     // In the gap: the clock goes from the one to the other.

@@ -269,6 +269,42 @@ TEST_CASE("zones: 200 expressions over ten zones fire as every minute of two yea
   }
 }
 
+// A ratio that an unoptimised build or a sanitizer says nothing of.
+TEST_CASE("zones: the next time of any expression costs at most 25 lookups of a zone", "[zones]") {
+  if (wisp::test::kSanitized || !wisp::test::kOptimised) return;
+  constexpr int kTimes = 2'000;  // from 2005 to 2044
+  constexpr std::size_t kRounds = 9;
+  const auto took = [](const auto& body) {
+    const auto begin = std::chrono::steady_clock::now();
+    for (int i = 0; i < kTimes; ++i) body(Instant(std::chrono::hours(307'000 + 173 * i)));
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
+  std::uint64_t sum = 0;
+  for (const Place& place : kPlaces) {
+    absl::TimeZone looked_up;
+    REQUIRE(absl::LoadTimeZone(place.name, &looked_up));
+    const Zone zone = wisp::load_zone(place.name).value();
+    for (const char* text : {"* * * * *", "*/7 8-18 * * *", "30 1 * * sun#2", "0 12 LW * *",
+                             "0 3 1,15 * fri", "0 0 29 2 *"}) {
+      const Cron cron = Cron::parse(text).value();
+      std::array<double, kRounds> ratios{};
+      for (double& ratio : ratios) {
+        const double next = took([&](Instant at) {
+          sum += static_cast<std::uint64_t>(cron.next(at, *zone)->time_since_epoch().count());
+        });
+        const double lookup = took([&](Instant at) {
+          const auto time = absl::FromUnixSeconds(at.time_since_epoch().count());
+          sum += static_cast<std::uint64_t>(looked_up.At(time).offset);
+        });
+        ratio = next / lookup;
+      }
+      std::nth_element(ratios.begin(), ratios.begin() + kRounds / 2, ratios.end());
+      INFO(place.name << " '" << text << "' " << sum);
+      CHECK(ratios[kRounds / 2] <= 25);
+    }
+  }
+}
+
 TEST_CASE("zones: spans meet, and hold the moment that was asked for", "[zones]") {
   for (const Place& place : kPlaces) {
     const Zone zone = wisp::load_zone(place.name).value();
