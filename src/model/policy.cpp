@@ -95,8 +95,11 @@ Status check(const FunctionOptions& options, std::string_view what) {
     return invalid_argument("{}: limits.reserved is {}, it must not be negative", what,
                             *options.limits.reserved);
   }
-  if (options.limits.per_second != 0)
-    return unimplemented("{}: limits.per_second is not implemented yet", what);
+  const double rate = options.limits.per_second;
+  if (rate != 0 && !(rate >= kRateMin && rate <= kRateMax)) {
+    return invalid_argument("{}: limits.per_second is {}, it must be 0 or {} to {}", what, rate,
+                            kRateMin, kRateMax);
+  }
   if (options.memory_mb < 1 || options.memory_mb > kMemoryMbMax) {
     return invalid_argument("{}: memory_mb is {}, it must be 1 to {}", what, options.memory_mb,
                             kMemoryMbMax);

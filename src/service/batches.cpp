@@ -213,7 +213,7 @@ std::int64_t Route::batches_due() const {
 
 Route::Shipments Route::begin_batch() {
   Shipments batch;
-  if (!batch_due()) return batch;
+  if (!batch_due() || !in_turn()) return batch;
   while (queue_.ready() > 0 && batch.size() < static_cast<std::size_t>(rules_.batch)) {
     batch.push_back(queue_.take());
     uncount(*batch.back());
@@ -247,6 +247,7 @@ void Route::run_batch_token(bool slot_taken) {
   }
   if (function_->limited()) function_->leave(invoker_);
   top_up();
+  arm_turn();
 }
 
 void Route::run_batch(Shipments batch) {

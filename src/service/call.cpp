@@ -16,10 +16,10 @@ bool plain(const CallOptions& options) {
 
 }  // namespace
 
-Status Invoker::limit_reached(const FunctionState& function) {
-  Status why = function.limit_reached();
-  note_refused(function.definition->name, "", why);
-  return why;
+Status Invoker::enter(FunctionState& function) {
+  Status entered = function.enter(parts_.clock);
+  if (!entered.ok()) note_refused(function.definition->name, "", entered);
+  return entered;
 }
 
 // In the plain case: a function of this runtime, open. Null: ask admitted(). The registry is looked
@@ -35,7 +35,7 @@ Result<FunctionState*> Invoker::admitted(const Definition& function) {
   WISP_TRY(admit());
   WISP_TRY(const Registered* entry, parts_.registry.resolve(function));
   FunctionState& state = state_of(*entry);
-  if (state.limited() && !state.try_enter()) return state.limit_reached();
+  if (state.limited()) WISP_TRY(state.enter(parts_.clock));
   return &state;
 }
 
@@ -186,8 +186,9 @@ inline void Invoker::call_here(FunctionState& state, const void* in, Out out,
                                               const CallOptions& options) {
   if (!unlabelled(options)) [[unlikely]]
     return call_labelled(state, in, out, options);
-  if (state.limited() && !state.try_enter()) [[unlikely]]
-    return out.fail(out.result, limit_reached(state));
+  if (state.limited()) [[unlikely]] {
+    if (Status full = enter(state); !full.ok()) return out.fail(out.result, std::move(full));
+  }
   const ActiveFrame* const top = ActiveFrame::top();
   const bool nested = top != nullptr && top->invoker == this;
   call_under(nested ? *top->lineage : kPlainLineage, state, in, out.result, options.timeout);
@@ -198,7 +199,9 @@ inline void Invoker::call_here(FunctionState& state, const void* in, Out out,
   Status bad = check_call(options);
   if (!bad.ok()) return out.fail(out.result, std::move(bad));
   if (!options.idempotency_key.empty()) return Keyed(*this).call(state, in, out.result, options);
-  if (state.limited() && !state.try_enter()) return out.fail(out.result, limit_reached(state));
+  if (state.limited()) {
+    if (Status full = enter(state); !full.ok()) return out.fail(out.result, std::move(full));
+  }
   const Lineage labelled = lineage(options);
   call_either(labelled, state, in, out.result, options.timeout);
 }

@@ -92,6 +92,7 @@ bool Invoker::attempt_delivery(Route& route, Shipment& delivery) {
   }
   const Event& event = *delivery.event;
   ++delivery.attempts;
+  delivery.turn = false;
   const Ended ended =
       attempt_event(route, input_of(*route.function().definition, event), event, &delivery);
   if (!ended.began) --delivery.attempts;
@@ -188,8 +189,7 @@ bool Invoker::deliver_now(Route& route, const void* in, const Event& event, cons
   outstanding_.fetch_add(1);
   Delivery delivery{*this, route, &counters_.dead};
   note(Step::accepted, route, event, 0);
-  if (function.limited() && !function.try_enter()) {
-    const Status full = limit_reached(function);
+  if (const Status full = function.limited() ? enter(function) : Status(); !full.ok()) {
     count(function.dead);
     count(function.unbegun);
     note(Step::dead, route, event, 0, full);

@@ -82,7 +82,10 @@ std::unique_ptr<FunctionState> Invoker::anonymous(std::shared_ptr<const Definiti
   if (reserved) state->limit = std::min(state->limit, *reserved);
   else state->shares = shares_;
   state->reserved_late = reserved && !open_to_reservations_;
-  state->narrow = state->limit != FunctionState::kUnlimited || state->shares != nullptr;
+  if (options.limits.per_second > 0)
+    state->rate = std::make_unique<Rate>(options.limits.per_second);
+  state->narrow = state->limit != FunctionState::kUnlimited || state->shares != nullptr ||
+                  state->rate != nullptr;
   state->bare = !definition->takes_context && options.timeout == Duration() && !state->limited();
   state->sampled = options.meter == Meter::sampled;
   // Last: around all that a run is.

@@ -98,7 +98,9 @@ void Invoker::note_end(CallNode& node, Outcome outcome) {
 void Invoker::call_observed(FunctionState& state, const void* in, Out out,
                             const CallOptions& options) {
   if (!unlabelled(options)) return call_labelled(state, in, out, options);
-  if (state.limited() && !state.try_enter()) return out.fail(out.result, limit_reached(state));
+  if (state.limited()) {
+    if (Status full = enter(state); !full.ok()) return out.fail(out.result, std::move(full));
+  }
   const ActiveFrame* const top = ActiveFrame::top();
   const bool nested = top != nullptr && top->invoker == this;
   call_watched(nested ? *top->lineage : kPlainLineage, state, in, out.result, options.timeout);

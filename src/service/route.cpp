@@ -177,8 +177,9 @@ void Route::uncount(const Shipment& delivery) {
 }
 
 std::unique_ptr<Shipment> Route::begin() {
-  if (closed_ || queue_.ready() == 0 || held()) return nullptr;
+  if (closed_ || queue_.ready() == 0 || held() || !in_turn()) return nullptr;
   std::unique_ptr<Shipment> head = queue_.take();
+  head->turn = true;
   uncount(*head);
   ++active_;
   if (rules_.replaces) current_ = std::make_shared<Cancellation>();
@@ -205,11 +206,22 @@ void Route::come_back(const Shipment& delivery) {
   wake_waiters();
 }
 
+// For another attempt, as a first one had its turn when it left the queue. False: it is due then.
+bool Route::has_turn(Shipment& delivery) const {
+  if (function_->rate == nullptr || std::exchange(delivery.turn, true)) return true;
+  const Time now = invoker_.parts().clock.now();
+  delivery.due = function_->rate->reserve(now);
+  return delivery.due <= now;
+}
+
 // Requires: counted in active_.
 void Route::run(std::unique_ptr<Shipment> delivery, bool slot_taken) {
   {
     const Errand errand(invoker_, this);
-    if (function_->limited() && !slot_taken && !function_->try_enter()) {
+    if (!has_turn(*delivery)) {
+      if (slot_taken) function_->leave(invoker_);
+      delivery = delay(std::move(delivery));
+    } else if (function_->limited() && !slot_taken && !function_->try_enter()) {
       delivery = await_slot(std::move(delivery));
     } else {
       const bool over = invoker_.attempt_delivery(*this, *delivery);

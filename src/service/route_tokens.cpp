@@ -22,7 +22,56 @@ void Route::see_accepted() {
   const BriefLock lock(mutex_);
 }
 
+bool Route::in_turn() {
+  if (function_->rate == nullptr) return true;
+  const Time now = invoker_.parts().clock.now();
+  if (!turn_) turn_ = function_->rate->reserve(now);
+  if (*turn_ > now) return false;
+  turn_ = std::nullopt;
+  return true;
+}
+
+bool Route::before_turn() const { return turn_ && *turn_ > invoker_.parts().clock.now(); }
+
+void Route::arm_turn() {
+  if (function_->rate == nullptr) return;
+  Time turn;
+  {
+    const BriefLock lock(mutex_);
+    if (!before_turn() || turn_armed_ || closed_) return;
+    turn_armed_ = true;
+    turn = *turn_;
+  }
+  Task task([weak = weak_from_this(), keep = keep_] {
+    const std::shared_ptr<Invoker> invoker = keep.lock();
+    const std::shared_ptr<Route> route = invoker == nullptr ? nullptr : weak.lock();
+    if (route != nullptr) route->turn_came();
+  });
+  if (invoker_.parts().timer.schedule(turn, std::move(task)).ok()) return;
+  // No timer has room: it goes as it is.
+  {
+    const BriefLock lock(mutex_);
+    turn_ = invoker_.parts().clock.now();
+  }
+  turn_came();
+}
+
+void Route::turn_came() {
+  {
+    const BriefLock lock(mutex_);
+    turn_armed_ = false;
+    // Dropped, or replaced, meanwhile.
+    if (turn_ && queue_.ready() == 0) {
+      turn_ = std::nullopt;
+      function_->rate->give_back();
+    }
+  }
+  top_up();
+  arm_turn();
+}
+
 int Route::tokens_wanted(int own) {
+  if (before_turn()) return 0;
   const bool manual = invoker_.parts().manual;
   int most = invoker_.parts().tokens_max;
   if (rules_.serial) most = held() ? 0 : 1;
@@ -98,7 +147,7 @@ void Route::run_token() {
     pick(work);
     if (work.none()) --tokens_;
   }
-  if (work.none()) return;
+  if (work.none()) return arm_turn();
   // For what is queued beside: this one may be held up.
   top_up(work.block != nullptr ? 1 : 0);
   for (int i = 1;; ++i) {
@@ -127,7 +176,7 @@ void Route::run_token() {
     if (rest) invoker_.one_less();
     if (work.none()) {
       if (over) top_up();
-      return;
+      return arm_turn();
     }
   }
 }

@@ -142,12 +142,17 @@ TEST_CASE("policy: options that cannot be are refused, naming owner, field and l
   }
 }
 
-TEST_CASE("policy: options that are not implemented yet are refused, not ignored", "[policy]") {
-  const auto refused = [](const FunctionOptions& options) {
-    return check(options, "function 'f'").code() == StatusCode::kUnimplemented;
+TEST_CASE("policy: a limit that cannot be is refused", "[policy]") {
+  const auto rate = [](double per_second) {
+    const auto bad = check(FunctionOptions{.limits = {.per_second = per_second}}, "function 'f'");
+    CHECK((bad.ok() || bad.code() == StatusCode::kInvalidArgument));
+    return std::string(wisp::message(bad));
   };
-  CHECK(refused({.limits = {.per_second = 0.5}}));
-  CHECK(refused({.limits = {.per_second = std::numeric_limits<double>::quiet_NaN()}}));
+  for (const double good : {0.0, wisp::kRateMin, 0.5, wisp::kRateMax}) CHECK(rate(good).empty());
+  CHECK(rate(-1) == "function 'f': limits.per_second is -1, it must be 0 or 1e-06 to 1000000");
+  for (const double bad : {1e-7, 1e7, std::numeric_limits<double>::infinity(),
+                           std::numeric_limits<double>::quiet_NaN()})
+    CHECK(rate(bad).find("it must be 0 or 1e-06 to 1000000") != std::string::npos);
   CHECK(wisp::message(check(FunctionOptions{.limits = {.reserved = -1}}, "function 'f'")) ==
         "function 'f': limits.reserved is -1, it must not be negative");
 }

@@ -58,7 +58,7 @@ TEST_CASE("options: bad functions leave a runtime born stopped, saying which and
   born(of("back", {.retry = {.first_delay = -1s}}), "delay");
   born(of("few", {.limits = {.concurrency = -1}}), "concurrency");
   born(of("kept", {.limits = {.reserved = -1}}), "reserved");
-  born(of("rate", {.limits = {.per_second = 5}}), "per_second");
+  born(of("rate", {.limits = {.per_second = -5}}), "per_second");
   born(of("tiny", {.memory_mb = 0}), "memory_mb");
 }
 

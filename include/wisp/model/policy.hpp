@@ -57,8 +57,15 @@ struct Limits {
   // has a reservation, the calls of those without share the rest; one that a handler makes takes a
   // place beside its caller's.
   std::optional<int> reserved{};
-  double per_second = 0;  // not implemented yet: anything but 0 is refused
+  // Calls and attempts of deliveries that begin, on average; a second's worth of them, one at
+  // least, may come at once. Beyond it calls and starts are refused (Reason::rate), what is queued
+  // waits. Retries of a call and halves of a batch are part of it. 0: unlimited; else kRateMin to
+  // kRateMax.
+  double per_second = 0;
 };
+
+inline constexpr double kRateMin = 1e-6;
+inline constexpr double kRateMax = 1e6;
 
 // What a bounded queue does with a delivery that finds it full.
 enum class Overflow : std::uint8_t {

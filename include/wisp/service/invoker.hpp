@@ -266,7 +266,8 @@ class Invoker final : public ContextHost {
   template <class Key>
   const Registered* admitted_at_once(const Key& key) const;
   Result<FunctionState*> admitted(const Definition& function);
-  Status limit_reached(const FunctionState& function);
+  // Of a function with a limit; notes a refusal.
+  Status enter(FunctionState& function);
   // How much longer a retry has to wait for its budget, which it takes if that is `most` at most;
   // nothing: it may not wait, and gets none.
   std::optional<Duration> put_off(FunctionState& function, Duration most);

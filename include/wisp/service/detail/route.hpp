@@ -34,6 +34,7 @@
 #include <wisp/model/registry.hpp>
 #include <wisp/service/detail/backlog.hpp>
 #include <wisp/service/detail/post_log.hpp>
+#include <wisp/service/detail/rate.hpp>
 #include <wisp/service/detail/retry_budget.hpp>
 
 namespace wisp::inline v0::detail {
@@ -70,10 +71,12 @@ struct FunctionState final : Attachment {
   // Constant: without Context, timeout and concurrency limit, so that a BareFrame may do for it.
   bool bare = false;
   bool sampled = false;
-  bool narrow = false;           // has a limit, or shares one
+  bool narrow = false;           // has a limit or a rate, or shares one
   std::shared_ptr<Route> posts;  // the route of its posts; null for a handler without a name
 
   Status prepare() override;
+  // Requires: limited(). Takes a token of its rate and a slot, or says why not.
+  Status enter(const Clock& clock) ABSL_LOCKS_EXCLUDED(mutex);
   // Requires: limited(). Takes a slot, or says no.
   bool try_enter() ABSL_LOCKS_EXCLUDED(mutex);
   Status limit_reached() const;
@@ -128,6 +131,7 @@ struct FunctionState final : Attachment {
   static constexpr int kUnlimited = std::numeric_limits<int>::max();
   int limit = kUnlimited;
   std::shared_ptr<Shares> shares;  // with the invoker's other functions; null: no reservations
+  std::unique_ptr<Rate> rate;      // constant; null: unlimited
   bool reserved_late = false;      // a reservation that came after the start
   // Of a stateful function, else null; `definition` is this runtime's own then. Shared with its
   // timer.
@@ -255,6 +259,12 @@ class Route : public std::enable_shared_from_this<Route> {
   PostBlock::Pointer leave_log(PostBlock* block, bool* rest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void cancel_posts();
   std::unique_ptr<Shipment> begin() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Of the function's rate. Whether something may begin now, for which its turn is taken.
+  bool in_turn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool before_turn() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool has_turn(Shipment& delivery) const;
+  void arm_turn();
+  void turn_came();
   // A serial route's next delivery waits for the one that is on its way, also through a retry's
   // delay.
   bool held() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -332,6 +342,9 @@ class Route : public std::enable_shared_from_this<Route> {
   std::optional<Time> window_due_ ABSL_GUARDED_BY(mutex_);
   std::optional<TimerId> window_timer_ ABSL_GUARDED_BY(mutex_);
   bool hurried_ ABSL_GUARDED_BY(mutex_) = false;  // the next one does not wait
+  // When the next one may begin, reserved, and whether a timer will look; of a function with a rate.
+  std::optional<Time> turn_ ABSL_GUARDED_BY(mutex_);
+  bool turn_armed_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<const Receipt> receipt_ ABSL_GUARDED_BY(mutex_);
   // Changed as a delivery leaves the queue; read by who has that, and under the lock.
   std::shared_ptr<Cancellation> current_;

@@ -1,0 +1,208 @@
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include <wisp/sim/world.hpp>
+#include <wisp/wisp.hpp>
+
+#include "engine/waiting.hpp"
+#include "promise.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using wisp::Context;
+using wisp::Duration;
+using wisp::Time;
+using wisp::sim::World;
+
+constexpr Duration kLateMax = 5ms;
+
+double any_rate(wisp::Random& random) {
+  constexpr std::array kRates = {0.5, 1.0, 3.0, 20.0, 250.0};
+  return kRates[static_cast<std::size_t>(wisp::uniform(random, 0, 4))];
+}
+
+Duration interval(double per_second) {
+  return Duration(static_cast<Duration::rep>(1e9 / per_second));
+}
+
+// Fails if at any time more came than what the bucket held and was filled with. `late`: each may
+// have come so long after its turn.
+void check_rate(const std::vector<Time>& entries, double per_second, Duration late) {
+  const double burst = std::max(1.0, per_second);
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    for (std::size_t j = i; j < entries.size(); ++j) {
+      const Duration window = entries[j] - entries[i] + late;
+      const double most = burst + static_cast<double>(window.count()) * per_second / 1e9;
+      if (static_cast<double>(j - i + 1) <= most + 1e-6) continue;
+      FAIL_CHECK(j - i + 1 << " within " << window.count() << " ns, at " << per_second
+                           << " a second");
+      return;
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("rate: no more calls and attempts begin than a function's rate, whatever the verb",
+          "[rate]") {
+  wisp::test::for_each_seed([](std::uint64_t seed) {
+    World world{seed};
+    const double rate = any_rate(world.random());
+    const bool narrow = seed % 3 == 0;  // a slot is wanted too
+    std::vector<Time> entries;
+    const auto paced =
+        wisp::function("paced",
+                       [&](int n, Context& context) -> wisp::Status {
+                         entries.push_back(world.clock().now());
+                         WISP_TRY(context.sleep(n % 3 * 1ms));
+                         if (n % 4 == 0 && context.attempt() == 1)
+                           return wisp::unavailable("not now");
+                         return wisp::Status();
+                       },
+                       {.retry = {.attempts = 3, .first_delay = 10ms},
+                        .limits = {.concurrency = narrow ? 2 : 0, .per_second = rate}});
+    wisp::Runtime runtime{wisp::Catalogue().add(paced), world.options()};
+    const auto watch = wisp::test::watch_some(world, runtime);
+    // Retries of calls are part of them, and of the rate.
+    const auto direct = [&](const wisp::Status& status) {
+      if (wisp::reason_of(status) == wisp::Reason::rate)
+        CHECK(status.code() == wisp::StatusCode::kResourceExhausted);
+      else if (!status.ok()) CHECK(wisp::reason_of(status) == wisp::Reason::limit);
+    };
+    auto queued = runtime.on("paced").to(paced);
+    auto serial = runtime.on("paced").deliver({.serial = true}).to(paced);
+    world.faults({.late = 200, .late_max = kLateMax});
+    for (int n = 0; n < 6; ++n) {
+      (void)runtime.emit("paced", n);
+      (void)runtime.post(paced, n);
+      direct(runtime.call(paced, 4 * n + 1));
+      auto started = runtime.start(paced, 4 * n + 1);
+      world.advance(wisp::uniform(world.random(), 0, 2) * 20ms);
+      direct(started.wait());
+    }
+    world.advance(5min);
+    check_rate(entries, rate, kLateMax);
+    const wisp::EventStats events = runtime.stats().events;
+    CHECK(events.accepted == 18);
+    CHECK(events.done == 18);
+    // Two events and a post of each fourth number were tried twice.
+    CHECK(entries.size() >= 18 + 3 * 2);
+    wisp::test::conserved_at_rest(runtime);
+  });
+}
+
+TEST_CASE("rate: a backlog goes at the whole of the rate, and each route has its turn", "[rate]") {
+  wisp::test::for_each_seed([](std::uint64_t seed) {
+    World world{seed};
+    const double rate = any_rate(world.random());
+    std::vector<Time> entries;
+    std::array<int, 2> of{};
+    int apart = 0;
+    const auto paced = wisp::function("paced",
+                                      [&](const wisp::Event& event) {
+                                        entries.push_back(world.clock().now());
+                                        ++of[event.topic == "a" ? 0 : 1];
+                                        if (of[0] < 40 && of[1] < 40)
+                                          apart = std::max(apart, std::abs(of[0] - of[1]));
+                                      },
+                                      {.limits = {.per_second = rate}});
+    wisp::Runtime runtime{wisp::Catalogue().add(paced), world.options()};
+    const auto watch = wisp::test::watch_some(world, runtime);
+    auto a = runtime.on("a").to(paced);
+    auto b = runtime.on("b").to(paced);
+    for (int n = 0; n < 40; ++n) {
+      REQUIRE(runtime.emit("a", n).ok());
+      REQUIRE(runtime.emit("b", n).ok());
+    }
+    world.advance(10min);
+    REQUIRE(entries.size() == 80);
+    check_rate(entries, rate, {});
+    const double most = std::max(80 - std::max(1.0, rate), 0.0);
+    CHECK(static_cast<double>((entries.back() - entries.front()).count()) <=
+          most * 1e9 / rate + 1e6);
+    // Beyond the bucket's content they take turns.
+    CHECK(apart <= static_cast<int>(rate) + 2);
+    // Who goes while the other waits for its turn holds nobody up.
+    for (int n = 0; n < 3; ++n) REQUIRE(runtime.emit("a", n).ok());
+    REQUIRE(runtime.emit("b", 0).ok());
+    world.advance(interval(rate) / 2);
+    a.cancel();
+    world.advance(10 * interval(rate) + 1s);
+    CHECK(of[1] == 41);
+    wisp::test::conserved_at_rest(runtime);
+  });
+}
+
+TEST_CASE("rate: a batch is one of the rate, and goes when its turn comes", "[rate]") {
+  wisp::test::for_each_seed([](std::uint64_t seed) {
+    World world{seed};
+    const double rate = any_rate(world.random());
+    std::vector<Time> entries;
+    std::size_t items = 0;
+    const auto paced = wisp::function("paced",
+                                      [&](const wisp::Batch<int>& batch) {
+                                        entries.push_back(world.clock().now());
+                                        items += batch.size();
+                                      },
+                                      {.limits = {.per_second = rate}});
+    wisp::Runtime runtime{wisp::Catalogue().add(paced), world.options()};
+    auto queued = runtime.on("n").deliver({.batch = {.size = 4}}).to(paced);
+    REQUIRE(queued.status().ok());
+    for (int n = 0; n < 100; ++n) {
+      REQUIRE(runtime.emit("n", n).ok());
+      if (n % 10 == 0) world.advance(wisp::uniform(world.random(), 0, 300) * 1ms);
+    }
+    world.advance(10min);
+    check_rate(entries, rate, {});
+    CHECK(items == 100);
+    CHECK(entries.size() >= 25);
+    wisp::test::conserved_at_rest(runtime);
+  });
+}
+
+TEST_CASE("rate: a call that finds no slot takes nothing of the rate", "[rate]") {
+  World world{1};
+  const auto paced = wisp::function("paced", [](Context& context) { return context.sleep(1h); },
+                                    {.limits = {.concurrency = 1, .per_second = 10}});
+  wisp::Runtime runtime{wisp::Catalogue().add(paced), world.options()};
+  auto first = runtime.start(paced);
+  world.advance(1ms);
+  for (int n = 0; n < 30; ++n) CHECK(wisp::reason_of(runtime.call(paced)) == wisp::Reason::limit);
+  first.cancel();
+  world.advance(1ms);
+  // The nine that are left.
+  for (int n = 0; n < 9; ++n) {
+    auto next = runtime.start(paced);
+    world.advance(1ms);
+    CHECK_FALSE(next.ready());
+    next.cancel();
+    world.advance(1ms);
+  }
+  CHECK(wisp::reason_of(runtime.call(paced)) == wisp::Reason::rate);
+}
+
+TEST_CASE("rate: on threads, one of many posts begins with each token", "[rate]") {
+  wisp::ManualClock clock;
+  std::atomic<int> begun{0};
+  const auto paced =
+      wisp::function("paced", [&begun](int) { ++begun; }, {.limits = {.per_second = 1}});
+  wisp::Runtime runtime{wisp::Catalogue().add(paced), {.workers = {.max = 4}, .clock = &clock}};
+  for (int n = 0; n < 20; ++n) REQUIRE(runtime.post(paced, n).ok());
+  for (int n = 1; n <= 20; ++n) {
+    CHECK(wisp::test::eventually([&] { return begun == n; }));
+    const wisp::Status refused = runtime.call(paced, n);
+    CHECK(wisp::reason_of(refused) == wisp::Reason::rate);
+    CHECK(wisp::message(refused) == "function 'paced' is at its rate limit (1 per second)");
+    // Armed by the token that found the next one's turn to come.
+    CHECK(wisp::test::eventually([&] { return n == 20 || runtime.stats().queued == 20 - n; }));
+    clock.advance(999ms);
+    CHECK(begun == n);
+    clock.advance(1ms);
+  }
+  CHECK(runtime.stop(1s).status.ok());
+  CHECK(runtime.stats().events.done == 20);
+}
