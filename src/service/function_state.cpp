@@ -36,6 +36,14 @@ Status Invoker::reserve(int workers) {
   return Status();
 }
 
+void FunctionState::limit_to(const Limits& limits, const std::shared_ptr<Shares>& all) {
+  if (limits.concurrency > 0) limit = limits.concurrency;
+  if (limits.reserved) limit = std::min(limit, *limits.reserved);
+  else shares = all;
+  if (limits.per_second > 0) rate = std::make_unique<Rate>(limits.per_second);
+  narrow = limit != kUnlimited || shares != nullptr || rate != nullptr;
+}
+
 Status FunctionState::prepare() {
   if (reserved_late) {
     return failed_precondition(

@@ -77,15 +77,8 @@ std::unique_ptr<FunctionState> Invoker::anonymous(std::shared_ptr<const Definiti
   const FunctionOptions& options = definition->options;
   state->line = parts_.ledger.line(
       {.function = definition->name, .memory_mb = options.memory_mb, .meter = options.meter});
-  const std::optional<int> reserved = options.limits.reserved;
-  if (options.limits.concurrency > 0) state->limit = options.limits.concurrency;
-  if (reserved) state->limit = std::min(state->limit, *reserved);
-  else state->shares = shares_;
-  state->reserved_late = reserved && !open_to_reservations_;
-  if (options.limits.per_second > 0)
-    state->rate = std::make_unique<Rate>(options.limits.per_second);
-  state->narrow = state->limit != FunctionState::kUnlimited || state->shares != nullptr ||
-                  state->rate != nullptr;
+  state->limit_to(options.limits, shares_);
+  state->reserved_late = options.limits.reserved && !open_to_reservations_;
   state->bare = !definition->takes_context && options.timeout == Duration() && !state->limited();
   state->sampled = options.meter == Meter::sampled;
   // Last: around all that a run is.

@@ -74,6 +74,8 @@ struct FunctionState final : Attachment {
   bool narrow = false;           // has a limit or a rate, or shares one
   std::shared_ptr<Route> posts;  // the route of its posts; null for a handler without a name
 
+  // Before anybody knows it.
+  void limit_to(const Limits& limits, const std::shared_ptr<Shares>& all);
   Status prepare() override;
   // Requires: limited(). Takes a token of its rate and a slot, or says why not.
   Status enter(const Clock& clock) ABSL_LOCKS_EXCLUDED(mutex);
@@ -342,7 +344,7 @@ class Route : public std::enable_shared_from_this<Route> {
   std::optional<Time> window_due_ ABSL_GUARDED_BY(mutex_);
   std::optional<TimerId> window_timer_ ABSL_GUARDED_BY(mutex_);
   bool hurried_ ABSL_GUARDED_BY(mutex_) = false;  // the next one does not wait
-  // When the next one may begin, reserved, and whether a timer will look; of a function with a rate.
+  // Of a function with a rate: when the next one may begin, and whether a timer looks.
   std::optional<Time> turn_ ABSL_GUARDED_BY(mutex_);
   bool turn_armed_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<const Receipt> receipt_ ABSL_GUARDED_BY(mutex_);
