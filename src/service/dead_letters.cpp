@@ -4,12 +4,6 @@
 #include <utility>
 
 namespace wisp::inline v0 {
-namespace {
-
-constexpr Duration kEach = Duration(std::chrono::seconds(1)) / DeadLetters::kRedrivesPerSecond;
-
-}  // namespace
-
 std::vector<DeadLetter> DeadLetters::list() const {
   const MutexLock lock(mutex_);
   std::vector<DeadLetter> all;
@@ -34,11 +28,6 @@ void DeadLetters::clear() {
   gone.swap(letters_);
 }
 
-bool DeadLetters::in_rate() {
-  const Time now = clock_.now();
-  return std::max(redriven_until_, now) + kEach - now <= std::chrono::seconds(1);
-}
-
 int DeadLetters::redrive(int count) {
   int accepted = 0;
   std::vector<Entry> refused;
@@ -47,15 +36,14 @@ int DeadLetters::redrive(int count) {
     Entry entry;
     {
       const MutexLock lock(mutex_);
-      if (letters_.empty() || !in_rate()) break;
+      if (letters_.empty() || !rate_.try_take(clock_.now())) break;
       entry = std::move(letters_.front());
       letters_.pop_front();
     }
     if (entry.again(entry.letter.event).ok()) {
       ++accepted;
-      const MutexLock lock(mutex_);
-      redriven_until_ = std::max(redriven_until_, clock_.now()) + kEach;
     } else {
+      rate_.give_back();
       refused.push_back(std::move(entry));
     }
   }

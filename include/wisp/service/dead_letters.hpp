@@ -16,6 +16,7 @@
 #include <wisp/base/clock.hpp>
 #include <wisp/base/mutex.hpp>
 #include <wisp/model/event.hpp>
+#include <wisp/service/detail/rate.hpp>
 
 namespace wisp::inline v0 {
 
@@ -58,12 +59,9 @@ class DeadLetters {
     DeadLetter letter;
     Again again;
   };
-  // Whether the rate allows one more. GCRA, as in detail/retry_budget.hpp.
-  bool in_rate() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-
   Clock& clock_;
   mutable Mutex mutex_;
-  Time redriven_until_ ABSL_GUARDED_BY(mutex_);
+  detail::Rate rate_{kRedrivesPerSecond};
   std::deque<Entry> letters_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t forgotten_ ABSL_GUARDED_BY(mutex_) = 0;
 };
