@@ -4,6 +4,7 @@
 #include <utility>
 
 namespace wisp::inline v0 {
+
 std::vector<DeadLetter> DeadLetters::list() const {
   const MutexLock lock(mutex_);
   std::vector<DeadLetter> all;
