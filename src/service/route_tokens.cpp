@@ -82,7 +82,10 @@ int Route::tokens_wanted(int own) {
   log_.refresh();
   const auto ready = rules_.batch > 0 ? batches_due() : static_cast<std::int64_t>(queue_.ready());
   const std::int64_t queued = ready + log_.count() - own;
-  return static_cast<int>(std::min<std::int64_t>(queued + busy_, most)) - tokens_;
+  const int wanted = static_cast<int>(std::min<std::int64_t>(queued + busy_, most)) - tokens_;
+  if (function_->rate == nullptr) return wanted;
+  // The others would find nothing to do; one has to see when there will be.
+  return std::min(wanted, function_->rate->ready(invoker_.parts().clock.now()) + 1);
 }
 
 void Route::top_up(int own) {

@@ -185,6 +185,28 @@ TEST_CASE("rate: a call that finds no slot takes nothing of the rate", "[rate]")
   CHECK(wisp::reason_of(runtime.call(paced)) == wisp::Reason::rate);
 }
 
+TEST_CASE("rate: in a pump, what waits for its turn takes no task each time", "[rate]") {
+  wisp::ManualClock clock;
+  int begun = 0;
+  const auto paced =
+      wisp::function("paced", [&begun](int) { ++begun; }, {.limits = {.per_second = 1}});
+  wisp::Runtime runtime{wisp::Catalogue().add(paced),
+                        {.threads = wisp::Threads::none, .clock = &clock}};
+  for (int n = 0; n < 1'000; ++n) REQUIRE(runtime.post(paced, n).ok());
+  const auto pump = [&runtime] {
+    int ran = 0;
+    for (wisp::Pumped pumped{.ran = 0, .left = 1}; pumped.left > 0; ran += pumped.ran)
+      pumped = runtime.pump();
+    return ran;
+  };
+  (void)pump();
+  for (int second = 1; second <= 5; ++second) {
+    CHECK(begun == second);
+    clock.advance(1s);
+    CHECK(pump() <= 5);
+  }
+}
+
 TEST_CASE("rate: on threads, one of many posts begins with each token", "[rate]") {
   wisp::ManualClock clock;
   std::atomic<int> begun{0};

@@ -39,6 +39,14 @@ class Rate {
     return turn;
   }
 
+  // How many there are to take.
+  int ready(Time now) const {
+    const BriefLock lock(mutex_);
+    const Duration left = tolerance_ - std::max(full_ - now, Duration::zero());
+    if (left < Duration::zero()) return 0;
+    return static_cast<int>(left / interval_) + 1;
+  }
+
   // A token that was not used.
   void give_back() {
     const BriefLock lock(mutex_);
@@ -48,7 +56,7 @@ class Rate {
  private:
   const Duration interval_;
   const Duration tolerance_;
-  BriefMutex mutex_;
+  mutable BriefMutex mutex_;
   Time full_ ABSL_GUARDED_BY(mutex_);
 };
 
