@@ -152,8 +152,10 @@ std::optional<Instant> Cron::next(Instant after, const Zone& zone, Gap gap) cons
     if (!found) return std::nullopt;
     const Instant at(found->time_since_epoch() - span.offset);
     if (at < span.end) return at;
-    if (*found - from > kFar) {
-      // Nothing on the way there is to fire, whatever clocks show twice or not at all.
+    // Whatever clocks on the way there show twice or not at all, nothing of it is to fire; but
+    // where intervals go on, so does what was shown before `from` and is shown again soon.
+    const CivilTime change(span.end.time_since_epoch() + span.offset);
+    if (*found - from > kFar && (!any_hour_ || change - from > kNear)) {
       const Instant near = at - kNear;
       span = zone.at(near);
       from = CivilTime(near.time_since_epoch() + span.offset);

@@ -214,6 +214,7 @@ std::int64_t Route::batches_due() const {
 Route::Shipments Route::begin_batch() {
   Shipments batch;
   if (!batch_due() || !in_turn()) return batch;
+  turn_ = std::nullopt;
   while (queue_.ready() > 0 && batch.size() < static_cast<std::size_t>(rules_.batch)) {
     batch.push_back(queue_.take());
     uncount(*batch.back());

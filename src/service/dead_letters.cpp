@@ -35,16 +35,17 @@ int DeadLetters::redrive(int count) {
   // Each letter once: what fails again meanwhile comes back behind those that are here now.
   for (std::size_t left = size(); left > 0 && accepted < count; --left) {
     Entry entry;
+    std::optional<detail::Rate::Turn> turn;
     {
       const MutexLock lock(mutex_);
-      if (letters_.empty() || !rate_.try_take(clock_.now())) break;
+      if (letters_.empty() || !(turn = rate_.try_take(clock_.now()))) break;
       entry = std::move(letters_.front());
       letters_.pop_front();
     }
     if (entry.again(entry.letter.event).ok()) {
       ++accepted;
     } else {
-      rate_.give_back();
+      rate_.give_back(*turn);
       refused.push_back(std::move(entry));
     }
   }

@@ -87,12 +87,13 @@ bool Invoker::attempt_delivery(Route& route, Shipment& delivery) {
     return true;
   }
   if (route.replaced()) {
+    route.give_turn_back(delivery);
     note_cancelled(route, delivery);
     return true;
   }
   const Event& event = *delivery.event;
   ++delivery.attempts;
-  delivery.turn = false;
+  delivery.turn = std::nullopt;
   const Ended ended =
       attempt_event(route, input_of(*route.function().definition, event), event, &delivery);
   if (!ended.began) --delivery.attempts;

@@ -55,13 +55,14 @@ Status FunctionState::prepare() {
 }
 
 Status FunctionState::enter(const Clock& clock) {
-  if (rate != nullptr && !rate->try_take(clock.now())) {
+  std::optional<Rate::Turn> turn;
+  if (rate != nullptr && !(turn = rate->try_take(clock.now()))) {
     return refused(StatusCode::kResourceExhausted, Reason::rate,
                    fmt::format("function '{}' is at its rate limit ({} per second)",
                                definition->name, definition->options.limits.per_second));
   }
   if (try_enter()) return Status();
-  if (rate != nullptr) rate->give_back();
+  if (turn) rate->give_back(*turn);
   return limit_reached();
 }
 

@@ -179,7 +179,7 @@ void Route::uncount(const Shipment& delivery) {
 std::unique_ptr<Shipment> Route::begin() {
   if (closed_ || queue_.ready() == 0 || held() || !in_turn()) return nullptr;
   std::unique_ptr<Shipment> head = queue_.take();
-  head->turn = true;
+  head->turn = std::exchange(turn_, std::nullopt);
   uncount(*head);
   ++active_;
   if (rules_.replaces) current_ = std::make_shared<Cancellation>();
@@ -204,14 +204,6 @@ void Route::come_back(const Shipment& delivery) {
   bytes_ -= delivery.bytes;
   std::erase_if(delayed_, [&delivery](const auto& each) { return each.first == delivery.delay; });
   wake_waiters();
-}
-
-// For another attempt, as a first one had its turn when it left the queue. False: it is due then.
-bool Route::has_turn(Shipment& delivery) const {
-  if (function_->rate == nullptr || std::exchange(delivery.turn, true)) return true;
-  const Time now = invoker_.parts().clock.now();
-  delivery.due = function_->rate->reserve(now);
-  return delivery.due <= now;
 }
 
 // Requires: counted in active_.
@@ -278,9 +270,11 @@ std::unique_ptr<Shipment> Route::await_slot(std::unique_ptr<Shipment> delivery) 
   bool ended = false;
   {
     const BriefLock lock(mutex_);
-    ended = closed_;
+    ended = closed_ || replaced();
     if (!ended) go_away(*delivery);
   }
+  // Those that wait here would else all begin at once.
+  give_turn_back(*delivery);
   if (ended) {
     invoker_.note_cancelled(*this, *delivery);
     return delivery;
@@ -298,8 +292,13 @@ std::unique_ptr<Shipment> Route::await_slot(std::unique_ptr<Shipment> delivery) 
 
 bool Route::slot_or_wait(Task& task) {
   if (function_->enter_or_wait(task, *this)) return true;
-  // cancel() has looked too early for it.
-  if (closed()) function_->drop(*this, invoker_);
+  bool ended = false;
+  {
+    const BriefLock lock(mutex_);
+    ended = closed_ || replaced();
+  }
+  // cancel() or replace() has looked too early for it.
+  if (ended) function_->drop(*this, invoker_);
   return false;
 }
 
@@ -314,6 +313,7 @@ void Route::resume(std::unique_ptr<Shipment> delivery, bool slot_taken) {
   }
   if (ended) {
     if (slot_taken) function_->leave(invoker_);
+    give_turn_back(*delivery);
     invoker_.cancel_delivery(*this, *delivery);
     const BriefLock lock(mutex_);
     queue_.release(*delivery);
@@ -332,6 +332,7 @@ void Route::lost(std::unique_ptr<Shipment> delivery, bool slot_taken) {
     ended = closed_ || replaced();
   }
   if (slot_taken) function_->leave(invoker_);
+  give_turn_back(*delivery);
   if (ended || delivery->error.ok()) {
     invoker_.cancel_delivery(*this, *delivery);
   } else {
@@ -361,6 +362,11 @@ void Route::leave() {
 bool Route::idle() const {
   const BriefLock lock(mutex_);
   return count_ == 0 && active_ == 0 && away_ == 0 && log_.at_rest();
+}
+
+int Route::on_their_way() const {
+  const BriefLock lock(mutex_);
+  return count_ + active_ + away_;
 }
 
 int Route::queued(int* again) {

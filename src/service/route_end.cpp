@@ -39,6 +39,8 @@ void Route::cancel() {
     queued = take_queue();
     delayed.swap(delayed_);
     window = std::exchange(window_timer_, std::nullopt);
+    if (turn_) function_->rate->give_back(*turn_);
+    turn_ = std::nullopt;
     waiting = away_ > 0 || (rules_.batch > 0 && tokens_ > 0);
   }
   for (const auto& each : queued) invoker_.cancel_delivery(*this, *each);

@@ -15,6 +15,8 @@ namespace {
 constexpr int kRunsPerToken = 16;
 constexpr std::uint64_t kNsPerToken = 100'000;
 
+constexpr Duration kTurnKept = std::chrono::seconds(1);
+
 }  // namespace
 
 void Route::see_accepted() {
@@ -25,23 +27,42 @@ void Route::see_accepted() {
 bool Route::in_turn() {
   if (function_->rate == nullptr) return true;
   const Time now = invoker_.parts().clock.now();
+  // One that nobody came for is not kept for later.
+  if (turn_ && now - turn_->at > kTurnKept) turn_ = std::nullopt;
   if (!turn_) turn_ = function_->rate->reserve(now);
-  if (*turn_ > now) return false;
-  turn_ = std::nullopt;
-  return true;
+  return turn_->at <= now;
 }
 
-bool Route::before_turn() const { return turn_ && *turn_ > invoker_.parts().clock.now(); }
+bool Route::before_turn() const { return turn_ && turn_->at > invoker_.parts().clock.now(); }
 
+// For another attempt, as a first one had its turn when it left the queue. False: it is due then.
+bool Route::has_turn(Shipment& delivery) const {
+  if (function_->rate == nullptr || delivery.turn) return true;
+  const Time now = invoker_.parts().clock.now();
+  delivery.turn = function_->rate->reserve(now);
+  delivery.due = delivery.turn->at;
+  return delivery.due <= now;
+}
+
+void Route::give_turn_back(Shipment& delivery) const {
+  if (!delivery.turn) return;
+  function_->rate->give_back(*delivery.turn);
+  delivery.turn = std::nullopt;
+}
+
+// After a look at the queue that found nothing to begin. The clock is asked once: what was before
+// its turn then, and has it by now, is begun here.
 void Route::arm_turn() {
   if (function_->rate == nullptr) return;
   Time turn;
+  bool arms = false;
   {
     const BriefLock lock(mutex_);
-    if (!before_turn() || turn_armed_ || closed_) return;
-    turn_armed_ = true;
-    turn = *turn_;
+    if (!turn_ || turn_armed_ || closed_) return;
+    turn = turn_->at;
+    arms = turn_armed_ = before_turn();
   }
+  if (!arms) return top_up();
   Task task([weak = weak_from_this(), keep = keep_] {
     const std::shared_ptr<Invoker> invoker = keep.lock();
     const std::shared_ptr<Route> route = invoker == nullptr ? nullptr : weak.lock();
@@ -51,7 +72,7 @@ void Route::arm_turn() {
   // No timer has room: it goes as it is.
   {
     const BriefLock lock(mutex_);
-    turn_ = invoker_.parts().clock.now();
+    if (turn_) turn_->at = invoker_.parts().clock.now();
   }
   turn_came();
 }
@@ -62,8 +83,8 @@ void Route::turn_came() {
     turn_armed_ = false;
     // Dropped, or replaced, meanwhile.
     if (turn_ && queue_.ready() == 0) {
+      function_->rate->give_back(*turn_);
       turn_ = std::nullopt;
-      function_->rate->give_back();
     }
   }
   top_up();

@@ -28,7 +28,7 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
         input_(std::move(input)) {}
 
   Status begin() {
-    if (when_.cron) return aim();
+    if (when_.cron) return aim(clock().wall());
     return arm_at(when_.first);
   }
 
@@ -85,9 +85,8 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
     return arm(due + off, due + off);
   }
 
-  // By a cron expression: at its next time.
-  Status aim() {
-    const WallTime wall = clock().wall();
+  // By a cron expression: at its next time after `wall`, which is now.
+  Status aim(WallTime wall) {
     auto after = std::chrono::floor<std::chrono::seconds>(wall);
     Duration off;
     {
@@ -152,8 +151,9 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
     if (when_.wall) {
       const WallTime wall = clock().wall();
       // The wall clock went back meanwhile.
-      if (wall < *when_.wall) return arm_again(look_at(line(*when_.wall) + off, wall));
-      return fire({1, {line(wall) - line(*when_.wall) - off}});
+      const Time at = line(*when_.wall) + off;
+      if (line(wall) < at) return arm_again(look_at(at, wall));
+      return fire({1, {line(wall) - at}});
     }
     const Time now = clock().now();
     if (when_.period == Duration::zero()) return fire({1, {now - due - off}});
@@ -173,18 +173,22 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
       due = due_wall_;
       if (wall >= due + off) fired_ = std::chrono::floor<std::chrono::seconds>(wall);
     }
-    if (wall < due) return arm_again(aim());
+    if (wall < due) return arm_again(aim(wall));
     if (wall < due + off) return arm_again(look_at(line(due) + off, wall));
     Dues dues{.count = 1, .late = {wall - due}};
-    for (Instant last = due; dues.count < kMakeUpMax; ++dues.count) {
+    const auto in_time = std::chrono::floor<std::chrono::seconds>(wall - kMissedAfter);
+    for (Instant last = due;;) {
+      // Beyond the count only what may be in time is worth a look.
+      if (dues.count == kMakeUpMax) last = std::max(last, in_time - std::chrono::seconds(1));
       const std::optional<Instant> next = when_.cron->next(last, zone(), when_.gap);
       if (!next || *next > wall) break;
       last = *next;
+      dues.count = std::min<std::uint64_t>(dues.count + 1, kMakeUpMax);
       if (std::ssize(dues.late) == kept()) dues.late.erase(dues.late.begin());
       dues.late.push_back(wall - last);
     }
     if (dues.count == 1) dues.late.front() -= off;
-    arm_again(aim());
+    arm_again(aim(wall));
     fire(dues);
   }
 
@@ -215,7 +219,8 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
       case Overlap::forbid:
         return route_->idle() ? kMakeUpMax : 0;
       case Overlap::queue_one:
-        return route_->idle() ? kMakeUpMax : route_->queued() == 0 ? 1 : 0;
+        if (route_->idle()) break;
+        return route_->on_their_way() == 1 ? 1 : 0;
     }
     return kMakeUpMax;
   }

@@ -185,6 +185,52 @@ TEST_CASE("rate: a call that finds no slot takes nothing of the rate", "[rate]")
   CHECK(wisp::reason_of(runtime.call(paced)) == wisp::Reason::rate);
 }
 
+TEST_CASE("rate: those that wait for a slot have no turns meanwhile", "[rate]") {
+  World world{1};
+  std::vector<Time> entries;
+  const auto paced = wisp::function("paced",
+                                    [&](int n, Context& context) {
+                                      entries.push_back(world.clock().now());
+                                      return n == 0 ? context.sleep(1min) : wisp::Status();
+                                    },
+                                    {.limits = {.concurrency = 1, .per_second = 1}});
+  wisp::Runtime runtime{wisp::Catalogue().add(paced), world.options()};
+  for (int n = 0; n <= 60; ++n) REQUIRE(runtime.post(paced, n).ok());
+  world.advance(5min);
+  CHECK(entries.size() == 61);
+  check_rate(entries, 1, {});
+}
+
+TEST_CASE("rate: what is cancelled or replaced before its turn takes nothing of it", "[rate]") {
+  World world{1};
+  int begun = 0;
+  const auto paced =
+      wisp::function("paced",
+                     [&begun] {
+                       ++begun;
+                       return wisp::unavailable("not now");
+                     },
+                     {.retry = {.attempts = 3, .first_delay = 300ms}, .limits = {.per_second = 1}});
+  wisp::Runtime runtime{wisp::Catalogue().add(paced), world.options()};
+  auto every = runtime.every(1s).fire({.overlap = wisp::Overlap::replace}).run(paced);
+  world.advance(100s);
+  CHECK(begun >= 90);
+  CHECK(begun <= 101);
+  every.cancel();
+  world.advance(1s);
+  CHECK_FALSE(wisp::reason_of(runtime.call(paced)) == wisp::Reason::rate);
+}
+
+TEST_CASE("rate: on threads and the machine's clock, a backlog comes to its end", "[rate]") {
+  std::atomic<int> begun{0};
+  constexpr int kMany = 20'000;
+  const auto paced =
+      wisp::function("paced", [&begun](int) { ++begun; }, {.limits = {.per_second = kMany}});
+  wisp::Runtime runtime{wisp::Catalogue().add(paced), {.workers = {.max = 4}}};
+  for (int n = 0; n < 2 * kMany; ++n) REQUIRE(runtime.post(paced, n).ok());
+  CHECK(wisp::test::eventually([&] { return begun == 2 * kMany; }));
+}
+
 TEST_CASE("rate: in a pump, what waits for its turn takes no task each time", "[rate]") {
   wisp::ManualClock clock;
   int begun = 0;

@@ -126,6 +126,21 @@ TEST_CASE("schedules: a replaced firing gives way to the next at once", "[schedu
   });
 }
 
+TEST_CASE("schedules: one firing follows the last, also while that one waits for a slot",
+          "[schedules]") {
+  World world{1};
+  const auto narrow =
+      wisp::function("narrow", [](wisp::Context& context) { return context.sleep(10s); },
+                     {.limits = {.concurrency = 1}});
+  wisp::Runtime runtime{wisp::Catalogue().add(narrow), world.options()};
+  auto call = runtime.start(narrow);
+  world.advance(1ms);
+  auto every = runtime.every(1s).fire({.overlap = Overlap::queue_one}).run(narrow);
+  world.advance(3s + 1ms);
+  CHECK(runtime.stats().events.accepted == 2);
+  CHECK(runtime.stats().events.skipped == 1);
+}
+
 TEST_CASE("schedules: a firing is put off by less than its jitter, and never past the next",
           "[schedules]") {
   wisp::test::for_each_seed([](std::uint64_t seed) {

@@ -305,6 +305,20 @@ TEST_CASE("zones: the next time of any expression costs at most 25 lookups of a 
   }
 }
 
+TEST_CASE("zones: what a clock shows again fires again in every hour, however far the next day is",
+          "[zones]") {
+  // On 24 October 2026, a Saturday, the clock goes from midnight back to 23:00.
+  const Zone beirut = wisp::load_zone("Asia/Beirut").value();
+  const Instant day = std::chrono::sys_days(std::chrono::year(2026) / 10 / 24);
+  for (const char* text : {"30 * 24 10 *", "30 23 24 10 *"}) {
+    const Cron cron = Cron::parse(text).value();
+    const Instant first = day + 20h + 30min;
+    CHECK(cron.next(first - 1s, *beirut) == first);
+    const bool hourly = text[3] == '*';
+    CHECK((cron.next(first, *beirut) == first + 1h) == hourly);
+  }
+}
+
 TEST_CASE("zones: spans meet, and hold the moment that was asked for", "[zones]") {
   for (const Place& place : kPlaces) {
     const Zone zone = wisp::load_zone(place.name).value();

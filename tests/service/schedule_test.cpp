@@ -160,6 +160,58 @@ TEST_CASE("schedule: what makes no sense is refused", "[schedule]") {
   CHECK_FALSE(late.next());
 }
 
+namespace {
+
+// Each look at the wall takes `step`.
+class SteppingClock final : public wisp::Clock {
+ public:
+  wisp::Time now() const override { return wisp::Time(1h + gone); }
+  wisp::WallTime wall() const override {
+    gone += step;
+    return wisp::WallTime(std::chrono::seconds(1'800'000'000) + gone);
+  }
+  bool park(wisp::Parker&, wisp::Time) override { return false; }
+
+  mutable wisp::Duration gone{};
+  wisp::Duration step{};
+};
+
+}  // namespace
+
+TEST_CASE("schedule: no time of a cron expression is lost between two looks at the clock",
+          "[schedule]") {
+  SteppingClock clock;
+  wisp::Runtime runtime{{.threads = wisp::Threads::none, .clock = &clock}};
+  int ran = 0;
+  auto tick = runtime.every("* * * * * *"_cron).run([&ran] { ++ran; });
+  const auto pump = [&runtime] {
+    while (runtime.pump().left > 0) {
+    }
+  };
+  // The time of the second comes while the first is being fired.
+  clock.gone = 1'999'700us;
+  clock.step = 200us;
+  pump();
+  clock.step = {};
+  clock.gone = 2'500ms;
+  pump();
+  CHECK(ran == 2);
+  CHECK(runtime.stats().events.missed == 0);
+}
+
+TEST_CASE("schedule: after a thousand missed firings the one in time runs", "[schedule]") {
+  for (const int make_up : {0, 1, 2}) {
+    Pumped p;
+    int ran = 0;
+    auto tick = p.runtime.every("* * * * *"_cron).fire({.make_up = make_up}).run([&ran] { ++ran; });
+    p.pass(24h + 5s, 24h + 5s);
+    CHECK(ran == std::max(make_up, 1));
+    REQUIRE(tick.receipt());
+    CHECK(tick.receipt()->queued == 5s);
+    CHECK(p.runtime.stats().events.missed == wisp::kMakeUpMax - static_cast<unsigned>(ran));
+  }
+}
+
 TEST_CASE("schedule: a rule of firing that cannot be is refused by name", "[schedule]") {
   Pumped p;
   const auto why = [&p](const wisp::Firing& firing) {

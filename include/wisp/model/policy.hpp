@@ -124,8 +124,9 @@ inline constexpr Duration kMissedAfter = std::chrono::minutes(1);
 
 struct Firing {
   Overlap overlap = Overlap::forbid;
-  // Of the firings that were missed in a row so many are made up for, one after the other, unless
-  // they may overlap; the others are counted. 0: none. At most kMakeUpMax.
+  // Of several firings that are due at once the latest so many run, one after the other, unless
+  // they may overlap; the others were missed, and are counted. One that is not late runs in any
+  // case. At most kMakeUpMax.
   int make_up = 1;
   // Each firing is put off by a random time up to this, and less than up to the next one's. At most
   // kJitterMax.

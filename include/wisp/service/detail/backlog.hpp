@@ -36,6 +36,7 @@
 #include <wisp/base/text.hpp>
 #include <wisp/engine/meter.hpp>
 #include <wisp/model/event.hpp>
+#include <wisp/service/detail/rate.hpp>
 
 namespace wisp::inline v0::detail {
 
@@ -52,7 +53,7 @@ struct Shipment {
   Time due;                                // of the next one
   std::uint64_t delay = 0;                 // number of the delay that it is or was in
   bool token = false;                      // runs under one
-  bool turn = false;                       // has one of its function's rate
+  std::optional<Rate::Turn> turn;          // that it has, of its function's rate
   std::shared_ptr<const Receipt> receipt;  // so far, where Route::Rules::receipts
 
   // The backlog's, as is what follows. Those before and after it in a chain.

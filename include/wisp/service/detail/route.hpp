@@ -182,6 +182,8 @@ class Route : public std::enable_shared_from_this<Route> {
 
   // Whether nothing is queued, running or delayed.
   bool idle() const;
+  // The same as a count of deliveries. Requires: not takes_records.
+  int on_their_way() const;
   int queued(int* again = nullptr);
   // Posts in the log and their handlers that run, beyond the one that outstanding() knows of.
   std::int64_t uncounted();
@@ -261,8 +263,10 @@ class Route : public std::enable_shared_from_this<Route> {
   PostBlock::Pointer leave_log(PostBlock* block, bool* rest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void cancel_posts();
   std::unique_ptr<Shipment> begin() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Of the function's rate. Whether something may begin now, for which its turn is taken.
+  // Of the function's rate. Whether something may begin now, which then takes turn_.
   bool in_turn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Of one that does not enter its handler after all.
+  void give_turn_back(Shipment& delivery) const;
   bool before_turn() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool has_turn(Shipment& delivery) const;
   void arm_turn();
@@ -345,7 +349,7 @@ class Route : public std::enable_shared_from_this<Route> {
   std::optional<TimerId> window_timer_ ABSL_GUARDED_BY(mutex_);
   bool hurried_ ABSL_GUARDED_BY(mutex_) = false;  // the next one does not wait
   // Of a function with a rate: when the next one may begin, and whether a timer looks.
-  std::optional<Time> turn_ ABSL_GUARDED_BY(mutex_);
+  std::optional<Rate::Turn> turn_ ABSL_GUARDED_BY(mutex_);
   bool turn_armed_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<const Receipt> receipt_ ABSL_GUARDED_BY(mutex_);
   // Changed as a delivery leaves the queue; read by who has that, and under the lock.
