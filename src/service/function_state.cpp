@@ -54,18 +54,6 @@ Status FunctionState::prepare() {
   return instances == nullptr ? Status() : instances->provision();
 }
 
-Status FunctionState::enter(const Clock& clock) {
-  std::optional<Rate::Turn> turn;
-  if (rate != nullptr && !(turn = rate->try_take(clock.now()))) {
-    return refused(StatusCode::kResourceExhausted, Reason::rate,
-                   fmt::format("function '{}' is at its rate limit ({} per second)",
-                               definition->name, definition->options.limits.per_second));
-  }
-  if (try_enter()) return Status();
-  if (turn) rate->give_back(*turn);
-  return limit_reached();
-}
-
 bool FunctionState::try_enter() {
   if (shares != nullptr) {
     const MutexLock lock(shares->mutex);

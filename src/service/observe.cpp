@@ -160,6 +160,42 @@ std::string Invoker::explain(EventId id) const {
       id, bounds);
 }
 
+// What a firing cost, all attempts together.
+void Invoker::charge(Route& route, Shipment& delivery, const Ended& ended) const {
+  const FunctionState& function = route.function();
+  const auto& taken = ended.taken;
+  const bool first = delivery.receipt == nullptr;
+  auto receipt = first ? std::make_shared<Receipt>() : std::make_shared<Receipt>(*delivery.receipt);
+  const auto worse = [first](Quality sum, Quality part) {
+    return first ? part : std::min(sum, part);
+  };
+  if (first) {
+    receipt->function = function.definition->name;
+    receipt->version = function.version;
+    receipt->event = delivery.event->id;
+    receipt->queued = Duration(ended.waited_ns);
+    receipt->queued_quality = Quality::measured;
+    receipt->bytes_in = delivery.bytes;
+    receipt->bytes_in_quality = Quality::measured;
+    if (alloc_meter_linked) receipt->allocations_quality = Quality::measured;
+  }
+  receipt->attempts = delivery.attempts;
+  receipt->outcome = ended.outcome;
+  receipt->wall += Duration(taken.wall_ns);
+  receipt->wall_quality = worse(receipt->wall_quality, taken.wall_quality);
+  receipt->cpu += Duration(taken.cpu_ns);
+  receipt->cpu_quality = worse(receipt->cpu_quality, taken.cpu_quality);
+  receipt->allocations += taken.allocated.count;
+  receipt->allocated_bytes += taken.allocated.bytes;
+  if (const Tariff& tariff = parts_.ledger.tariff(); !tariff.empty()) {
+    const Usage usage = Usage::of({.wall = Duration(taken.wall_ns), .cpu = Duration(taken.cpu_ns)});
+    receipt->cost = receipt->cost + tariff.marginal(usage, function.definition->options.memory_mb);
+    receipt->cost_quality = Quality::estimated;
+  }
+  delivery.receipt = receipt;
+  route.keep_receipt(std::move(receipt));
+}
+
 EventStats Invoker::events() const {
   const auto read = [](const std::atomic<std::uint64_t>& counter) {
     return counter.load(std::memory_order_relaxed);
