@@ -16,12 +16,12 @@ constexpr const char* kZone = "Europe/Lisbon";
 constexpr const char* kExpressions[] = {"* * * * *",      "0 3 * * mon-fri", "*/7 8-18 * * *",
                                         "30 1 * * sun#2", "0 12 LW * *",     "0 0 29 2 *"};
 
-// Moments all over some forty years.
+// Moments from 2004 to 2038.
 class Moments {
  public:
   std::int64_t next() {
     state_ = state_ * 6364136223846793005U + 1442695040888963407U;
-    return static_cast<std::int64_t>(state_ >> 34) + 500'000'000;
+    return static_cast<std::int64_t>(state_ >> 34) + 1'100'000'000;
   }
 
  private:

@@ -292,13 +292,7 @@ std::unique_ptr<Shipment> Route::await_slot(std::unique_ptr<Shipment> delivery) 
 
 bool Route::slot_or_wait(Task& task) {
   if (function_->enter_or_wait(task, *this)) return true;
-  bool ended = false;
-  {
-    const BriefLock lock(mutex_);
-    ended = closed_ || replaced();
-  }
-  // cancel() or replace() has looked too early for it.
-  if (ended) function_->drop(*this, invoker_);
+  if (closed()) function_->drop(*this, invoker_);  // cancel() has looked too early for it
   return false;
 }
 

@@ -66,7 +66,8 @@ void Route::replace() {
   for (const auto& each : queued) invoker_.cancel_delivery(*this, *each);
   if (current == nullptr) return;
   current->request();
-  // They come back through lost(). What begins to wait from now on sees the request.
+  // They come back through lost(). One that begins to wait just now ends once its wait does; looked
+  // for later, its successor might be there instead.
   for (const auto& [number, timer] : delayed) invoker_.parts().timer.cancel(timer);
   if (function_->limited()) function_->drop(*this, invoker_);
 }

@@ -9,6 +9,7 @@
 
 namespace wisp::inline v0 {
 namespace detail {
+namespace {
 
 // The wall clock's line, on which sums and differences saturate.
 Time line(WallTime wall) { return Time(wall.time_since_epoch()); }
@@ -18,6 +19,8 @@ struct Dues {
   std::uint64_t count = 0;
   std::vector<Duration> late;  // by how much, of the last ones; the latest is the last
 };
+
+}  // namespace
 
 class Scheduled : public std::enable_shared_from_this<Scheduled> {
  public:
@@ -89,14 +92,17 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
   Status aim(WallTime wall) {
     auto after = std::chrono::floor<std::chrono::seconds>(wall);
     Duration off;
+    Instant aimed;
     {
       const MutexLock lock(mutex_);
       if (fired_ > after && fired_ - after <= kSetBackMax) after = fired_;
+      aimed = due_wall_;
       off = put_off_;
     }
     const std::optional<Instant> at = when_.cron->next(after, zone(), when_.gap);
     if (!at) return Status();
-    if (aimed_at(*at)) return look_at(line(*at) + off, wall);
+    // Already, so that it has been put off.
+    if (*at == aimed) return look_at(line(*at) + off, wall);
     const std::optional<Instant> then = when_.cron->next(*at, zone(), when_.gap);
     off = put_off(then ? *then - *at : Duration::max());
     {
@@ -105,12 +111,6 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
       put_off_ = off;
     }
     return look_at(line(*at) + off, wall);
-  }
-
-  // Already, so that it has been put off.
-  bool aimed_at(Instant at) const {
-    const MutexLock lock(mutex_);
-    return due_wall_ == at;
   }
 
   // When the clock on the wall shows `at`, or soon, to see whether it was set.

@@ -162,7 +162,7 @@ TEST_CASE("lineage: cause, hops, trace and tenant through every verb", "[lineage
     steps += tangle.steps();
   });
   // Or nothing has been checked.
-  CHECK(steps >= static_cast<std::size_t>(8 * wisp::test::test_seeds()));
+  CHECK(steps >= static_cast<std::size_t>(8 * wisp::test::seeds_here().count()));
 }
 
 TEST_CASE("lineage: a circle of events is cut after sixteen hops", "[lineage]") {

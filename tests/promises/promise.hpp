@@ -22,6 +22,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <optional>
 #include <string>
@@ -42,6 +43,25 @@ inline std::uint64_t only_seed() {
   return text == nullptr ? 0 : std::strtoull(text, nullptr, 10);
 }
 
+// The seeds that this process runs: only_seed(), or of 1 to test_seeds() the part that
+// WISP_TEST_PART names as "2/4", the second of four; all if it names none.
+struct SeedRange {
+  std::uint64_t first = 1;
+  std::uint64_t last = 0;
+  int count() const { return static_cast<int>(last + 1 - first); }
+};
+
+inline SeedRange seeds_here() {
+  if (const std::uint64_t only = only_seed()) return {only, only};
+  const auto all = static_cast<std::uint64_t>(test_seeds());
+  const char* text = std::getenv("WISP_TEST_PART");
+  std::uint64_t part = 0;
+  std::uint64_t parts = 0;
+  if (text == nullptr || std::sscanf(text, "%lu/%lu", &part, &parts) != 2) return {1, all};
+  if (part < 1 || part > parts) return {1, all};
+  return {1 + all * (part - 1) / parts, all * part / parts};
+}
+
 // What replay_test.cpp prints for a failure; empty outside of for_each_seed().
 inline std::string& replay_line() {
   static std::string line;
@@ -60,13 +80,11 @@ inline std::string replay(std::uint64_t seed) {
   return fmt::format("WISP_TEST_SEED={} {} \"{}\"", seed, program_invocation_name, name);
 }
 
-// Runs `body(seed)` with seeds 1 to test_seeds(), or with only_seed().
+// Runs `body(seed)` with seeds_here().
 template <std::invocable<std::uint64_t> Body>
 void for_each_seed(const Body& body) {
-  const std::uint64_t only = only_seed();
-  const std::uint64_t first = only != 0 ? only : 1;
-  const std::uint64_t last = only != 0 ? only : static_cast<std::uint64_t>(test_seeds());
-  for (std::uint64_t seed = first; seed <= last; ++seed) {
+  const SeedRange seeds = seeds_here();
+  for (std::uint64_t seed = seeds.first; seed <= seeds.last; ++seed) {
     INFO("seed " << seed);
     replay_line() = replay(seed);
     body(seed);

@@ -20,6 +20,25 @@ using wisp::sim::World;
 
 constexpr Duration kLateMax = 5ms;
 
+// Each look at it takes some time, which passes for all.
+class SlowClock final : public wisp::Clock {
+ public:
+  explicit SlowClock(Duration look) : look_(look) {}
+
+  Time now() const override {
+    clock_.advance(look_);
+    return clock_.now();
+  }
+  wisp::WallTime wall() const override { return clock_.wall(); }
+  bool park(wisp::Parker& parker, Time until) override { return clock_.park(parker, until); }
+  void wake(wisp::Parker& parker) override { clock_.wake(parker); }
+  void advance(Duration d) { clock_.advance(d); }
+
+ private:
+  const Duration look_;
+  mutable wisp::ManualClock clock_;
+};
+
 double any_rate(wisp::Random& random) {
   constexpr std::array kRates = {0.5, 1.0, 3.0, 20.0, 250.0};
   return kRates[static_cast<std::size_t>(wisp::uniform(random, 0, 4))];
@@ -251,6 +270,26 @@ TEST_CASE("rate: in a pump, what waits for its turn takes no task each time", "[
     clock.advance(1s);
     CHECK(pump() <= 5);
   }
+}
+
+TEST_CASE("rate: a turn that comes between two looks at the clock is seen", "[rate]") {
+  wisp::test::for_each_seed([](std::uint64_t seed) {
+    wisp::SeededRandom random{seed};
+    SlowClock clock{wisp::uniform(random, 1, 1'000) * 1us};
+    constexpr int kMany = 400;
+    int begun = 0;
+    const auto paced =
+        wisp::function("paced", [&begun](int) { ++begun; }, {.limits = {.per_second = 100}});
+    wisp::Runtime runtime{wisp::Catalogue().add(paced),
+                          {.threads = wisp::Threads::none, .clock = &clock}};
+    auto serial = runtime.on("n").deliver({.serial = true}).to(paced);
+    for (int n = 0; n < kMany; ++n) REQUIRE(runtime.emit("n", n).ok());
+    for (int n = 0; n < 10'000 && begun < kMany; ++n) {
+      (void)runtime.pump();
+      clock.advance(wisp::uniform(random, 0, 3'000) * 1us);
+    }
+    CHECK(begun == kMany);
+  });
 }
 
 TEST_CASE("rate: on threads, one of many posts begins with each token", "[rate]") {

@@ -46,5 +46,5 @@ TEST_CASE("replay: a test is named as a shell and Catch2 read it, and runs with 
   CHECK(wisp::test::replay(17).find("read it\\\\, and runs") != std::string::npos);
   int runs = 0;
   wisp::test::for_each_seed([&runs](std::uint64_t) { ++runs; });
-  CHECK(runs == (wisp::test::only_seed() != 0 ? 1 : wisp::test::test_seeds()));
+  CHECK(runs == wisp::test::seeds_here().count());
 }
