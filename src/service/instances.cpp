@@ -20,6 +20,7 @@ InstancePool::InstancePool(Invoker& invoker, std::shared_ptr<const Definition> d
     : definition_(std::move(definition)),
       rules_(definition_->options.instances),
       clock_(invoker.parts().clock),
+      executor_(invoker.parts().executor),
       timer_(invoker.parts().timer),
       ticks_(invoker.parts().ledger.ticks()),
       keep_(invoker.weak_from_this()) {}
@@ -40,18 +41,10 @@ bool InstancePool::run(const Definition& self, const void* in, void* result, Con
                        Attempted& failed) {
   InstancePool& pool = *static_cast<const Own&>(self).pool;
   void* instance = pool.take();
+  if (instance == nullptr) instance = pool.take_cold(context->deadline(), failed);
   if (instance == nullptr) {
-    instance = pool.build_for_call(failed);
-    if (instance != nullptr && context->deadline().passed(pool.clock_)) {
-      pool.give_back(instance);
-      instance = nullptr;
-      failed.status =
-          deadline_exceeded("'{}' had its deadline while an instance was built", self.name);
-    }
-    if (instance == nullptr) {
-      if (result != nullptr) self.fail(result, failed.status);
-      return false;
-    }
+    if (result != nullptr) self.fail(result, failed.status);
+    return false;
   }
   const bool well = self.instances->enter(instance, in, result, context, failed);
   pool.give_back(instance, failed.threw);
@@ -60,13 +53,49 @@ bool InstancePool::run(const Definition& self, const void* in, void* result, Con
 
 void* InstancePool::take() {
   const MutexLock lock(mutex_);
-  if (idle_.empty()) {
-    ++alive_;
-    return nullptr;
+  if (++inside_ == 1 && rules_.predictive) {
+    if (idle_since_) seen_.add(clock_.now() - *idle_since_);
+    ahead_at_ = std::nullopt;
   }
+  return idle_.empty() ? nullptr : pop();
+}
+
+void* InstancePool::pop() {
   void* const instance = idle_.back().instance;
   idle_.pop_back();
   return instance;
+}
+
+void* InstancePool::take_cold(Deadline deadline, Attempted& failed) {
+  const auto late = [this, &failed] {
+    failed.status =
+        deadline_exceeded("'{}' had its deadline while an instance was built", definition_->name);
+    return nullptr;
+  };
+  Parker parker;
+  while (true) {
+    {
+      const MutexLock lock(mutex_);
+      std::erase(waiters_, &parker);
+      if (!idle_.empty()) return pop();
+      if (!building_) {
+        ++alive_;
+        ++starts_.cold;
+        break;
+      }
+      if (deadline.passed(clock_)) {
+        leave(clock_.now());
+        return late();
+      }
+      waiters_.push_back(&parker);
+    }
+    const Blocking blocking(executor_);
+    clock_.park(parker, deadline.at());
+  }
+  void* const instance = build_for_call(failed);
+  if (instance == nullptr || !deadline.passed(clock_)) return instance;
+  give_back(instance);
+  return late();
 }
 
 // Requires: counted in alive_.
@@ -76,18 +105,13 @@ void* InstancePool::build(Attempted& failed) {
   failed.status =
       Status(failed.status.code(), fmt::format("an instance of '{}' could not be built: {}",
                                                definition_->name, message(failed.status)));
-  const MutexLock lock(mutex_);
-  --alive_;
   return nullptr;
 }
 
 void* InstancePool::build_for_call(Attempted& failed) {
-  {
-    const MutexLock lock(mutex_);
-    ++cold_starts_;
-  }
   const std::uint64_t began = ticks_.now();
   void* const instance = build(failed);
+  if (instance == nullptr) give_back(nullptr);
   // A started call's receipt, and not that of one which it is made in.
   const ActiveFrame* const frame = ActiveFrame::top();
   const auto* const running = static_cast<const Running*>(frame->running);
@@ -108,8 +132,12 @@ Status InstancePool::provision() {
     }
     Attempted failed;
     void* const instance = build(failed);
-    if (instance == nullptr) return failed.status;
-    give_back(instance);
+    const MutexLock lock(mutex_);
+    if (instance == nullptr) {
+      --alive_;
+      return failed.status;
+    }
+    idle_.push_back({instance, clock_.now()});
   }
   return Status();
 }
@@ -121,31 +149,57 @@ void InstancePool::destroy(const std::vector<void*>& gone) {
 std::optional<Time> InstancePool::pick_old(std::vector<void*>& old) {
   const Time now = clock_.now();
   while (!idle_.empty() && alive_ > rules_.provisioned) {
+    if (rules_.predictive && alive_ == 1) return pick_last(old);
     const Time due = idle_.front().since + rules_.keep_alive;
     if (due > now) return due;
     old.push_back(idle_.front().instance);
     idle_.pop_front();
     --alive_;
   }
-  return std::nullopt;
+  return alive_ == 0 ? ahead_at_ : std::nullopt;
 }
 
+std::optional<Time> InstancePool::pick_last(std::vector<void*>& old) {
+  const Time now = clock_.now();
+  const std::optional<keep_alive::Span> span =
+      keep_alive::Predictive{.until_known = rules_.keep_alive}.next(seen_, now - *idle_since_);
+  if (span && *idle_since_ + span->from <= now) return *idle_since_ + span->until;
+  old.push_back(idle_.front().instance);
+  idle_.pop_front();
+  --alive_;
+  return ahead_at_ = next_span(now);
+}
+
+std::optional<Time> InstancePool::next_span(Time now) {
+  const keep_alive::Predictive policy{.until_known = rules_.keep_alive};
+  std::optional<keep_alive::Span> span = policy.next(seen_, now - *idle_since_);
+  if (span && *idle_since_ + span->from <= now) span = policy.next(seen_, span->until);
+  return span ? std::optional<Time>(*idle_since_ + span->from) : std::nullopt;
+}
+
+// A call that had one, or found none.
+void InstancePool::leave(Time now) {
+  if (--inside_ > 0 || !rules_.predictive) return;
+  idle_since_ = now;
+  if (!closed_) look(now + keep_alive::IdleTimes::kBin / 2);
+}
+
+// `instance` is null if none could be built.
 void InstancePool::give_back(void* instance, bool broken) {
   std::vector<void*> old;
-  std::optional<Time> again;
   {
     const MutexLock lock(mutex_);
-    if (closed_ || broken) {
-      old.push_back(instance);
-      --alive_;
+    const Time now = clock_.now();
+    leave(now);
+    if (closed_ || broken || instance == nullptr) {
+      if (instance != nullptr) old.push_back(instance);
+      if (--alive_ == 0 && rules_.predictive) ahead_at_ = next_span(now);
     } else {
-      idle_.push_back({instance, clock_.now()});
-      again = timed_ ? std::nullopt : pick_old(old);
-      timed_ = timed_ || again.has_value();
+      idle_.push_back({instance, now});
+      if (looks_at_ == Time::never()) look(pick_old(old));
     }
   }
   destroy(old);
-  if (again) look_later(*again);
 }
 
 // On the timer's thread.
@@ -157,27 +211,98 @@ struct InstancePool::Sweep {
     // In this order: the pool goes before what it stands on.
     const std::shared_ptr<Invoker> keep = invoker.lock();
     const std::shared_ptr<InstancePool> alive = keep == nullptr ? nullptr : pool.lock();
-    if (alive != nullptr) alive->sweep();
+    if (alive != nullptr) alive->sweep(keep);
   }
 };
 
-void InstancePool::look_later(Time at) {
-  if (timer_.schedule(at, Task(Sweep{weak_from_this(), keep_})).ok()) return;
+// A task that builds one. Unrun, it is as if it had not been due.
+struct InstancePool::Ahead {
+  std::shared_ptr<Invoker> invoker;
+  std::shared_ptr<InstancePool> pool;
+
+  Ahead(std::shared_ptr<Invoker> i, std::shared_ptr<InstancePool> p)
+      : invoker(std::move(i)), pool(std::move(p)) {
+    invoker->one_more();
+  }
+  Ahead(Ahead&&) noexcept = default;
+  Ahead& operator=(Ahead&&) = delete;
+  ~Ahead() {
+    if (pool == nullptr) return;
+    {
+      const MutexLock lock(pool->mutex_);
+      --pool->ahead_;
+    }
+    invoker->one_less();
+  }
+  void operator()() { pool->build_ahead(*invoker); }
+};
+
+void InstancePool::look(std::optional<Time> at) {
+  if (!at || *at >= looks_at_) return;
+  if (timer_id_) timer_.cancel(*timer_id_);
+  const Result<TimerId> id = timer_.schedule(*at, Task(Sweep{weak_from_this(), keep_}));
   // No timer has room: whoever comes back next asks again.
-  const MutexLock lock(mutex_);
-  timed_ = false;
+  timer_id_ = id.ok() ? std::optional<TimerId>(*id) : std::nullopt;
+  looks_at_ = id.ok() ? *at : Time::never();
 }
 
-void InstancePool::sweep() {
+void InstancePool::sweep(const std::shared_ptr<Invoker>& invoker) {
   std::vector<void*> old;
-  std::optional<Time> again;
+  bool ahead = false;
   {
     const MutexLock lock(mutex_);
-    again = pick_old(old);
-    timed_ = again.has_value();
+    if (closed_) return;
+    // One that was to be cancelled looks as well.
+    if (clock_.now() >= looks_at_) {
+      looks_at_ = Time::never();
+      timer_id_ = std::nullopt;
+    }
+    ahead = due_ahead();
+    ahead_ += static_cast<int>(ahead);
+    look(pick_old(old));
   }
   destroy(old);
-  if (again) look_later(*again);
+  if (ahead) invoker->submit_surely(Task(Ahead(invoker, shared_from_this())));
+}
+
+bool InstancePool::due_ahead() {
+  const Time now = clock_.now();
+  if (alive_ > 0 || ahead_ > 0 || !ahead_at_ || *ahead_at_ > now) return false;
+  const Time due = *ahead_at_;
+  ahead_at_ = next_span(now);
+  // A timer that comes late, as after a sleep of the machine, may be too late for its span.
+  const std::optional<keep_alive::Span> span =
+      keep_alive::Predictive{.until_known = rules_.keep_alive}.next(seen_, now - *idle_since_);
+  return span && *idle_since_ + span->from <= due;
+}
+
+void InstancePool::build_ahead(Invoker& invoker) {
+  if (invoker.stopping()) return;
+  {
+    const MutexLock lock(mutex_);
+    if (closed_ || alive_ > 0) return;  // a call came first
+    building_ = true;
+    ++alive_;
+    ++starts_.ahead;
+  }
+  Attempted failed;
+  void* const instance = build(failed);
+  std::vector<void*> old;
+  {
+    const MutexLock lock(mutex_);
+    building_ = false;
+    for (Parker* each : waiters_) clock_.wake(*each);
+    if (closed_ || instance == nullptr) {
+      if (instance != nullptr) old.push_back(instance);
+      --alive_;
+    } else {
+      idle_.push_back({instance, clock_.now()});
+      look(pick_old(old));
+    }
+  }
+  destroy(old);
+  if (instance == nullptr)
+    invoker.log(LogLevel::warning, definition_->name, message(failed.status));
 }
 
 void InstancePool::close() {
@@ -192,9 +317,14 @@ void InstancePool::close() {
   destroy(idle);
 }
 
-std::uint64_t InstancePool::cold_starts() const {
+InstancePool::Starts InstancePool::starts() const {
   const MutexLock lock(mutex_);
-  return cold_starts_;
+  return starts_;
+}
+
+bool InstancePool::building() const {
+  const MutexLock lock(mutex_);
+  return ahead_ > 0;
 }
 
 }  // namespace wisp::inline v0::detail

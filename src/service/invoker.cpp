@@ -385,6 +385,10 @@ std::vector<Abandoned> Invoker::give_up_running(const Publishers::Marks& stuck) 
       if (route == each.get())
         running.push_back({each->function().definition->name, {origin_, sequence}, "running"});
     }
+    const FunctionState& function = each->function();
+    const bool first = function.posts == nullptr || function.posts == each;
+    if (first && function.instances != nullptr && function.instances->building())
+      running.push_back({function.definition->name, {}, "building an instance"});
     each->abandon();
   }
   std::vector<Abandoned> queued = take_abandoned();

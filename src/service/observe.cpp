@@ -264,7 +264,10 @@ void Invoker::complete(std::vector<FunctionStats>& functions) {
     stats->dead += read(state.dead);
     stats->late += read(state.late);
     stats->accepted += read(state.unbegun);
-    if (state.instances != nullptr) stats->cold_starts += state.instances->cold_starts();
+    if (state.instances == nullptr) continue;
+    const InstancePool::Starts starts = state.instances->starts();
+    stats->cold_starts += starts.cold;
+    stats->built_ahead += starts.ahead;
   }
   for (FunctionStats& each : functions)
     each.accepted += each.calls + static_cast<std::uint64_t>(each.queued);

@@ -103,7 +103,9 @@ TEST_CASE("instances: entered one by one on every path, built as receipts say, a
       wisp::Runtime runtime{plant.world.options()};
       const auto watch = wisp::test::watch_some(plant.world, runtime);
       const auto work = machines(
-          plant, {.retry = {.attempts = 3}, .instances = {.provisioned = provisioned, .max = max}});
+          plant, {.retry = {.attempts = 3},
+                  .instances = {
+                      .provisioned = provisioned, .max = max, .predictive = plant.any(0, 1) == 1}});
       REQUIRE(runtime.registry().add(work).ok());
       CHECK(plant.built == provisioned);
       plant.working = true;
@@ -143,7 +145,7 @@ TEST_CASE("instances: entered one by one on every path, built as receipts say, a
       CHECK((max == 0 || plant.alive_most <= max));
       std::uint64_t cold_starts = 0;
       for (const wisp::FunctionStats& each : runtime.stats().functions)
-        if (each.name == "work") cold_starts = each.cold_starts;
+        if (each.name == "work") cold_starts = each.cold_starts + each.built_ahead;
       CHECK(cold_starts == static_cast<std::uint64_t>(plant.built - provisioned + plant.failed));
       CHECK(cold <= static_cast<int>(cold_starts));
       plant.world.advance(11min);

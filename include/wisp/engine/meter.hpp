@@ -142,6 +142,7 @@ struct FunctionStats {
   std::uint64_t late = 0;
   // Instances that a call had to build; without the provisioned ones.
   std::uint64_t cold_starts = 0;
+  std::uint64_t built_ahead = 0;  // before the calls that Instances::predictive foresaw
 };
 
 }  // namespace wisp::inline v0

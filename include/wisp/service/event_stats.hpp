@@ -42,7 +42,7 @@ struct EventStats {
 struct Abandoned {
   std::string function;
   EventId event{};           // empty for a call
-  std::string_view state{};  // "queued" or "running"
+  std::string_view state{};  // "queued", "running" or "building an instance"
 };
 
 namespace detail {

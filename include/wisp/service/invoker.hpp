@@ -210,6 +210,7 @@ class Invoker final : public ContextHost {
   friend class BareFrame;
   friend class CallNode;
   friend class CallQueue;
+  friend class InstancePool;
   friend class Keyed;
   friend class PublishHere;
   friend class Route;

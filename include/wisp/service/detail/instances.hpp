@@ -11,6 +11,10 @@
 // the same few stay warm and the others grow old at the bottom. One timer for each pool is enough:
 // it is set for the oldest.
 //
+// With Instances::predictive the last one, while no call is inside any, is kept as
+// keep_alive::Predictive says: freed between two spans of it and built anew, by a task of its own,
+// where the next one begins. That task is outstanding for its runtime, whose stop() waits for it.
+//
 // Threads: any. No lock is held while an instance is built, entered or destroyed.
 #pragma once
 
@@ -22,10 +26,13 @@
 
 #include <wisp/base/clock.hpp>
 #include <wisp/base/mutex.hpp>
+#include <wisp/base/park.hpp>
 #include <wisp/base/status.hpp>
 #include <wisp/engine/detail/ticks.hpp>
+#include <wisp/engine/executor.hpp>
 #include <wisp/engine/timer.hpp>
 #include <wisp/model/detail/definition.hpp>
+#include <wisp/model/keep_alive.hpp>
 
 namespace wisp::inline v0::detail {
 
@@ -48,7 +55,13 @@ class InstancePool : public std::enable_shared_from_this<InstancePool> {
   // Destroys what is idle, and from now on what comes back.
   void close() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  std::uint64_t cold_starts() const ABSL_LOCKS_EXCLUDED(mutex_);
+  struct Starts {
+    std::uint64_t cold = 0;
+    std::uint64_t ahead = 0;
+  };
+  Starts starts() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whether one is being built ahead of its call.
+  bool building() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   struct Idle {
@@ -57,34 +70,58 @@ class InstancePool : public std::enable_shared_from_this<InstancePool> {
   };
   struct Own;
   struct Sweep;
+  struct Ahead;
 
   // Definition::run of the runtime's own.
   static bool run(const Definition& self, const void* in, void* result, Context* context,
                   Attempted& failed);
+  // Null: none is idle.
   void* take() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Then: one that is being built ahead, once it is, or one of its own. Null: `failed` says why.
+  void* take_cold(Deadline deadline, Attempted& failed) ABSL_LOCKS_EXCLUDED(mutex_);
+  void* pop() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void leave(Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void* build_for_call(Attempted& failed);
   void* build(Attempted& failed);
   // One whose handler threw is broken, and goes.
   void give_back(void* instance, bool broken = false) ABSL_LOCKS_EXCLUDED(mutex_);
   // Those that alive_ counts no more.
   void destroy(const std::vector<void*>& gone) ABSL_LOCKS_EXCLUDED(mutex_);
-  void sweep() ABSL_LOCKS_EXCLUDED(mutex_);
+  void sweep(const std::shared_ptr<Invoker>& invoker) ABSL_LOCKS_EXCLUDED(mutex_);
+  void build_ahead(Invoker& invoker) ABSL_LOCKS_EXCLUDED(mutex_);
   // Moves what has been idle for too long to `old`, uncounted; when to look again.
   std::optional<Time> pick_old(std::vector<void*>& old) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void look_later(Time at);
+  // The same of the last one, which nobody is inside of.
+  std::optional<Time> pick_last(std::vector<void*>& old) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // When the next span begins, if one is to be built for it.
+  std::optional<Time> next_span(Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether to build one now.
+  bool due_ahead() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Sets the timer, unless it is to look before that.
+  void look(std::optional<Time> at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::shared_ptr<const Definition> definition_;  // the user's
   const Instances rules_;
   Clock& clock_;
+  Executor& executor_;
   Timer& timer_;
   const Ticks& ticks_;
   const std::weak_ptr<Invoker> keep_;
 
   mutable Mutex mutex_;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
-  bool timed_ ABSL_GUARDED_BY(mutex_) = false;  // a timer is set, or about to be
-  int alive_ ABSL_GUARDED_BY(mutex_) = 0;       // those being built too
-  std::uint64_t cold_starts_ ABSL_GUARDED_BY(mutex_) = 0;
+  Time looks_at_ ABSL_GUARDED_BY(mutex_) = Time::never();
+  std::optional<TimerId> timer_id_ ABSL_GUARDED_BY(mutex_);  // which does
+  int alive_ ABSL_GUARDED_BY(mutex_) = 0;                    // those being built too
+  int inside_ ABSL_GUARDED_BY(mutex_) = 0;         // calls, of the instances that are not idle
+  int ahead_ ABSL_GUARDED_BY(mutex_) = 0;          // tasks that are to build one without a call
+  bool building_ ABSL_GUARDED_BY(mutex_) = false;  // one does
+  std::vector<Parker*> waiters_ ABSL_GUARDED_BY(mutex_);  // calls, for that one
+  Starts starts_ ABSL_GUARDED_BY(mutex_);
+  // If predictive: since when no call is inside, and when to build one.
+  keep_alive::IdleTimes seen_ ABSL_GUARDED_BY(mutex_);
+  std::optional<Time> idle_since_ ABSL_GUARDED_BY(mutex_);
+  std::optional<Time> ahead_at_ ABSL_GUARDED_BY(mutex_);
   std::deque<Idle> idle_ ABSL_GUARDED_BY(mutex_);  // the last is taken next
 };
 

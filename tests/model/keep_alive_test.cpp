@@ -1,0 +1,133 @@
+#include <wisp/model/keep_alive.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "catch.hpp"
+#include "seeds.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using wisp::Duration;
+using wisp::keep_alive::Fixed;
+using wisp::keep_alive::IdleTimes;
+using wisp::keep_alive::Predictive;
+using wisp::keep_alive::Span;
+
+bool same(const std::optional<Span>& span, Duration from, Duration until) {
+  return span && span->from == from && span->until == until;
+}
+
+// By definition: of the idle times that lasted until this minute, how many ended in it.
+bool likely(const std::vector<int>& minutes, int minute, double chance) {
+  if (minute == 0) return true;
+  const auto lasted =
+      std::count_if(minutes.begin(), minutes.end(), [minute](int each) { return each >= minute; });
+  const auto ended = std::count(minutes.begin(), minutes.end(), minute);
+  return minute <= 240 && ended > 0 &&
+         static_cast<double>(ended) >= chance * static_cast<double>(lasted);
+}
+
+}  // namespace
+
+TEST_CASE("keep_alive: a bin is a minute around a whole number of them") {
+  CHECK(IdleTimes::bin(-5min) == 0);
+  CHECK(IdleTimes::bin(0s) == 0);
+  CHECK(IdleTimes::bin(30s - 1ns) == 0);
+  CHECK(IdleTimes::bin(30s) == 1);
+  CHECK(IdleTimes::bin(30min - 30s) == 30);
+  CHECK(IdleTimes::bin(30min + 30s - 1ns) == 30);
+  CHECK(IdleTimes::bin(240min + 30s - 1ns) == 240);
+  CHECK(IdleTimes::bin(240min + 30s) == IdleTimes::kBins);
+  CHECK(IdleTimes::bin(Duration::max()) == IdleTimes::kBins);
+}
+
+TEST_CASE("keep_alive: counts that would overflow are halved, and keep their shares") {
+  IdleTimes seen;
+  for (int n = 0; n < 400'000; ++n) seen.add(n % 4 == 0 ? 24h : n % 4 == 1 ? 10min : 7min);
+  std::int64_t counted = 0;
+  for (int bin = 0; bin < IdleTimes::kBins; ++bin) counted += seen.in_bin(bin);
+  const auto beyond = static_cast<double>(seen.count() - counted);
+  const double ten = seen.in_bin(10);
+  const double seven = seen.in_bin(7);
+  CHECK(seen.in_bin(7) > 30'000);
+  CHECK(std::abs(seven / ten - 2) < 0.01);
+  CHECK(std::abs(ten / beyond - 1) < 0.01);
+}
+
+TEST_CASE("keep_alive: fixed keeps for as long as it says") {
+  const Fixed fixed{.keep = 10min};
+  CHECK(same(fixed.next({}, 0s), 0s, 10min));
+  CHECK(same(fixed.next({}, 10min - 1ns), 0s, 10min));
+  CHECK_FALSE(fixed.next({}, 10min));
+  CHECK_FALSE(Fixed{.keep = 0s}.next({}, 0s));
+}
+
+TEST_CASE("keep_alive: fixed until two idle times are known, then where they ended") {
+  IdleTimes seen;
+  const Predictive policy;
+  CHECK(same(policy.next(seen, 0s), 0s, 10min));
+  seen.add(30min);
+  CHECK(same(policy.next(seen, 0s), 0s, 10min));
+  CHECK_FALSE(policy.next(seen, 10min));
+  seen.add(30min + 10s);
+  CHECK(same(policy.next(seen, 0s), 0s, 30s));
+  CHECK(same(policy.next(seen, 30s), 29min + 30s, 30min + 30s));
+  CHECK(same(policy.next(seen, 30min), 29min + 30s, 30min + 30s));
+  CHECK_FALSE(policy.next(seen, 30min + 30s));
+  // What never ends within four hours is kept for nobody.
+  IdleTimes rare;
+  for (int n = 0; n < 100; ++n) rare.add(5h);
+  CHECK_FALSE(policy.next(rare, 30s));
+  // One of 67 that come in a minute is likely enough, one of 66 not by far; a chance of 1.5 %.
+  rare.add(20min);
+  CHECK_FALSE(policy.next(rare, 30s));
+  for (int n = 0; n < 1; ++n) rare.add(20min);
+  CHECK(same(policy.next(rare, 30s), 19min + 30s, 20min + 30s));
+  // The last bin, and what lies at the ends.
+  IdleTimes last;
+  for (int n = 0; n < 2; ++n) last.add(240min);
+  CHECK(same(policy.next(last, 1h), 239min + 30s, 240min + 30s));
+  CHECK_FALSE(policy.next(last, 240min + 30s));
+  CHECK_FALSE(policy.next(last, Duration::max()));
+}
+
+TEST_CASE("keep_alive: its spans are the likely minutes, of any history") {
+  for (int seed = 1; seed <= wisp::test::test_seeds(); ++seed) {
+    INFO("seed " << seed);
+    wisp::test::Seeded random(seed);
+    const Predictive policy{.chance = static_cast<double>(random.between(1, 200)) / 1'000};
+    IdleTimes seen;
+    std::vector<int> minutes;
+    const std::int64_t many = random.between(2, 300);
+    const std::int64_t longest = random.between(1, 300);
+    for (std::int64_t n = 0; n < many; ++n) {
+      const auto minute = static_cast<int>(random.between(0, longest));
+      const Duration off(random.between(minute == 0 ? 0 : -30'000'000'000, 29'999'999'999));
+      seen.add(minute * 1min + off);
+      minutes.push_back(minute);
+    }
+    Duration idle{};
+    for (int minute = 0; minute < 320; ++minute) {
+      // Each instant of a minute has the same answer.
+      const Duration first = minute == 0 ? Duration(0s) : minute * 1min - 30s;
+      const Duration at = first + Duration(random.between(0, 29'999'999'999));
+      const std::optional<Span> span = policy.next(seen, at);
+      const bool kept = span && span->from <= at;
+      if (kept != likely(minutes, minute, policy.chance)) FAIL_CHECK("minute " << minute);
+      if (kept && !(span->until > at)) FAIL_CHECK("a span that ended: minute " << minute);
+    }
+    // One after the other they come to an end.
+    int spans = 0;
+    for (std::optional<Span> span; (span = policy.next(seen, idle)); idle = span->until) {
+      CHECK(span->from < span->until);
+      CHECK(span->until > idle);
+      REQUIRE(++spans <= IdleTimes::kBins);
+    }
+  }
+}
