@@ -99,7 +99,7 @@ struct Runtime::Core {
                  .queue = options.queue,
                  .manual = manual != nullptr,
                  .pooled = pool != nullptr,
-                 .tokens_max = pool != nullptr ? std::max(options.workers.max, 1) : 64,
+                 .tokens_max = std::max(options.workers.max, 1),
                  .simulator = options.simulator,
                  .idempotency = options.idempotency}),
         registry([this](const detail::Registered& entry) { return invoker.attach(entry); }),

@@ -60,16 +60,18 @@ enum class Threads : std::uint8_t {
 // Set by designated initialisers; members are only ever appended.
 struct RuntimeOptions {
   Threads threads = Threads::pool;
-  Workers workers{};  // of the pool
-  Tariff tariff{};    // none: costs read unavailable
-  Queue queue{};      // of posts, for each function; its count also bounds what the pool holds
+  Workers workers{};
+  Tariff tariff{};  // none: costs read unavailable
+  Queue queue{};    // of posts, for each function; its count also bounds what the pool holds
   // These outlive the Runtime, the handlers that stop() had to abandon, and the waits on its
   // Pendings.
-  Clock* clock{};        // null: the machine's
-  Executor* executor{};  // null: a pool; `workers` is not used with a host's
-  Random* random{};      // null: seeded by the kernel
-  Store* store{};        // not implemented yet: must be null
-  LogSink log{};         // none: log lines go nowhere
+  Clock* clock{};  // null: the machine's
+  // Null: a pool. Of `workers`, a host's is bound by `max` alone: so many tasks of one function are
+  // with it at once.
+  Executor* executor{};
+  Random* random{};  // null: seeded by the kernel
+  Store* store{};    // not implemented yet: must be null
+  LogSink log{};     // none: log lines go nowhere
   // First thing on each worker, with its number; -1 on the supervisor.
   std::function<void(int)> on_thread_start{};
   std::string_view source = "wisp";  // of this runtime's events, as in CloudEvents

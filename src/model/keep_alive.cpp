@@ -11,6 +11,7 @@ int IdleTimes::bin(Duration idle) {
 
 void IdleTimes::add(Duration idle) {
   const int where = bin(idle);
+  if (where == 0) return;
   ++count_;
   if (where >= kBins) return;
   std::uint16_t& ended = ended_[static_cast<std::size_t>(where)];
@@ -48,7 +49,7 @@ std::optional<Span> Predictive::next(const IdleTimes& seen, Duration idle) const
     from = -1;
   }
   if (from < 0 || now >= kBins) return std::nullopt;
-  return Span{from * kBin - kBin / 2, kBins * kBin - kBin / 2};
+  return Span{std::max(from * kBin - kBin / 2, Duration::zero()), kBins * kBin - kBin / 2};
 }
 
 }  // namespace wisp::inline v0::keep_alive

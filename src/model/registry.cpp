@@ -89,7 +89,8 @@ Status Registry::add(std::shared_ptr<const detail::Definition> definition) {
     return Status(bad.code(), text + " (" + definition->place() + ")");
   }
   const Instances& instances = definition->options.instances;
-  if (definition->instances == nullptr && (instances.provisioned > 0 || instances.max > 0)) {
+  if (definition->instances == nullptr &&
+      (instances.provisioned > 0 || instances.max > 0 || instances.predictive)) {
     return invalid_argument("function '{}' has no instances: it is not stateful ({})",
                             definition->name, definition->place());
   }

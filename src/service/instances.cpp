@@ -40,8 +40,9 @@ void InstancePool::adopt(Invoker& invoker, std::shared_ptr<const Definition>& de
 bool InstancePool::run(const Definition& self, const void* in, void* result, Context* context,
                        Attempted& failed) {
   InstancePool& pool = *static_cast<const Own&>(self).pool;
-  void* instance = pool.take();
-  if (instance == nullptr) instance = pool.take_cold(context->deadline(), failed);
+  const Taken taken = pool.take();
+  void* instance = taken.instance;
+  if (instance == nullptr) instance = pool.take_cold(taken.awaits, context->deadline(), failed);
   if (instance == nullptr) {
     if (result != nullptr) self.fail(result, failed.status);
     return false;
@@ -51,13 +52,20 @@ bool InstancePool::run(const Definition& self, const void* in, void* result, Con
   return well;
 }
 
-void* InstancePool::take() {
+InstancePool::Taken InstancePool::take() {
   const MutexLock lock(mutex_);
-  if (++inside_ == 1 && rules_.predictive) {
+  if (++inside_ == 1 && predicts()) {
     if (idle_since_) seen_.add(clock_.now() - *idle_since_);
     ahead_at_ = std::nullopt;
   }
-  return idle_.empty() ? nullptr : pop();
+  if (!idle_.empty()) return {.instance = pop()};
+  // One call waits for it, as another could not have it; and not its own factory's.
+  if (building_ && !awaited_ && builder_ != std::this_thread::get_id()) {
+    awaited_ = true;
+    return {.awaits = true};
+  }
+  begin_cold();
+  return {};
 }
 
 void* InstancePool::pop() {
@@ -66,36 +74,46 @@ void* InstancePool::pop() {
   return instance;
 }
 
-void* InstancePool::take_cold(Deadline deadline, Attempted& failed) {
-  const auto late = [this, &failed] {
-    failed.status =
-        deadline_exceeded("'{}' had its deadline while an instance was built", definition_->name);
-    return nullptr;
-  };
+void InstancePool::begin_cold() {
+  ++alive_;
+  ++starts_.cold;
+}
+
+void* InstancePool::take_cold(bool awaits, Deadline deadline, Attempted& failed) {
+  void* instance = nullptr;
+  if (!awaits || !await_ahead(deadline, instance)) instance = build_for_call(failed);
+  if (!failed.status.ok() || !deadline.passed(clock_)) return instance;
+  failed.status =
+      deadline_exceeded("'{}' had its deadline while an instance was built", definition_->name);
+  if (instance != nullptr) give_back(instance);
+  return nullptr;
+}
+
+bool InstancePool::await_ahead(Deadline deadline, void*& instance) {
   Parker parker;
-  while (true) {
+  std::optional<Time> again;
+  for (bool over = false; !over;) {
     {
       const MutexLock lock(mutex_);
-      std::erase(waiters_, &parker);
-      if (!idle_.empty()) return pop();
-      if (!building_) {
-        ++alive_;
-        ++starts_.cold;
-        break;
+      const bool late = deadline.passed(clock_);
+      over = !idle_.empty() || !building_ || late;
+      waiter_ = over ? nullptr : &parker;
+      if (over) awaited_ = false;
+      if (!idle_.empty()) {
+        instance = pop();
+      } else if (over && !late) {
+        begin_cold();
+        return false;
+      } else if (over) {
+        again = leave(clock_.now());
       }
-      if (deadline.passed(clock_)) {
-        leave(clock_.now());
-        return late();
-      }
-      waiters_.push_back(&parker);
     }
+    if (over) break;
     const Blocking blocking(executor_);
     clock_.park(parker, deadline.at());
   }
-  void* const instance = build_for_call(failed);
-  if (instance == nullptr || !deadline.passed(clock_)) return instance;
-  give_back(instance);
-  return late();
+  arm(again);
+  return true;
 }
 
 // Requires: counted in alive_.
@@ -132,12 +150,16 @@ Status InstancePool::provision() {
     }
     Attempted failed;
     void* const instance = build(failed);
-    const MutexLock lock(mutex_);
-    if (instance == nullptr) {
+    {
+      const MutexLock lock(mutex_);
+      if (instance != nullptr && !closed_) {
+        idle_.push_back({instance, clock_.now()});
+        continue;
+      }
       --alive_;
-      return failed.status;
     }
-    idle_.push_back({instance, clock_.now()});
+    if (instance == nullptr) return failed.status;
+    destroy({instance});
   }
   return Status();
 }
@@ -149,7 +171,7 @@ void InstancePool::destroy(const std::vector<void*>& gone) {
 std::optional<Time> InstancePool::pick_old(std::vector<void*>& old) {
   const Time now = clock_.now();
   while (!idle_.empty() && alive_ > rules_.provisioned) {
-    if (rules_.predictive && alive_ == 1) return pick_last(old);
+    if (predicts() && alive_ == 1) return inside_ > 0 ? std::nullopt : pick_last(old, now);
     const Time due = idle_.front().since + rules_.keep_alive;
     if (due > now) return due;
     old.push_back(idle_.front().instance);
@@ -159,10 +181,8 @@ std::optional<Time> InstancePool::pick_old(std::vector<void*>& old) {
   return alive_ == 0 ? ahead_at_ : std::nullopt;
 }
 
-std::optional<Time> InstancePool::pick_last(std::vector<void*>& old) {
-  const Time now = clock_.now();
-  const std::optional<keep_alive::Span> span =
-      keep_alive::Predictive{.until_known = rules_.keep_alive}.next(seen_, now - *idle_since_);
+std::optional<Time> InstancePool::pick_last(std::vector<void*>& old, Time now) {
+  const std::optional<keep_alive::Span> span = policy().next(seen_, now - *idle_since_);
   if (span && *idle_since_ + span->from <= now) return *idle_since_ + span->until;
   old.push_back(idle_.front().instance);
   idle_.pop_front();
@@ -170,36 +190,50 @@ std::optional<Time> InstancePool::pick_last(std::vector<void*>& old) {
   return ahead_at_ = next_span(now);
 }
 
-std::optional<Time> InstancePool::next_span(Time now) {
-  const keep_alive::Predictive policy{.until_known = rules_.keep_alive};
-  std::optional<keep_alive::Span> span = policy.next(seen_, now - *idle_since_);
-  if (span && *idle_since_ + span->from <= now) span = policy.next(seen_, span->until);
+// Requires, as the next one does: no call is inside, and one has been.
+std::optional<Time> InstancePool::next_span(Time now) const {
+  std::optional<keep_alive::Span> span = policy().next(seen_, now - *idle_since_);
+  if (span && *idle_since_ + span->from <= now) span = policy().next(seen_, span->until);
   return span ? std::optional<Time>(*idle_since_ + span->from) : std::nullopt;
 }
 
+bool InstancePool::in_span(Time now) const {
+  const std::optional<keep_alive::Span> span = policy().next(seen_, now - *idle_since_);
+  return span && *idle_since_ + span->from <= now;
+}
+
 // A call that had one, or found none.
-void InstancePool::leave(Time now) {
-  if (--inside_ > 0 || !rules_.predictive) return;
+std::optional<Time> InstancePool::leave(Time now) {
+  if (--inside_ > 0 || !predicts()) return std::nullopt;
   idle_since_ = now;
-  if (!closed_) look(now + keep_alive::IdleTimes::kBin / 2);
+  if (closed_) return std::nullopt;
+  return look(now + std::min(keep_alive::IdleTimes::kBin / 2, rules_.keep_alive));
 }
 
 // `instance` is null if none could be built.
 void InstancePool::give_back(void* instance, bool broken) {
   std::vector<void*> old;
+  std::optional<Time> again;
   {
     const MutexLock lock(mutex_);
     const Time now = clock_.now();
-    leave(now);
+    again = leave(now);
     if (closed_ || broken || instance == nullptr) {
       if (instance != nullptr) old.push_back(instance);
-      if (--alive_ == 0 && rules_.predictive) ahead_at_ = next_span(now);
+      --alive_;
+      none_left(now);
     } else {
       idle_.push_back({instance, now});
-      if (looks_at_ == Time::never()) look(pick_old(old));
+      if (predicts() && inside_ > 0) again = look(now + rules_.keep_alive);
+      else if (looks_at_ == Time::never()) again = look(pick_old(old));
     }
   }
   destroy(old);
+  arm(again);
+}
+
+void InstancePool::none_left(Time now) {
+  if (alive_ == 0 && inside_ == 0 && predicts()) ahead_at_ = next_span(now);
 }
 
 // On the timer's thread.
@@ -232,23 +266,39 @@ struct InstancePool::Ahead {
       const MutexLock lock(pool->mutex_);
       --pool->ahead_;
     }
+    pool.reset();
     invoker->one_less();
   }
   void operator()() { pool->build_ahead(*invoker); }
 };
 
-void InstancePool::look(std::optional<Time> at) {
-  if (!at || *at >= looks_at_) return;
-  if (timer_id_) timer_.cancel(*timer_id_);
+std::optional<Time> InstancePool::look(std::optional<Time> at) {
+  if (!at || *at >= looks_at_) return std::nullopt;
+  return looks_at_ = *at;
+}
+
+// Of two that arm at once the one whose time looks_at_ still is has the timer.
+void InstancePool::arm(std::optional<Time> at) {
+  if (!at) return;
   const Result<TimerId> id = timer_.schedule(*at, Task(Sweep{weak_from_this(), keep_}));
-  // No timer has room: whoever comes back next asks again.
-  timer_id_ = id.ok() ? std::optional<TimerId>(*id) : std::nullopt;
-  looks_at_ = id.ok() ? *at : Time::never();
+  std::optional<TimerId> unwanted;
+  {
+    const MutexLock lock(mutex_);
+    const bool mine = looks_at_ == *at;
+    if (!id.ok()) {
+      // No timer has room: whoever comes back next asks again.
+      if (mine) looks_at_ = Time::never();
+    } else {
+      unwanted = mine ? std::exchange(timer_id_, *id) : std::optional<TimerId>(*id);
+    }
+  }
+  if (unwanted) timer_.cancel(*unwanted);
 }
 
 void InstancePool::sweep(const std::shared_ptr<Invoker>& invoker) {
   std::vector<void*> old;
-  bool ahead = false;
+  std::optional<Time> again;
+  Task ahead;
   {
     const MutexLock lock(mutex_);
     if (closed_) return;
@@ -257,50 +307,57 @@ void InstancePool::sweep(const std::shared_ptr<Invoker>& invoker) {
       looks_at_ = Time::never();
       timer_id_ = std::nullopt;
     }
-    ahead = due_ahead();
-    ahead_ += static_cast<int>(ahead);
-    look(pick_old(old));
+    if (due_ahead()) {
+      ++ahead_;
+      ahead = Task(Ahead(invoker, shared_from_this()));
+    }
+    again = look(pick_old(old));
   }
   destroy(old);
-  if (ahead) invoker->submit_surely(Task(Ahead(invoker, shared_from_this())));
+  arm(again);
+  if (ahead) invoker->submit_surely(std::move(ahead));
 }
 
+// If not now, at the beginning of another span.
 bool InstancePool::due_ahead() {
   const Time now = clock_.now();
-  if (alive_ > 0 || ahead_ > 0 || !ahead_at_ || *ahead_at_ > now) return false;
-  const Time due = *ahead_at_;
+  if (!ahead_at_ || *ahead_at_ > now) return false;
   ahead_at_ = next_span(now);
-  // A timer that comes late, as after a sleep of the machine, may be too late for its span.
-  const std::optional<keep_alive::Span> span =
-      keep_alive::Predictive{.until_known = rules_.keep_alive}.next(seen_, now - *idle_since_);
-  return span && *idle_since_ + span->from <= due;
+  return alive_ == 0 && ahead_ == 0 && in_span(now);
 }
 
 void InstancePool::build_ahead(Invoker& invoker) {
   if (invoker.stopping()) return;
+  // A factory that stops the runtime need not wait for itself.
+  const Errand errand(invoker, nullptr);
   {
     const MutexLock lock(mutex_);
-    if (closed_ || alive_ > 0) return;  // a call came first
+    // A call came first, or the time has passed.
+    if (closed_ || alive_ > 0 || inside_ > 0 || !in_span(clock_.now())) return;
     building_ = true;
+    builder_ = std::this_thread::get_id();
     ++alive_;
     ++starts_.ahead;
   }
   Attempted failed;
   void* const instance = build(failed);
   std::vector<void*> old;
+  std::optional<Time> again;
   {
     const MutexLock lock(mutex_);
     building_ = false;
-    for (Parker* each : waiters_) clock_.wake(*each);
+    if (waiter_ != nullptr) clock_.wake(*waiter_);
     if (closed_ || instance == nullptr) {
       if (instance != nullptr) old.push_back(instance);
       --alive_;
+      none_left(clock_.now());
     } else {
       idle_.push_back({instance, clock_.now()});
-      look(pick_old(old));
     }
+    if (!closed_) again = look(pick_old(old));
   }
   destroy(old);
+  arm(again);
   if (instance == nullptr)
     invoker.log(LogLevel::warning, definition_->name, message(failed.status));
 }

@@ -60,6 +60,12 @@ TEST_CASE("keep_alive: counts that would overflow are halved, and keep their sha
   CHECK(std::abs(ten / beyond - 1) < 0.01);
 }
 
+TEST_CASE("keep_alive: a history of all minutes is one span") {
+  IdleTimes seen;
+  for (int minute = 0; minute <= 240; ++minute) seen.add(minute * 1min);
+  CHECK(same(Predictive{.chance = 0.001}.next(seen, 7min), 0s, 240min + 30s));
+}
+
 TEST_CASE("keep_alive: fixed keeps for as long as it says") {
   const Fixed fixed{.keep = 10min};
   CHECK(same(fixed.next({}, 0s), 0s, 10min));
@@ -82,13 +88,18 @@ TEST_CASE("keep_alive: fixed until two idle times are known, then where they end
   CHECK_FALSE(policy.next(seen, 30min + 30s));
   // What never ends within four hours is kept for nobody.
   IdleTimes rare;
-  for (int n = 0; n < 100; ++n) rare.add(5h);
+  for (int n = 0; n < 65; ++n) rare.add(5h);
   CHECK_FALSE(policy.next(rare, 30s));
-  // One of 67 that come in a minute is likely enough, one of 66 not by far; a chance of 1.5 %.
+  // One of 66 is likely enough, one of 67 is not.
   rare.add(20min);
-  CHECK_FALSE(policy.next(rare, 30s));
-  for (int n = 0; n < 1; ++n) rare.add(20min);
   CHECK(same(policy.next(rare, 30s), 19min + 30s, 20min + 30s));
+  rare.add(5h);
+  CHECK_FALSE(policy.next(rare, 30s));
+  // Nobody frees anything for less than half of a minute.
+  IdleTimes busy;
+  for (int n = 0; n < 100; ++n) busy.add(29s);
+  CHECK(busy.count() == 0);
+  CHECK(same(policy.next(busy, 0s), 0s, 10min));
   // The last bin, and what lies at the ends.
   IdleTimes last;
   for (int n = 0; n < 2; ++n) last.add(240min);
@@ -107,8 +118,8 @@ TEST_CASE("keep_alive: its spans are the likely minutes, of any history") {
     const std::int64_t many = random.between(2, 300);
     const std::int64_t longest = random.between(1, 300);
     for (std::int64_t n = 0; n < many; ++n) {
-      const auto minute = static_cast<int>(random.between(0, longest));
-      const Duration off(random.between(minute == 0 ? 0 : -30'000'000'000, 29'999'999'999));
+      const auto minute = static_cast<int>(random.between(1, longest));
+      const Duration off(random.between(-30'000'000'000, 29'999'999'999));
       seen.add(minute * 1min + off);
       minutes.push_back(minute);
     }
@@ -120,7 +131,10 @@ TEST_CASE("keep_alive: its spans are the likely minutes, of any history") {
       const std::optional<Span> span = policy.next(seen, at);
       const bool kept = span && span->from <= at;
       if (kept != likely(minutes, minute, policy.chance)) FAIL_CHECK("minute " << minute);
-      if (kept && !(span->until > at)) FAIL_CHECK("a span that ended: minute " << minute);
+      if (span && !(span->until > at && span->from >= 0s)) FAIL_CHECK("minute " << minute);
+      // And the next one, if it is not, is the next.
+      for (int later = minute; span && later * 1min < span->from; ++later)
+        if (likely(minutes, later, policy.chance)) FAIL_CHECK(later << " after " << minute);
     }
     // One after the other they come to an end.
     int spans = 0;

@@ -97,10 +97,17 @@ TEST_CASE("keep_alive: the last instance is there in the minutes in which a call
     for (int n = 0; n < 40; ++n) {
       const int minutes = any(0, 9) < 7 ? period : any(1, 300);
       for (int minute = 1; minute <= minutes; ++minute) {
-        world.advance(1min);
-        const bool expected = kept(idle, minute);
-        if (counts.alive != static_cast<int>(expected)) FAIL_CHECK("minute " << minute);
-        if (expected && !kept(idle, minute - 1)) ++ahead;
+        // A minute is one around the whole number.
+        const bool before = kept(idle, minute - 1);
+        const bool now = kept(idle, minute);
+        world.advance(29s);
+        if (counts.alive != static_cast<int>(before)) FAIL_CHECK("late in minute " << minute - 1);
+        world.advance(2s);
+        if (idle.size() >= 2 && counts.alive != static_cast<int>(now))
+          FAIL_CHECK("early in minute " << minute);
+        world.advance(29s);
+        if (counts.alive != static_cast<int>(now)) FAIL_CHECK("minute " << minute);
+        if (now && !before) ++ahead;
       }
       if (!kept(idle, minutes)) ++cold;
       REQUIRE(runtime.call(work, any(0, 2) * 100ms).ok());
@@ -142,7 +149,7 @@ TEST_CASE(
                          {.instances = {.max = max, .predictive = true}});
       wisp::Runtime runtime{wisp::Catalogue().add(work), world.options()};
       const auto watch = wisp::test::watch_some(world, runtime);
-      world.faults({.late = 200, .late_max = 1min});
+      world.faults({.late = 200, .late_max = any(0, 1) == 0 ? 1min : 10min});
       const int period = any(2, 40);
       std::vector<wisp::Pending<void>> pending;
       for (int n = 0; n < 30; ++n) {
@@ -152,6 +159,8 @@ TEST_CASE(
         world.advance(period * 1min + any(-20, 20) * 1s);
       }
       CHECK((max == 0 || counts.alive_most <= max));
+      world.faults({});
+      world.advance(30min);
       for (const wisp::Pending<void>& each : pending) CHECK(each.ready());
       const wisp::FunctionStats stats = stats_of(runtime, "work");
       CHECK(stats.cold_starts + stats.built_ahead ==
@@ -161,10 +170,125 @@ TEST_CASE(
       if (stopped.status.ok()) CHECK(building == 0);
       for (const wisp::Abandoned& each : stopped.abandoned) CHECK(each.function == "work");
     }
-    world.faults({});
     world.advance(5min);
     CHECK(counts.alive == 0);
   });
   if (wisp::test::only_seed() == 0) CHECK(ahead > 0);
   if (wisp::test::test_seeds() >= 20 && wisp::test::only_seed() == 0) CHECK(met > 0);
+}
+
+TEST_CASE("keep_alive: a call that comes while one is built ahead waits for that one",
+          "[keep_alive]") {
+  World world{1};
+  Counts counts;
+  Duration building{};
+  std::vector<Time> begun;
+  struct Slow {
+    std::vector<Time>* begun;
+    wisp::Clock* clock;
+    void operator()() { begun->push_back(clock->now()); }
+  };
+  const auto work = wisp::function("work", wisp::stateful<Slow>([&] {
+                                     pass(world.clock(), building);
+                                     ++counts.built;
+                                     return Slow{&begun, &world.clock()};
+                                   }),
+                                   {.instances = {.predictive = true}});
+  wisp::Runtime runtime{wisp::Catalogue().add(work), world.options()};
+  for (int n = 0; n < 3; ++n) {
+    REQUIRE(runtime.call(work).ok());
+    world.advance(30min);
+  }
+  building = 90s;
+  // The third has one that was built from 29:30 on; the fourth meets a slow one.
+  REQUIRE(runtime.call(work).ok());
+  world.advance(30min);
+  const Time called = world.clock().now();
+  auto first = runtime.start(work);
+  world.advance(59s);
+  CHECK_FALSE(first.ready());
+  world.advance(1s);
+  CHECK(first.ready());
+  CHECK(begun.back() == called + 60s);
+  CHECK_FALSE(first.receipt().cold);
+  CHECK(stats_of(runtime, "work").cold_starts == 3);
+  CHECK(stats_of(runtime, "work").built_ahead == 2);
+  // Another one that comes meanwhile builds its own.
+  world.advance(30min);
+  first = runtime.start(work);
+  world.run_until_idle();
+  auto second = runtime.start(work, {.timeout = 10s});
+  CHECK(second.wait().code() == wisp::StatusCode::kDeadlineExceeded);
+  CHECK(first.wait().ok());
+  CHECK(stats_of(runtime, "work").cold_starts == 4);
+  CHECK(stats_of(runtime, "work").built_ahead == 3);
+}
+
+TEST_CASE("keep_alive: one that waits in vain for one built ahead leaves no trace",
+          "[keep_alive]") {
+  World world{1};
+  Counts counts;
+  bool broken = false;
+  const auto work =
+      wisp::function("work", wisp::stateful<Engine>([&]() -> Result<std::unique_ptr<Engine>> {
+                       if (broken) {
+                         pass(world.clock(), 2min);
+                         ++counts.failed;
+                         return wisp::unavailable("no fuel");
+                       }
+                       return std::make_unique<Engine>(counts);
+                     }),
+                     {.instances = {.max = 1, .predictive = true}});
+  wisp::Runtime runtime{wisp::Catalogue().add(work), world.options()};
+  for (int n = 0; n < 4; ++n) {
+    REQUIRE(runtime.call(work, 0s).ok());
+    world.advance(30min - 1s);
+  }
+  // What was built for the last one is kept for its minute.
+  world.advance(32s);
+  CHECK(counts.alive == 0);
+  broken = true;
+  auto cold = runtime.start(work, 0s, {.timeout = 10s});
+  world.advance(3min);
+  CHECK(cold.wait().code() == wisp::StatusCode::kUnavailable);
+  CHECK(counts.failed == 1);
+  // Half an hour later another is built ahead, in vain, for a call with little time.
+  world.advance(28min + 40s);
+  auto waits = runtime.start(work, 0s, {.timeout = 10s});
+  world.advance(10s);
+  CHECK(waits.wait().code() == wisp::StatusCode::kDeadlineExceeded);
+  world.advance(2min);
+  CHECK(counts.failed == 2);
+  broken = false;
+  world.advance(27min + 45s);
+  CHECK(counts.alive == 1);
+  CHECK(runtime.call(work, 0s).ok());
+}
+
+TEST_CASE("keep_alive: a factory that stops the runtime does not wait for itself", "[keep_alive]") {
+  World world{1};
+  wisp::Runtime* whole = nullptr;
+  bool stops = false;
+  Duration took = 1h;
+  struct Any {
+    void operator()() {}
+  };
+  const auto work = wisp::function("work", wisp::stateful<Any>([&] {
+                                     if (stops) {
+                                       const Time began = world.clock().now();
+                                       (void)whole->stop(10s);
+                                       took = world.clock().now() - began;
+                                     }
+                                     return Any{};
+                                   }),
+                                   {.instances = {.predictive = true}});
+  wisp::Runtime runtime{wisp::Catalogue().add(work), world.options()};
+  whole = &runtime;
+  for (int n = 0; n < 3; ++n) {
+    REQUIRE(runtime.call(work).ok());
+    stops = n == 2;
+    world.advance(30min);
+  }
+  CHECK(took == 0s);
+  CHECK(runtime.stop(1s).status.ok());
 }

@@ -271,6 +271,8 @@ TEST_CASE("instances: bad options are refused", "[instances]") {
   CHECK(refusal({.keep_alive = 0s}).ok());
   const auto plain = wisp::function("plain", [] {}, {.instances = {.max = 1}});
   CHECK(says(p.runtime.registry().add(plain), "it is not stateful"));
+  const auto foreseen = wisp::function("foreseen", [] {}, {.instances = {.predictive = true}});
+  CHECK(says(p.runtime.registry().add(foreseen), "it is not stateful"));
   CHECK(p.runtime.call<int>("count", 0).ok());
   CHECK(seen.alive == 0);  // kept for no time at all
 }
@@ -326,4 +328,38 @@ TEST_CASE("instances: threads enter each by themselves", "[instances]") {
     CHECK(Shared::alive == 0);
   }
   CHECK(Shared::overlaps == 0);
+}
+
+TEST_CASE("instances: predictive ones met by several threads at once are all given back") {
+  std::atomic<int> alive{0};
+  struct Used {
+    std::atomic<int>* alive;
+    explicit Used(std::atomic<int>& count) : alive(&count) { ++*alive; }
+    Used(const Used&) = delete;
+    Used& operator=(const Used&) = delete;
+    ~Used() { --*alive; }
+    void operator()(int n) const {
+      if (n % 3 == 0) throw std::runtime_error("broken");
+    }
+  };
+  constexpr int kRounds = 100;
+  wisp::ManualClock clock;
+  for (int round = 0; round < kRounds; ++round) {
+    const auto work = wisp::function(
+        "work", wisp::stateful<Used>([&alive, round]() -> Result<std::unique_ptr<Used>> {
+          if (round % 4 == 3) return wisp::unavailable("no parts");
+          return std::make_unique<Used>(alive);
+        }),
+        {.instances = {.keep_alive = 1s, .predictive = true}});
+    wisp::Runtime runtime{wisp::Catalogue().add(work), {.workers = {.max = 4}, .clock = &clock}};
+    std::vector<wisp::Pending<void>> pending;
+    for (int n = 0; n < 8; ++n) pending.push_back(runtime.start(work, n));
+    std::thread beside([&] { (void)runtime.call(work, round); });
+    for (wisp::Pending<void>& each : pending) (void)each.wait();
+    beside.join();
+    clock.advance(1min);
+    pending.clear();
+    CHECK(runtime.stop(5s).status.ok());
+    CHECK(alive == 0);
+  }
 }

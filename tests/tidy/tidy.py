@@ -38,6 +38,7 @@ FLOORS = """
 1 model
     event
     policy
+    keep_alive
     traceparent
     batch → event
     context → event, traceparent

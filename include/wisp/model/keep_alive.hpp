@@ -22,7 +22,8 @@
 namespace wisp::inline v0::keep_alive {
 
 // How long something was idle before it was used again: a histogram, in bins of a minute, each
-// around a whole number of them, as most periods are one. Its memory does not grow.
+// around a whole number of them, as most periods are one. Times of less than a half are left out:
+// nobody frees anything for so long, and a busy function has too many. Its memory does not grow.
 class IdleTimes {
  public:
   static constexpr Duration kBin = std::chrono::minutes(1);
@@ -35,7 +36,7 @@ class IdleTimes {
 
   // How many there were, older ones by half of their number whenever a count would overflow.
   std::int64_t count() const { return count_; }
-  // Those in a bin of [0, kBins).
+  // Those in a bin of [0, kBins); none in the first.
   int in_bin(int bin) const { return ended_[static_cast<std::size_t>(bin)]; }
 
  private:

@@ -22,6 +22,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <thread>
 #include <vector>
 
 #include <wisp/base/clock.hpp>
@@ -75,12 +76,20 @@ class InstancePool : public std::enable_shared_from_this<InstancePool> {
   // Definition::run of the runtime's own.
   static bool run(const Definition& self, const void* in, void* result, Context* context,
                   Attempted& failed);
-  // Null: none is idle.
-  void* take() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Then: one that is being built ahead, once it is, or one of its own. Null: `failed` says why.
-  void* take_cold(Deadline deadline, Attempted& failed) ABSL_LOCKS_EXCLUDED(mutex_);
+  struct Taken {
+    void* instance = nullptr;
+    bool awaits = false;  // the one that is being built ahead
+  };
+  // Without either, the caller builds one.
+  Taken take() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Null: `failed` says why.
+  void* take_cold(bool awaits, Deadline deadline, Attempted& failed) ABSL_LOCKS_EXCLUDED(mutex_);
+  // False: the caller builds one. True with none: it came too late.
+  bool await_ahead(Deadline deadline, void*& instance) ABSL_LOCKS_EXCLUDED(mutex_);
   void* pop() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void leave(Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void begin_cold() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // When to look, now that a call is over.
+  std::optional<Time> leave(Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void* build_for_call(Attempted& failed);
   void* build(Attempted& failed);
   // One whose handler threw is broken, and goes.
@@ -92,13 +101,20 @@ class InstancePool : public std::enable_shared_from_this<InstancePool> {
   // Moves what has been idle for too long to `old`, uncounted; when to look again.
   std::optional<Time> pick_old(std::vector<void*>& old) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The same of the last one, which nobody is inside of.
-  std::optional<Time> pick_last(std::vector<void*>& old) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::optional<Time> pick_last(std::vector<void*>& old, Time now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Foresees when one is to be there again, if there is none.
+  void none_left(Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // When the next span begins, if one is to be built for it.
-  std::optional<Time> next_span(Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::optional<Time> next_span(Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool in_span(Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether to build one now.
   bool due_ahead() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Sets the timer, unless it is to look before that.
-  void look(std::optional<Time> at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What to arm() for: none if a timer looks before that.
+  std::optional<Time> look(std::optional<Time> at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void arm(std::optional<Time> at) ABSL_LOCKS_EXCLUDED(mutex_);
+  keep_alive::Predictive policy() const { return {.until_known = rules_.keep_alive}; }
+  bool predicts() const { return rules_.predictive && rules_.provisioned == 0; }
 
   const std::shared_ptr<const Definition> definition_;  // the user's
   const Instances rules_;
@@ -113,10 +129,12 @@ class InstancePool : public std::enable_shared_from_this<InstancePool> {
   Time looks_at_ ABSL_GUARDED_BY(mutex_) = Time::never();
   std::optional<TimerId> timer_id_ ABSL_GUARDED_BY(mutex_);  // which does
   int alive_ ABSL_GUARDED_BY(mutex_) = 0;                    // those being built too
-  int inside_ ABSL_GUARDED_BY(mutex_) = 0;         // calls, of the instances that are not idle
-  int ahead_ ABSL_GUARDED_BY(mutex_) = 0;          // tasks that are to build one without a call
-  bool building_ ABSL_GUARDED_BY(mutex_) = false;  // one does
-  std::vector<Parker*> waiters_ ABSL_GUARDED_BY(mutex_);  // calls, for that one
+  int inside_ ABSL_GUARDED_BY(mutex_) = 0;            // calls, of the instances that are not idle
+  int ahead_ ABSL_GUARDED_BY(mutex_) = 0;             // tasks that are to build one without a call
+  bool building_ ABSL_GUARDED_BY(mutex_) = false;     // one does,
+  std::thread::id builder_ ABSL_GUARDED_BY(mutex_);   // on this thread
+  bool awaited_ ABSL_GUARDED_BY(mutex_) = false;      // by a call,
+  Parker* waiter_ ABSL_GUARDED_BY(mutex_) = nullptr;  // which parks
   Starts starts_ ABSL_GUARDED_BY(mutex_);
   // If predictive: since when no call is inside, and when to build one.
   keep_alive::IdleTimes seen_ ABSL_GUARDED_BY(mutex_);

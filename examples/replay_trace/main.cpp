@@ -1,0 +1,271 @@
+// What keep-alive policies cost and save on a day of a cloud's functions. See README.md beside this
+// file.
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <wisp/model/keep_alive.hpp>
+#include <wisp/wisp.hpp>
+
+#include "day.hpp"
+#include "trace.hpp"
+#include "yardstick.hpp"
+
+namespace replay {
+namespace {
+
+using namespace std::chrono_literals;
+using wisp::keep_alive::Fixed;
+using wisp::keep_alive::IdleTimes;
+using wisp::keep_alive::Predictive;
+using wisp::keep_alive::Span;
+
+constexpr const char* kUsage =
+    "usage: replay_trace DIR [--chance P] [--calls-max N] [--seed N] [--json]\n"
+    "  DIR            has invocations.csv, durations.csv and memory.csv\n"
+    "  --chance P     of a call in a minute that the predictive policy keeps (0.015)\n"
+    "  --calls-max N  functions with more calls do not go through the runtime (2000); 0: none "
+    "does\n"
+    "  --seed N       of the moments and durations of those that do (1)\n"
+    "  --json         one JSON document in place of the tables\n"
+    "  --help         this\n";
+
+struct Arguments {
+  std::string folder;
+  Predictive predictive{};
+  std::uint64_t calls_max = 2'000;
+  std::uint64_t seed = 1;
+  bool json = false;
+  bool help = false;
+};
+
+template <class T>
+bool parse_number(std::string_view text, T& number) {
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  return error == std::errc() && stop == end;
+}
+
+wisp::Result<Arguments> parse(int count, char** values) {
+  Arguments arguments;
+  for (int i = 1; i < count; ++i) {
+    const std::string_view name = values[i];
+    if (name == "--help") {
+      arguments.help = true;
+      return arguments;
+    }
+    if (name == "--json") {
+      arguments.json = true;
+      continue;
+    }
+    if (!name.starts_with("--")) {
+      if (!arguments.folder.empty()) return wisp::invalid_argument("two folders");
+      arguments.folder = name;
+      continue;
+    }
+    const std::string_view value = i + 1 < count ? values[++i] : "";
+    bool good = false;
+    if (name == "--chance") {
+      double& chance = arguments.predictive.chance;
+      good = parse_number(value, chance) && chance > 0 && chance <= 1;
+    } else if (name == "--calls-max") {
+      good = parse_number(value, arguments.calls_max);
+    } else if (name == "--seed") {
+      good = parse_number(value, arguments.seed);
+    } else {
+      return wisp::invalid_argument("there is no option {}", name);
+    }
+    if (!good) return wisp::invalid_argument("{} cannot be '{}'", name, value);
+  }
+  if (arguments.folder.empty()) return wisp::invalid_argument("which folder?");
+  return arguments;
+}
+
+// The policy of the paper whose trace this is, as a contender: from the 5th to the 99th percentile
+// of the idle times, with a margin of a tenth; fixed while there are few.
+struct Percentiles {
+  std::optional<Span> next(const IdleTimes& seen, wisp::Duration idle) const {
+    if (seen.count() < 2) return Fixed{.keep = 10min}.next(seen, idle);
+    const wisp::Duration from = at(seen, 0.05) - at(seen, 0.05) / 10;
+    const wisp::Duration until = at(seen, 0.99) + at(seen, 0.99) / 10;
+    if (idle >= until) return std::nullopt;
+    return Span{from, until};
+  }
+
+  // Those beyond the histogram count as its end.
+  static wisp::Duration at(const IdleTimes& seen, double share) {
+    std::int64_t below = 0;
+    int bin = 0;
+    while (bin < IdleTimes::kBins - 1) {
+      below += seen.in_bin(bin);
+      if (static_cast<double>(below) >= share * static_cast<double>(seen.count())) break;
+      ++bin;
+    }
+    return bin * IdleTimes::kBin;
+  }
+};
+
+// Which functions: every second line, or all.
+enum class Part { all, odd, even };
+
+template <class Policy>
+Minutes measure_all(const Policy& policy, const Trace& trace, Part part = Part::all) {
+  Minutes sum;
+  for (std::size_t i = 0; i < trace.functions.size(); ++i) {
+    if (part == Part::odd && i % 2 != 0) continue;
+    if (part == Part::even && i % 2 == 0) continue;
+    sum += measure(policy, trace.functions[i].calls);
+  }
+  return sum;
+}
+
+// The cold minutes of a fixed policy with so many warm ones, on the line between two whole numbers
+// of minutes. Negative: none has so few, or so many.
+double cold_of_equal(std::int64_t warm, const Trace& trace, Part part) {
+  int low = 0;
+  int high = trace.minutes;
+  const auto fixed = [&](int keep) {
+    return measure_all(Fixed{.keep = std::chrono::minutes(keep)}, trace, part);
+  };
+  if (fixed(low).warm > warm || fixed(high).warm < warm) return -1;
+  while (high - low > 1) {
+    const int middle = (low + high) / 2;
+    (fixed(middle).warm <= warm ? low : high) = middle;
+  }
+  const Minutes below = fixed(low);
+  const Minutes above = fixed(high);
+  const double share = above.warm == below.warm ? 0
+                                                : static_cast<double>(warm - below.warm) /
+                                                      static_cast<double>(above.warm - below.warm);
+  return static_cast<double>(below.cold) + share * static_cast<double>(above.cold - below.cold);
+}
+
+struct Row {
+  std::string policy;
+  std::string part;
+  Minutes minutes;
+  double cold_of_equal = -1;  // unless it is fixed itself
+};
+
+template <class Policy>
+void add_rows(std::vector<Row>& rows, const std::string& name, const Policy& policy,
+              const Trace& trace) {
+  constexpr std::pair<Part, const char*> kParts[] = {
+      {Part::all, "all"}, {Part::odd, "odd lines"}, {Part::even, "even lines"}};
+  for (const auto& [part, words] : kParts) {
+    const Minutes minutes = measure_all(policy, trace, part);
+    rows.push_back({name, words, minutes, cold_of_equal(minutes.warm, trace, part)});
+  }
+}
+
+std::vector<Row> yardstick(const Trace& trace, const Predictive& predictive) {
+  std::vector<Row> rows;
+  for (const int keep : {10, 20, 60, 120}) {
+    rows.push_back({fmt::format("fixed {} min", keep), "all",
+                    measure_all(Fixed{.keep = std::chrono::minutes(keep)}, trace)});
+  }
+  add_rows(rows, "percentiles", Percentiles{}, trace);
+  add_rows(rows, "predictive", predictive, trace);
+  return rows;
+}
+
+void print(const std::vector<Row>& rows) {
+  fmt::print("{:<14} {:<10} {:>8} {:>8}   {}\n", "policy", "functions", "cold", "warm",
+             "beside a fixed one of as many warm minutes");
+  for (const Row& each : rows) {
+    fmt::print("{:<14} {:<10} {:>8} {:>8}", each.policy, each.part, each.minutes.cold,
+               each.minutes.warm);
+    if (each.cold_of_equal > 0) {
+      fmt::print("   {:.0f} % fewer cold than {:.0f}",
+                 100 * (1 - static_cast<double>(each.minutes.cold) / each.cold_of_equal),
+                 each.cold_of_equal);
+    }
+    fmt::print("\n");
+  }
+}
+
+void print(const std::string& policy, const Day& day) {
+  const std::optional<std::uint64_t> wait = day.wait.quantile(0.99);
+  fmt::print(
+      "{:<14} {} functions, {} calls: {} cold starts, {} instances built ahead, {:.1f} "
+      "instance-hours, at most {} instances and {} calls at once, wait p99 {}\n",
+      policy, day.functions, day.calls, day.cold, day.ahead, day.instance_hours, day.instances_most,
+      day.workers_most, wait ? fmt::format("{} ns", *wait) : "unavailable");
+}
+
+std::string json(const std::vector<Row>& rows,
+                 const std::vector<std::pair<std::string, Day>>& days) {
+  std::string text = "{\"yardstick\":[";
+  for (const Row& each : rows) {
+    text += fmt::format(
+        R"({}{{"policy":"{}","functions":"{}","cold":{},"warm":{},"cold_of_equal":{}}})",
+        text.back() == '[' ? "" : ",", each.policy, each.part, each.minutes.cold, each.minutes.warm,
+        each.cold_of_equal < 0 ? "null" : fmt::format("{:.3f}", each.cold_of_equal));
+  }
+  text += "],\"days\":[";
+  for (const auto& [policy, day] : days) {
+    text += fmt::format(
+        R"({}{{"policy":"{}","functions":{},"calls":{},"cold":{},"ahead":{},"instance_hours":{:.3f},)"
+        R"("instances_most":{},"workers_most":{},"bills":[)",
+        text.back() == '[' ? "" : ",", policy, day.functions, day.calls, day.cold, day.ahead,
+        day.instance_hours, day.instances_most, day.workers_most);
+    for (const auto& [tariff, cost] : day.bills)
+      text += fmt::format(R"({}{{"tariff":"{}","cost":"{}"}})", text.back() == '[' ? "" : ",",
+                          tariff, wisp::to_string(cost));
+    text += "]}";
+  }
+  return text + "]}\n";
+}
+
+int fail(const wisp::Status& status, int code) {
+  fmt::print(stderr, "replay_trace: {}\n", wisp::message(status));
+  return code;
+}
+
+int run(int count, char** values) {
+  const wisp::Result<Arguments> arguments = parse(count, values);
+  if (!arguments.ok()) {
+    fmt::print(stderr, "{}", kUsage);
+    return fail(arguments.status(), 2);
+  }
+  if (arguments->help) {
+    fmt::print("{}", kUsage);
+    return 0;
+  }
+  const wisp::Result<Trace> trace = read_trace(arguments->folder);
+  if (!trace.ok()) return fail(trace.status(), 2);
+  const std::vector<Row> rows = yardstick(*trace, arguments->predictive);
+  if (!arguments->json) print(rows);
+
+  std::vector<std::pair<std::string, Day>> days;
+  const DayOptions options{
+      .seed = arguments->seed, .calls_max = arguments->calls_max, .instances = {}};
+  for (const bool predictive : {false, true}) {
+    if (arguments->calls_max == 0) break;
+    DayOptions each = options;
+    each.instances.predictive = predictive;
+    wisp::Result<Day> day = replay_day(*trace, each);
+    if (!day.ok()) return fail(day.status(), 1);
+    days.emplace_back(predictive ? "predictive" : "fixed 10 min", *std::move(day));
+    if (!arguments->json) print(days.back().first, days.back().second);
+  }
+  if (arguments->json) {
+    fmt::print("{}", json(rows, days));
+    return 0;
+  }
+  if (!days.empty()) {
+    for (const auto& [tariff, cost] : days.back().second.bills)
+      fmt::print("the bill by {}: {}\n", tariff, wisp::to_string(cost));
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace replay
+
+int main(int count, char** values) { return replay::run(count, values); }
