@@ -209,11 +209,11 @@ std::string json(const std::vector<Row>& rows,
   }
   text += "],\"days\":[";
   for (const auto& [policy, day] : days) {
-    text += fmt::format(
-        R"({}{{"policy":"{}","functions":{},"calls":{},"cold":{},"ahead":{},"instance_hours":{:.3f},)"
-        R"("instances_most":{},"workers_most":{},"bills":[)",
-        text.back() == '[' ? "" : ",", policy, day.functions, day.calls, day.cold, day.ahead,
-        day.instance_hours, day.instances_most, day.workers_most);
+    text +=
+        fmt::format(R"({}{{"policy":"{}","functions":{},"calls":{},"cold":{},"ahead":{},)"
+                    R"("instance_hours":{:.3f},"instances_most":{},"workers_most":{},"bills":[)",
+                    text.back() == '[' ? "" : ",", policy, day.functions, day.calls, day.cold,
+                    day.ahead, day.instance_hours, day.instances_most, day.workers_most);
     for (const auto& [tariff, cost] : day.bills)
       text += fmt::format(R"({}{{"tariff":"{}","cost":"{}"}})", text.back() == '[' ? "" : ",",
                           tariff, wisp::to_string(cost));

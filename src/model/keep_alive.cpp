@@ -33,23 +33,25 @@ std::optional<Span> Fixed::next(const IdleTimes& /*seen*/, Duration idle) const 
 std::optional<Span> Predictive::next(const IdleTimes& seen, Duration idle) const {
   constexpr Duration kBin = IdleTimes::kBin;
   constexpr int kBins = IdleTimes::kBins;
-  if (seen.count() < known) return Fixed{until_known}.next(seen, idle);
+  if (seen.count() < known) return Fixed{keep}.next(seen, idle);
   const int now = IdleTimes::bin(idle);
   std::int64_t left = seen.count();
-  int from = -1;
-  for (int bin = 0; bin < kBins; ++bin) {
+  int from = 0;  // of the likely bins that belong together, the first
+  int last = 0;  // and the last
+  for (int bin = 1; bin < kBins; ++bin) {
     const int ended = seen.in_bin(bin);
     const bool likely =
-        bin == 0 || (ended > 0 && static_cast<double>(ended) >= chance * static_cast<double>(left));
+        ended > 0 && static_cast<double>(ended) >= chance * static_cast<double>(left);
     left -= ended;
-    if (likely && from < 0) from = bin;
-    if (likely || from < 0) continue;
-    if (now < bin)
-      return Span{std::max(from * kBin - kBin / 2, Duration::zero()), bin * kBin - kBin / 2};
-    from = -1;
+    if (!likely) continue;
+    if ((bin - last - 1) * kBin > keep) {
+      if (now <= last) break;
+      from = bin;
+    }
+    last = bin;
   }
-  if (from < 0 || now >= kBins) return std::nullopt;
-  return Span{std::max(from * kBin - kBin / 2, Duration::zero()), kBins * kBin - kBin / 2};
+  if (now > last) return std::nullopt;
+  return Span{std::max(from * kBin - kBin / 2, Duration::zero()), last * kBin + kBin / 2};
 }
 
 }  // namespace wisp::inline v0::keep_alive

@@ -23,14 +23,22 @@ bool same(const std::optional<Span>& span, Duration from, Duration until) {
   return span && span->from == from && span->until == until;
 }
 
-// By definition: of the idle times that lasted until this minute, how many ended in it.
-bool likely(const std::vector<int>& minutes, int minute, double chance) {
-  if (minute == 0) return true;
-  const auto lasted =
-      std::count_if(minutes.begin(), minutes.end(), [minute](int each) { return each >= minute; });
-  const auto ended = std::count(minutes.begin(), minutes.end(), minute);
-  return minute <= 240 && ended > 0 &&
-         static_cast<double>(ended) >= chance * static_cast<double>(lasted);
+// By definition, for each minute up to `end`: of the idle times that lasted until it, how many ended
+// in it; or between two such minutes with no more than `keep` others.
+std::vector<bool> kept(const std::vector<int>& minutes, double chance, int keep, int end) {
+  std::vector<bool> kept(static_cast<std::size_t>(end));
+  kept[0] = true;
+  int before = 0;
+  for (int minute = 1; minute <= 240; ++minute) {
+    const auto lasted = std::count_if(minutes.begin(), minutes.end(),
+                                      [minute](int each) { return each >= minute; });
+    const auto ended = std::count(minutes.begin(), minutes.end(), minute);
+    if (ended == 0 || static_cast<double>(ended) < chance * static_cast<double>(lasted)) continue;
+    const int first = minute - before - 1 <= keep ? before : minute;
+    std::fill(kept.begin() + first, kept.begin() + minute + 1, true);
+    before = minute;
+  }
+  return kept;
 }
 
 }  // namespace
@@ -63,7 +71,7 @@ TEST_CASE("keep_alive: counts that would overflow are halved, and keep their sha
 TEST_CASE("keep_alive: a history of all minutes is one span") {
   IdleTimes seen;
   for (int minute = 0; minute <= 240; ++minute) seen.add(minute * 1min);
-  CHECK(same(Predictive{.chance = 0.001}.next(seen, 7min), 0s, 240min + 30s));
+  CHECK(same(Predictive{.keep = 0s, .chance = 0.001}.next(seen, 7min), 0s, 240min + 30s));
 }
 
 TEST_CASE("keep_alive: fixed keeps for as long as it says") {
@@ -86,6 +94,14 @@ TEST_CASE("keep_alive: fixed until two idle times are known, then where they end
   CHECK(same(policy.next(seen, 30s), 29min + 30s, 30min + 30s));
   CHECK(same(policy.next(seen, 30min), 29min + 30s, 30min + 30s));
   CHECK_FALSE(policy.next(seen, 30min + 30s));
+  // Not freed for less than it is kept: ten minutes from 30 s on, and not eleven.
+  IdleTimes soon;
+  for (int n = 0; n < 2; ++n) soon.add(11min);
+  CHECK(same(policy.next(soon, 5min), 0s, 11min + 30s));
+  IdleTimes later;
+  for (int n = 0; n < 2; ++n) later.add(12min);
+  CHECK(same(policy.next(later, 0s), 0s, 30s));
+  CHECK(same(policy.next(later, 5min), 11min + 30s, 12min + 30s));
   // What never ends within four hours is kept for nobody.
   IdleTimes rare;
   for (int n = 0; n < 65; ++n) rare.add(5h);
@@ -112,7 +128,9 @@ TEST_CASE("keep_alive: its spans are the likely minutes, of any history") {
   for (int seed = 1; seed <= wisp::test::test_seeds(); ++seed) {
     INFO("seed " << seed);
     wisp::test::Seeded random(seed);
-    const Predictive policy{.chance = static_cast<double>(random.between(1, 200)) / 1'000};
+    const auto keep = static_cast<int>(random.between(0, 40));
+    const Predictive policy{.keep = keep * 1min,
+                            .chance = static_cast<double>(random.between(1, 200)) / 1'000};
     IdleTimes seen;
     std::vector<int> minutes;
     const std::int64_t many = random.between(2, 300);
@@ -123,18 +141,19 @@ TEST_CASE("keep_alive: its spans are the likely minutes, of any history") {
       seen.add(minute * 1min + off);
       minutes.push_back(minute);
     }
+    const std::vector<bool> expected = kept(minutes, policy.chance, keep, 320);
+    const auto is_kept = [&](int minute) { return expected[static_cast<std::size_t>(minute)]; };
     Duration idle{};
     for (int minute = 0; minute < 320; ++minute) {
       // Each instant of a minute has the same answer.
       const Duration first = minute == 0 ? Duration(0s) : minute * 1min - 30s;
       const Duration at = first + Duration(random.between(0, 29'999'999'999));
       const std::optional<Span> span = policy.next(seen, at);
-      const bool kept = span && span->from <= at;
-      if (kept != likely(minutes, minute, policy.chance)) FAIL_CHECK("minute " << minute);
+      if ((span && span->from <= at) != is_kept(minute)) FAIL_CHECK("minute " << minute);
       if (span && !(span->until > at && span->from >= 0s)) FAIL_CHECK("minute " << minute);
       // And the next one, if it is not, is the next.
       for (int later = minute; span && later * 1min < span->from; ++later)
-        if (likely(minutes, later, policy.chance)) FAIL_CHECK(later << " after " << minute);
+        if (is_kept(later)) FAIL_CHECK(later << " after " << minute);
     }
     // One after the other they come to an end.
     int spans = 0;

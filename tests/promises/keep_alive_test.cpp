@@ -64,14 +64,23 @@ wisp::FunctionStats stats_of(const wisp::Runtime& runtime, std::string_view name
 }
 
 // By definition: of the idle times that lasted for so many minutes, how many ended in that one.
-bool kept(const std::vector<int>& idle, int minute) {
+bool likely(const std::vector<int>& idle, int minute) {
   if (minute == 0) return true;
-  if (idle.size() < 2) return minute < 10;
   const auto lasted =
       std::count_if(idle.begin(), idle.end(), [minute](int each) { return each >= minute; });
   const auto ended = std::count(idle.begin(), idle.end(), minute);
   return minute <= 240 && ended > 0 &&
          static_cast<double>(ended) >= 0.015 * static_cast<double>(lasted);
+}
+
+// Not freed for less than ten minutes.
+bool kept(const std::vector<int>& idle, int minute) {
+  if (idle.size() < 2) return minute < 10;
+  int before = minute;
+  int after = minute;
+  while (!likely(idle, before)) --before;
+  while (after <= 240 && !likely(idle, after)) ++after;
+  return before == after || (after <= 240 && after - before <= 11);
 }
 
 }  // namespace

@@ -61,14 +61,15 @@ struct Fixed {
 
 // Kept in those minutes in which a use is likely enough, given that none came before: that many of
 // the idle times which lasted until then ended in it. So an instance whose uses come every half an
-// hour is freed for 29 minutes of them, and there again a half before the next. Until `known` idle
-// times have been seen it is kept as by Fixed; the first half of a minute always is.
+// hour is freed for 29 minutes of them, and there again a half before the next. It is not freed for
+// a shorter time than `keep`, and kept for `keep` each time until `known` idle times have been
+// seen. The first half of a minute is always likely enough.
 //
 // The histogram is that of Shahrad et al., "Serverless in the Wild" (USENIX ATC 2020), which keeps
 // one span, from its 5th to its 99th percentile. This rule spends the same minutes better, as
 // examples/replay_trace shows on the trace of that paper: bench/README.md.
 struct Predictive {
-  Duration until_known = std::chrono::minutes(10);
+  Duration keep = std::chrono::minutes(10);
   int known = 2;
   // What a minute of an instance costs beside a cold start.
   double chance = 0.015;

@@ -157,8 +157,9 @@ struct Instances {
   int max = 0;
   Duration keep_alive = std::chrono::minutes(10);  // of one that is idle, before it is destroyed
   // While no call is inside, the last one is kept for when a call is likely, going by how long the
-  // function was idle before, and built ahead of it: keep_alive::Predictive. The first two times,
-  // and those beside it, as `keep_alive` says. Of no use to a function with provisioned ones.
+  // function was idle before, and built ahead of it: keep_alive::Predictive. It is freed for no
+  // less than `keep_alive`, and kept for so long the first two times. Of no use beside provisioned
+  // ones.
   bool predictive = false;
 };
 

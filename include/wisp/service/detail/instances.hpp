@@ -113,7 +113,7 @@ class InstancePool : public std::enable_shared_from_this<InstancePool> {
   // What to arm() for: none if a timer looks before that.
   std::optional<Time> look(std::optional<Time> at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void arm(std::optional<Time> at) ABSL_LOCKS_EXCLUDED(mutex_);
-  keep_alive::Predictive policy() const { return {.until_known = rules_.keep_alive}; }
+  keep_alive::Predictive policy() const { return {.keep = rules_.keep_alive}; }
   bool predicts() const { return rules_.predictive && rules_.provisioned == 0; }
 
   const std::shared_ptr<const Definition> definition_;  // the user's
