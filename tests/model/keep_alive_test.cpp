@@ -23,8 +23,8 @@ bool same(const std::optional<Span>& span, Duration from, Duration until) {
   return span && span->from == from && span->until == until;
 }
 
-// By definition, for each minute up to `end`: of the idle times that lasted until it, how many ended
-// in it; or between two such minutes with no more than `keep` others.
+// By definition, for each minute up to `end`: of the idle times that lasted until it, how many
+// ended in it; or between two such minutes with no more than `keep` others.
 std::vector<bool> kept(const std::vector<int>& minutes, double chance, int keep, int end) {
   std::vector<bool> kept(static_cast<std::size_t>(end));
   kept[0] = true;
