@@ -83,7 +83,9 @@ int PoolState::wanted(Time now, int starting) const {
        .blocked = blocked_,
        .starting = starting,
        .cores = cores_,
-       .mean_run = mean_run_},
+       .mean_run = mean_run_,
+       .idle = static_cast<int>(parked_.size()),
+       .now = now},
       {.min = workers.min, .max = workers.max});
   return std::clamp(want, std::max(1, workers.min), workers.max);
 }

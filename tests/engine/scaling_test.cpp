@@ -11,6 +11,7 @@ using namespace std::chrono_literals;
 using wisp::Duration;
 using wisp::scaling::Bounds;
 using wisp::scaling::Fixed;
+using wisp::scaling::Kpa;
 using wisp::scaling::Pace;
 using wisp::scaling::Policy;
 using wisp::scaling::Sample;
@@ -118,7 +119,10 @@ TEST_CASE("scaling: target-wait keeps its promises for any sample", "[scaling]")
       const TargetWait policy{.wait_target = Duration(random.between(0, 1'000'000))};
       const Sample sample = any_sample(random);
       const int active = sample.running + sample.starting;
-      const int runnable_max = sample.cores + 1;
+      // Those that start will block as those that run do.
+      const int will_block =
+          sample.running > 0 ? sample.starting * sample.blocked / sample.running : 0;
+      const int most = sample.blocked + will_block + sample.cores + 1;
 
       const int min = static_cast<int>(random.between(0, 100));
       const Bounds bounds{.min = min, .max = min + static_cast<int>(random.between(0, 100))};
@@ -128,11 +132,11 @@ TEST_CASE("scaling: target-wait keeps its promises for any sample", "[scaling]")
 
       const int want = policy.decide(sample, kWide);
       REQUIRE(bounded == std::clamp(want, bounds.min, bounds.max));
-      REQUIRE(want - sample.blocked <= runnable_max);
+      REQUIRE(want <= most);
       // Never more new workers than calls that nobody is on the way to.
       REQUIRE(want - active <= std::max(0, sample.queued - sample.starting));
       // It shrinks only what is too many to run.
-      REQUIRE(want >= std::min(active, sample.blocked + runnable_max));
+      REQUIRE(want >= std::min(active, most));
       if (sample.queued > 0) REQUIRE(want > 0);
 
       Sample more = sample;
@@ -143,7 +147,7 @@ TEST_CASE("scaling: target-wait keeps its promises for any sample", "[scaling]")
       REQUIRE(policy.decide(later, kWide) >= want);
       Sample burning = sample;
       burning.blocked = 0;
-      REQUIRE(policy.decide(burning, kWide) <= std::max(runnable_max, 0));
+      REQUIRE(policy.decide(burning, kWide) <= sample.cores + 1);
     }
   }
 }
@@ -235,4 +239,72 @@ TEST_CASE("scaling: samples become rare while there is nothing to learn", "[scal
   // A look that the machine held up does not keep the next one away.
   CHECK(pace.next(last, {.running = 4, .asleep = 2, .cost = 5s}) == pace.rest_max);
   CHECK(pace.next(last, {.running = 4, .may_grow = false, .cost = 1h}) == pace.rest_max);
+}
+
+namespace {
+
+// A steady number of calls in the system, each with a worker if there is one; a look each second.
+struct Held {
+  Kpa kpa{};
+  wisp::Time now{1h};
+  int workers = 0;
+
+  int pass(int calls, Duration d, int bound = 1'000) {
+    for (const wisp::Time end = now + d; now < end; now = now + 1s) {
+      const int running = std::min(calls, workers);
+      workers = kpa.decide(
+          {.queued = calls - running, .running = running, .idle = workers - running, .now = now},
+          {.min = 0, .max = bound});
+    }
+    return workers;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("scaling: Knative's policy goes by the mean of a minute over 0.7 of a worker") {
+  Held held;
+  CHECK(held.pass(0, 5min) == 0);
+  CHECK(held.pass(7, 5min) == 10);
+  CHECK(held.pass(14, 10min) == 20);
+  CHECK(held.pass(7, 5min) == 10);
+  CHECK(held.pass(7, 5min, 4) == 4);
+  // From ten to none: to no less than a half each tick, and to none after a minute and a half.
+  Held idle;
+  (void)idle.pass(7, 5min);
+  CHECK(idle.pass(0, 59s) > 0);
+  CHECK(idle.pass(0, 29s) > 0);
+  CHECK(idle.pass(0, 6s) == 0);
+}
+
+TEST_CASE("scaling: Knative's policy panics when six seconds ask for twice of what there is") {
+  Held held;
+  CHECK(held.pass(7, 5min) == 10);
+  // The mean of six seconds reaches twenty workers' worth, and then what is there.
+  CHECK(held.pass(70, 10s) == 100);
+  // Never down until a minute after the last excess.
+  CHECK(held.pass(7, 45s) == 100);
+  CHECK(held.pass(7, 5min) == 10);
+}
+
+TEST_CASE("scaling: Knative's policy answers within its bounds whatever it is told, and forgets") {
+  for (int seed = 1; seed <= test_seeds(); ++seed) {
+    INFO("seed " << seed);
+    Seeded random(seed);
+    Kpa kpa;
+    wisp::Time now{1h};
+    for (int n = 0; n < 200; ++n) {
+      Sample sample = any_sample(random);
+      sample.now = now =
+          now + Duration(random.between(0, 1) == 0 ? random.between(0, 5'000'000'000)
+                                                   : random.between(0, 300'000'000'000));
+      const Bounds bounds{.min = static_cast<int>(random.between(0, 10)),
+                          .max = static_cast<int>(random.between(10, 500))};
+      const int want = kpa.decide(sample, bounds);
+      CHECK((want >= bounds.min && want <= bounds.max));
+    }
+    // Ten minutes later what came before counts no more.
+    Held held{.kpa = kpa, .now = now + 10min, .workers = 10};
+    CHECK(held.pass(7, 10min) == 10);
+  }
 }

@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Runs scaling_lab and checks its table.
+
+    check.py [--sanitized] PROGRAM
+
+--sanitized runs it once, as it then takes many times as long. Exits 1 naming each statement that does not hold.
+"""
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+# Ten seconds of idle workers beside a load that two of them carry: 10 % more than Knative's.
+SURPLUS = {("diurnal", "short"): 1.15}
+faults = []
+
+
+def check(holds, what):
+    if not holds:
+        faults.append(what)
+
+
+def run(program, *arguments):
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=110)
+    return done.returncode, done.stdout, done.stderr
+
+
+def check_scenario(scenario, ours, kpa, fixed):
+    check(ours["calls"] == kpa["calls"] == fixed["calls"] > 100, f"{scenario}: other calls")
+    check(ours["wait_p99_ms"] <= kpa["wait_p99_ms"], f"{scenario}: p99 {ours['wait_p99_ms']}, KPA's {kpa['wait_p99_ms']}")
+    check(ours["over_provision_s"] <= SURPLUS.get(scenario, 1) * kpa["over_provision_s"],
+          f"{scenario}: surplus {ours['over_provision_s']}, KPA's {kpa['over_provision_s']}")
+    for each in (ours, kpa, fixed):
+        check(each["workers_last"] == 0, f"{scenario}: {each['policy']} does not come to zero")
+        check(each["workers_most"] <= 64, f"{scenario}: {each['policy']} beyond its bound")
+    if scenario[1] in ("short", "long"):
+        check(ours["workers_most"] <= 3, f"{scenario}: {ours['workers_most']} workers on two cores")
+    # No flapping on calls of 100 ms: fewer than one worker in ten seconds comes or goes.
+    if scenario[1] == "long":
+        check(ours["changes_per_minute"] < 6, f"{scenario}: {ours['changes_per_minute']} changes a minute")
+
+
+def main():
+    program = [each for each in sys.argv[1:] if not each.startswith("--")][0]
+    code, out, err = run(program, "--json")
+    check(code == 0, f"exit {code}: {err}")
+    rows = {}
+    for each in json.loads(out):
+        rows.setdefault((each["load"], each["work"]), {})[each["policy"]] = each
+    check(len(rows) == 20, f"{len(rows)} scenarios")
+    for scenario, policies in rows.items():
+        check_scenario(scenario, *(policies[name] for name in ("target-wait", "KPA", "fixed 64")))
+    if "--sanitized" not in sys.argv:
+        check_again(program, out)
+    for arguments in (("--fast",), ("--plot",)):
+        code, out, err = run(program, *arguments)
+        check(code == 2 and not out and arguments[0] in err, f"{arguments}: exit {code}")
+    for each in faults:
+        print(each)
+    sys.exit(1 if faults else 0)
+
+
+def check_again(program, out):
+    with tempfile.TemporaryDirectory() as folder:
+        plot = Path(folder) / "lab.svg"
+        check(run(program, "--json", "--plot", str(plot))[1] == out, "a second run prints something else")
+        text = plot.read_text(encoding="utf-8")
+        check(text.count("<polyline") == 40 and text.endswith("</svg>\n"), "the picture")
+    check(run(program, "--json", "--plot", "/nowhere/lab.svg")[0] == 1, "a picture that cannot be written")
+
+
+if __name__ == "__main__":
+    main()
