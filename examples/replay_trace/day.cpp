@@ -136,6 +136,8 @@ wisp::Result<Day> replay_day(const Trace& trace, const DayOptions& options) {
   }
   // What the trace began it ended on the day after.
   day.instance_hours = numbers.instances.hours();
+  day.instances_most = numbers.instances.most();
+  for (const wisp::FunctionStats& each : runtime.stats().functions) day.ahead += each.built_ahead;
   const Duration past = world.clock().now() - Time();
   world.advance(24h);
   const wisp::RuntimeStats stats = runtime.stats();
@@ -143,11 +145,9 @@ wisp::Result<Day> replay_day(const Trace& trace, const DayOptions& options) {
     return wisp::internal("{} calls, and {} came to their end", day.calls, stats.events.done);
   for (const wisp::FunctionStats& each : stats.functions) {
     day.cold += each.cold_starts;
-    day.ahead += each.built_ahead;
     day.wait += each.wait;
   }
   day.workers_most = numbers.calls.most();
-  day.instances_most = numbers.instances.most();
   for (const wisp::Tariff& tariff :
        {wisp::tariffs::aws_lambda_x86(), wisp::tariffs::azure_consumption(),
         wisp::tariffs::google_cloud_functions(), wisp::tariffs::google_cloud_run(),

@@ -14,7 +14,7 @@ namespace replay {
 namespace {
 
 constexpr std::size_t kMinutesMax = 60 * 24 * 31;
-constexpr std::size_t kFunctionsMax = 100'000;
+constexpr std::size_t kCellsMax = 64'000'000;  // minutes of functions
 
 // What stands in a line of a CSV file without quotes.
 class Line {
@@ -100,7 +100,9 @@ wisp::Result<Apps> read_memory(const std::string& file) {
                      [&apps](const Line& line) -> wisp::Status {
                        WISP_TRY(const double mb, line.number(3));
                        if (mb > 1'048'576) return line.wrong("{} MB of memory", mb);
-                       apps[std::string(line.text(0))] = std::max(1, static_cast<int>(mb));
+                       const int memory = std::max(1, static_cast<int>(mb));
+                       if (!apps.emplace(line.text(0), memory).second)
+                         return line.wrong("app {} is there twice", line.text(0));
                        return wisp::Status();
                      }));
   return apps;
@@ -118,7 +120,8 @@ wisp::Result<Durations> read_durations(const std::string& file) {
                        }
                        if (at.back() > 86'400'000)
                          return line.wrong("a call of {} ms, more than a day", at.back());
-                       durations[std::string(line.text(0))] = at;
+                       if (!durations.emplace(line.text(0), at).second)
+                         return line.wrong("function {} is there twice", line.text(0));
                        return wisp::Status();
                      }));
   return durations;
@@ -138,8 +141,8 @@ wisp::Result<Trace> read_trace(const std::string& folder) {
       return line.wrong("durations.csv has no function {}", line.text(0));
     if (line.size() > kMinutesMax + 3)
       return line.wrong("{} minutes, the limit is {}", line.size() - 3, kMinutesMax);
-    if (trace.functions.size() == kFunctionsMax)
-      return line.wrong("more functions than the limit, {}", kFunctionsMax);
+    if ((trace.functions.size() + 1) * line.size() > kCellsMax)
+      return line.wrong("more minutes of functions than the limit, {}", kCellsMax);
     Traced function{.name = std::string(line.text(0)),
                     .calls = {},
                     .duration_ms = duration->second,

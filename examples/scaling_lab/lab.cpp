@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
-#include <memory>
+#include <optional>
 
 #include <wisp/base/random.hpp>
 
@@ -18,6 +18,7 @@ constexpr Duration kStep = 1ms;
 constexpr Duration kIdle = 10s;
 constexpr Duration kRounding = 1us;  // of shares of steps
 constexpr int kSilence = 120;
+constexpr int kPhases = 2;  // seconds, that which Knative's ticks are apart
 
 double seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 
@@ -40,11 +41,11 @@ class Simulation {
         random_(seed) {}
 
   Result run() {
-    for (int second = 0; second < load_.seconds + kSilence; ++second) {
+    for (int second = 0; second < load_.seconds + kPhases + kSilence; ++second) {
       Second sum;
       for (int step = 0; step < 1s / kStep; ++step) {
-        const double at = seconds(now_ - Time());
-        this->step(second < load_.seconds ? load_.level(at) : 0);
+        const double at = seconds(now_ - Time()) - phase_;
+        this->step(at >= 0 && at < load_.seconds ? load_.level(at) : 0);
         const auto demand = static_cast<double>(in_system());
         const auto capacity = static_cast<double>(workers_.size());
         sum.demand += demand * seconds(kStep);
@@ -54,7 +55,7 @@ class Simulation {
       }
       result_.seconds.push_back(sum);
     }
-    result_.changes = changes_ * 60.0 / (load_.seconds + kSilence);
+    result_.changes = changes_ * 60.0 / (load_.seconds + kPhases + kSilence);
     result_.workers_last = static_cast<int>(workers_.size());
     result_.wait_p50_ms = wait(0.5);
     result_.wait_p99_ms = wait(0.99);
@@ -164,6 +165,8 @@ class Simulation {
       const std::size_t active = count(Worker::Is::busy) + count(Worker::Is::starting);
       if (decide() <= static_cast<int>(active)) break;
       if (begin_call()) continue;
+      // One that starts is on its way to each.
+      if (queue_.size() <= count(Worker::Is::starting)) break;
       add_worker();
     }
     const std::size_t before = workers_.size();
@@ -173,20 +176,16 @@ class Simulation {
     changes_ += static_cast<int>(before - workers_.size());
   }
 
+  // Asked in each step, as Knative's meters are averages; it changes its mind every two seconds.
   void serve_as_knative() {
-    const bool activates = workers_.empty() && !queue_.empty();
-    if (activates || now_ >= due_) {
-      due_ = now_ + wisp::scaling::Kpa::kTick;
-      want_ = decide();
-      int surplus = static_cast<int>(workers_.size()) - want_;
-      for (int i = surplus; i < 0; ++i) add_worker();
-      for (Worker& each : workers_) each.unwanted = false;
-      for (const Worker::Is is : {Worker::Is::starting, Worker::Is::idle, Worker::Is::busy}) {
-        for (Worker& each : workers_) {
-          if (each.is != is || surplus <= 0) continue;
-          each.unwanted = true;
-          --surplus;
-        }
+    int surplus = static_cast<int>(workers_.size()) - decide();
+    for (int i = surplus; i < 0; ++i) add_worker();
+    for (Worker& each : workers_) each.unwanted = false;
+    for (const Worker::Is is : {Worker::Is::starting, Worker::Is::idle, Worker::Is::busy}) {
+      for (Worker& each : workers_) {
+        if (each.is != is || surplus <= 0) continue;
+        each.unwanted = true;
+        --surplus;
       }
     }
     const std::size_t before = workers_.size();
@@ -201,7 +200,7 @@ class Simulation {
     if (level < 1 || result_.to_capacity_s >= 0) return;
     if (!at_peak_) at_peak_ = now_;
     const double ready = static_cast<double>(workers_.size() - count(Worker::Is::starting));
-    if (ready >= std::floor(work_.peak)) result_.to_capacity_s = seconds(now_ - *at_peak_);
+    if (ready >= std::ceil(work_.peak)) result_.to_capacity_s = seconds(now_ - *at_peak_);
   }
 
   const Load& load_;
@@ -209,9 +208,8 @@ class Simulation {
   const Contender& contender_;
   wisp::scaling::Policy policy_;
   wisp::SeededRandom random_;
+  const double phase_ = kPhases * uniform();  // when the load begins
   Time now_{};
-  Time due_{};
-  int want_ = 0;
   int changes_ = 0;
   double mean_run_ = 0;
   std::optional<Time> at_peak_;

@@ -31,7 +31,7 @@ struct Load {
 // Who asks the policy, and when.
 enum class Pool {
   wisp,     // at each arrival and end, and each millisecond; an idle worker goes after ten seconds
-  knative,  // every two seconds; workers come and go as it says, busy ones after their call
+  knative,  // in each step; workers come and go as it says, busy ones after their call
 };
 
 struct Contender {
@@ -59,7 +59,8 @@ struct Result {
   std::vector<Second> seconds;
 };
 
-// Calls arrive at random, the same ones for equal seeds. Two minutes of silence follow the load.
+// Calls arrive at random, the same ones for equal seeds, and the load begins at some moment of the
+// first two seconds. Two minutes of silence follow it.
 Result run(const Load& load, const Work& work, const Contender& contender, std::uint64_t seed);
 
 }  // namespace lab

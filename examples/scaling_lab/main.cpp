@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <numbers>
@@ -12,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <wisp/engine/kpa.hpp>
 #include <wisp/wisp.hpp>
 
 #include "lab.hpp"
@@ -24,7 +26,9 @@ using wisp::scaling::Kpa;
 using wisp::scaling::TargetWait;
 
 constexpr const char* kUsage =
-    "usage: scaling_lab [--json] [--plot FILE.svg]\n"
+    "usage: scaling_lab [--seeds N] [--json] [--plot FILE.svg]\n"
+    "  --seeds N        each figure is the mean of so many runs (5); most and last are the "
+    "highest\n"
     "  --json           one JSON document in place of the table\n"
     "  --plot FILE.svg  draws demand and capacity\n"
     "  --help           this\n";
@@ -70,13 +74,37 @@ struct Row {
   Result result;
 };
 
-std::vector<Row> run_all() {
+// Of some seeds; the seconds are the first one's.
+Result mean(const Load& load, const Work& work, const Contender& contender, int seeds) {
+  Result sum = run(load, work, contender, 1);
+  for (int seed = 2; seed <= seeds; ++seed) {
+    const Result one = run(load, work, contender, static_cast<std::uint64_t>(seed));
+    sum.calls += one.calls;
+    sum.wait_p50_ms += one.wait_p50_ms;
+    sum.wait_p99_ms += one.wait_p99_ms;
+    sum.over_provision += one.over_provision;
+    const bool both = sum.to_capacity_s >= 0 && one.to_capacity_s >= 0;
+    sum.to_capacity_s = both ? sum.to_capacity_s + one.to_capacity_s : -1;
+    sum.changes += one.changes;
+    sum.workers_most = std::max(sum.workers_most, one.workers_most);
+    sum.workers_last = std::max(sum.workers_last, one.workers_last);
+  }
+  sum.calls /= static_cast<std::uint64_t>(seeds);
+  sum.wait_p50_ms /= seeds;
+  sum.wait_p99_ms /= seeds;
+  sum.over_provision /= seeds;
+  if (sum.to_capacity_s >= 0) sum.to_capacity_s /= seeds;
+  sum.changes /= seeds;
+  return sum;
+}
+
+std::vector<Row> run_all(int seeds) {
   std::vector<std::unique_ptr<Kpa>> kept;
   std::vector<Row> rows;
   for (const Load& load : loads()) {
     for (const Work& work : works()) {
       for (const Contender& each : contenders(kept))
-        rows.push_back({load.name, work.name, each.name, run(load, work, each, 1)});
+        rows.push_back({load.name, work.name, each.name, mean(load, work, each, seeds)});
     }
   }
   return rows;
@@ -173,6 +201,7 @@ std::string svg(const std::vector<Row>& rows) {
 
 int lab_main(int count, char** values) {
   bool as_json = false;
+  int seeds = 5;
   std::string plot;
   for (int i = 1; i < count; ++i) {
     const std::string_view name = values[i];
@@ -182,16 +211,22 @@ int lab_main(int count, char** values) {
     }
     if (name == "--json") {
       as_json = true;
+    } else if (name == "--seeds" && i + 1 < count) {
+      seeds = std::atoi(values[++i]);
+      if (seeds >= 1 && seeds <= 1'000) continue;
+      fmt::print(stderr, "scaling_lab: --seeds is '{}', it must be 1 to 1000\n", values[i]);
+      return 2;
     } else if (name == "--plot" && i + 1 < count) {
       plot = values[++i];
     } else {
-      fmt::print(
-          stderr, "{}scaling_lab: {}\n", kUsage,
-          name == "--plot" ? "--plot needs a file" : fmt::format("there is no option {}", name));
+      fmt::print(stderr, "{}scaling_lab: {}\n", kUsage,
+                 name == "--plot" || name == "--seeds"
+                     ? fmt::format("{} needs a value", name)
+                     : fmt::format("there is no option {}", name));
       return 2;
     }
   }
-  const std::vector<Row> rows = run_all();
+  const std::vector<Row> rows = run_all(seeds);
   if (as_json) fmt::print("{}", json(rows));
   else print(rows);
   if (plot.empty()) return 0;

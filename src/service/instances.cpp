@@ -91,15 +91,17 @@ void* InstancePool::take_cold(bool awaits, Deadline deadline, Attempted& failed)
 
 bool InstancePool::await_ahead(Deadline deadline, void*& instance) {
   Parker parker;
-  std::optional<Time> again;
+  std::optional<Look> again;
   for (bool over = false; !over;) {
     {
       const MutexLock lock(mutex_);
       const bool late = deadline.passed(clock_);
-      over = !idle_.empty() || !building_ || late;
+      over = handed_ != nullptr || !idle_.empty() || !building_ || late;
       waiter_ = over ? nullptr : &parker;
       if (over) awaited_ = false;
-      if (!idle_.empty()) {
+      if (handed_ != nullptr) {
+        instance = std::exchange(handed_, nullptr);
+      } else if (!idle_.empty()) {
         instance = pop();
       } else if (over && !late) {
         begin_cold();
@@ -203,7 +205,7 @@ bool InstancePool::in_span(Time now) const {
 }
 
 // A call that had one, or found none.
-std::optional<Time> InstancePool::leave(Time now) {
+std::optional<InstancePool::Look> InstancePool::leave(Time now) {
   if (--inside_ > 0 || !predicts()) return std::nullopt;
   idle_since_ = now;
   if (closed_) return std::nullopt;
@@ -213,7 +215,7 @@ std::optional<Time> InstancePool::leave(Time now) {
 // `instance` is null if none could be built.
 void InstancePool::give_back(void* instance, bool broken) {
   std::vector<void*> old;
-  std::optional<Time> again;
+  std::optional<Look> again;
   {
     const MutexLock lock(mutex_);
     const Time now = clock_.now();
@@ -224,6 +226,7 @@ void InstancePool::give_back(void* instance, bool broken) {
       none_left(now);
     } else {
       idle_.push_back({instance, now});
+      if (waiter_ != nullptr) clock_.wake(*waiter_);
       if (predicts() && inside_ > 0) again = look(now + rules_.keep_alive);
       else if (looks_at_ == Time::never()) again = look(pick_old(old));
     }
@@ -272,24 +275,30 @@ struct InstancePool::Ahead {
   void operator()() { pool->build_ahead(*invoker); }
 };
 
-std::optional<Time> InstancePool::look(std::optional<Time> at) {
+std::optional<InstancePool::Look> InstancePool::look(std::optional<Time> at) {
   if (!at || *at >= looks_at_) return std::nullopt;
-  return looks_at_ = *at;
+  looks_at_ = *at;
+  return Look{*at, ++looks_};
 }
 
-// Of two that arm at once the one whose time looks_at_ still is has the timer.
-void InstancePool::arm(std::optional<Time> at) {
-  if (!at) return;
-  const Result<TimerId> id = timer_.schedule(*at, Task(Sweep{weak_from_this(), keep_}));
+// Of several that arm at once the last that wanted to has the timer.
+void InstancePool::arm(std::optional<Look> look) {
+  if (!look) return;
+  const Result<TimerId> id = timer_.schedule(look->at, Task(Sweep{weak_from_this(), keep_}));
   std::optional<TimerId> unwanted;
   {
     const MutexLock lock(mutex_);
-    const bool mine = looks_at_ == *at;
+    const bool last = look->number == looks_ && looks_at_ == look->at;
+    // The last one was refused, and this one has not gone off meanwhile.
+    const bool only = looks_at_ == Time::never() && look->at > clock_.now();
     if (!id.ok()) {
       // No timer has room: whoever comes back next asks again.
-      if (mine) looks_at_ = Time::never();
+      if (last) looks_at_ = Time::never();
+    } else if (last || only) {
+      unwanted = std::exchange(timer_id_, *id);
+      looks_at_ = look->at;
     } else {
-      unwanted = mine ? std::exchange(timer_id_, *id) : std::optional<TimerId>(*id);
+      unwanted = *id;
     }
   }
   if (unwanted) timer_.cancel(*unwanted);
@@ -297,7 +306,7 @@ void InstancePool::arm(std::optional<Time> at) {
 
 void InstancePool::sweep(const std::shared_ptr<Invoker>& invoker) {
   std::vector<void*> old;
-  std::optional<Time> again;
+  std::optional<Look> again;
   Task ahead;
   {
     const MutexLock lock(mutex_);
@@ -342,7 +351,7 @@ void InstancePool::build_ahead(Invoker& invoker) {
   Attempted failed;
   void* const instance = build(failed);
   std::vector<void*> old;
-  std::optional<Time> again;
+  std::optional<Look> again;
   {
     const MutexLock lock(mutex_);
     building_ = false;
@@ -351,6 +360,8 @@ void InstancePool::build_ahead(Invoker& invoker) {
       if (instance != nullptr) old.push_back(instance);
       --alive_;
       none_left(clock_.now());
+    } else if (awaited_) {
+      handed_ = instance;  // nobody else may take it
     } else {
       idle_.push_back({instance, clock_.now()});
     }
@@ -381,7 +392,7 @@ InstancePool::Starts InstancePool::starts() const {
 
 bool InstancePool::building() const {
   const MutexLock lock(mutex_);
-  return ahead_ > 0;
+  return building_;
 }
 
 }  // namespace wisp::inline v0::detail

@@ -1,3 +1,4 @@
+#include <wisp/engine/kpa.hpp>
 #include <wisp/engine/scaling.hpp>
 
 #include <algorithm>
@@ -119,9 +120,11 @@ TEST_CASE("scaling: target-wait keeps its promises for any sample", "[scaling]")
       const TargetWait policy{.wait_target = Duration(random.between(0, 1'000'000))};
       const Sample sample = any_sample(random);
       const int active = sample.running + sample.starting;
-      // Those that start will block as those that run do.
+      // Those that start will block as those that run do, at most one for each of these.
       const int will_block =
-          sample.running > 0 ? sample.starting * sample.blocked / sample.running : 0;
+          sample.running > 0
+              ? std::min(sample.starting * sample.blocked / sample.running, sample.blocked)
+              : 0;
       const int most = sample.blocked + will_block + sample.cores + 1;
 
       const int min = static_cast<int>(random.between(0, 100));
@@ -150,6 +153,15 @@ TEST_CASE("scaling: target-wait keeps its promises for any sample", "[scaling]")
       REQUIRE(policy.decide(burning, kWide) <= sample.cores + 1);
     }
   }
+}
+
+TEST_CASE("scaling: one call that sleeps lets no burst of computing ones start", "[scaling]") {
+  Sample sample{.queued = 60, .running = 1, .blocked = 1, .cores = 2};
+  for (int n = 0; n < 60; ++n) {
+    const int want = TargetWait{}.decide(sample, kWide);
+    if (want > sample.running + sample.starting) ++sample.starting;
+  }
+  CHECK(sample.starting == 4);
 }
 
 TEST_CASE("scaling: extreme samples do not overflow", "[scaling]") {

@@ -301,3 +301,46 @@ TEST_CASE("keep_alive: a factory that stops the runtime does not wait for itself
   CHECK(took == 0s);
   CHECK(runtime.stop(1s).status.ok());
 }
+
+TEST_CASE("keep_alive: who waits for one built ahead has it, or another that comes free before",
+          "[keep_alive]") {
+  wisp::test::for_each_seed([](std::uint64_t seed) {
+    World world{seed};
+    Counts counts;
+    Duration building{};
+    const auto work = wisp::function("work", wisp::stateful<Engine>([&] {
+                                       pass(world.clock(), building);
+                                       return std::make_unique<Engine>(counts);
+                                     }),
+                                     {.instances = {.predictive = true}});
+    wisp::Runtime runtime{wisp::Catalogue().add(work), world.options()};
+    for (int n = 0; n < 3; ++n) {
+      REQUIRE(runtime.call(work, 0s).ok());
+      world.advance(30min);
+    }
+    building = 90s;
+    REQUIRE(runtime.call(work, 0s).ok());
+    world.advance(30min);
+    auto waits = runtime.start(work, 0s);
+    world.run_until_idle();
+    if (seed % 2 == 0) {
+      // Some come at the moment at which it is built.
+      const auto newcomer = wisp::function("newcomer", [&](Context& context) {
+        (void)context.sleep(60s);
+        (void)context.runtime().call(work, 5min);
+      });
+      REQUIRE(runtime.registry().add(newcomer).ok());
+      for (int n = 0; n < 5; ++n) REQUIRE(runtime.post(newcomer).ok());
+      world.advance(60s);
+      CHECK(waits.ready());
+    } else {
+      building = 1s;
+      REQUIRE(runtime.call(work, 0s).ok());
+      world.run_until_idle();
+      CHECK(waits.ready());
+    }
+    CHECK(waits.wait().ok());
+    CHECK_FALSE(waits.receipt().cold);
+    world.advance(10min);
+  });
+}

@@ -55,6 +55,7 @@ FLOORS = """
 2 engine
     executor
     scaling
+    kpa → scaling
     pool → executor, scaling
     timer → executor
     store

@@ -11,12 +11,9 @@
 // Threads: value.
 #pragma once
 
-#include <array>
 #include <concepts>
 #include <cstddef>
-#include <cstdint>
 #include <new>
-#include <optional>
 #include <type_traits>
 
 #include <wisp/base/clock.hpp>
@@ -59,63 +56,16 @@ struct Fixed {
 //
 // Workers asleep in the kernel come on top; runnable ones never exceed cores + 1, so that blocked
 // handlers make a pool grow beyond the cores and CPU-bound ones do not. Of those that start as many
-// will block as of those that run: else workers that are slow to start would come three at a time.
-// A pool that has more is told so, and lets the surplus rest. Only bounds.min stands above this
-// rule. Source: Little (1961); counting those that start answers knative/serving#13284.
+// are taken to block as of those that run, at most one for each that does: else workers that are
+// slow to start would come three at a time. A pool that has more is told so, and lets the surplus
+// rest. Only bounds.min stands above this rule. Source: Little (1961); counting those that start
+// answers knative/serving#13284.
 struct TargetWait {
   Duration wait_target = std::chrono::microseconds{200};
   int cores = 0;  // 0: the sample's
 
   // Requires: bounds.min <= bounds.max. Returns a count within the bounds.
   int decide(const Sample& sample, Bounds bounds) const;
-};
-
-// Knative's pod autoscaler, for comparison and for hosts that know its ways. Unlike the others it
-// remembers: the mean number of calls in the system, queued or running, in the last 60 s and 6 s.
-// Every 2 s it wants the longer mean over 0.7 of a worker for each call; while the shorter one asks
-// for twice as many as there are or more, it panics: it follows the shorter one, and only upward,
-// until 60 s after the last time. It moves to no less than half of the workers there are, and to
-// none after 60 s without a call and 30 s of grace. Calls that wait for no tick of it, wait.
-//
-//   scaling::Kpa kpa;                                  // outlives the Runtime
-//   wisp::Runtime runtime{functions, {.workers = {.policy = scaling::Kpa::Ref{&kpa}}}};
-//
-// Source: Knative Serving, "About autoscaling" and pkg/autoscaler/scaling/autoscaler.go (v1.12),
-// stable window 60 s, panic window 10 % of it, panic threshold 200 %, target utilisation 70 %.
-// Threads: one-at-a-time; a pool's own lock will do.
-class Kpa {
- public:
-  static constexpr Duration kTick = std::chrono::seconds(2);
-  static constexpr Duration kStable = std::chrono::seconds(60);
-  static constexpr Duration kPanic = std::chrono::seconds(6);
-  static constexpr Duration kGrace = std::chrono::seconds(30);
-  static constexpr double kTarget = 0.7;
-  static constexpr double kRateMax = 1000;
-
-  // Requires: bounds.min <= bounds.max, and a time no earlier than the last one's. Between two
-  // ticks the same answer again. Returns a count within the bounds.
-  int decide(const Sample& sample, Bounds bounds);
-
-  struct Ref {
-    Kpa* kpa;
-    int decide(const Sample& sample, Bounds bounds) const { return kpa->decide(sample, bounds); }
-  };
-
- private:
-  // What the pool held in each of the last seconds: calls × ns.
-  void account(Time now);
-  double mean(Duration window, Time now) const;
-
-  std::array<double, 61> seconds_{};
-  std::int64_t second_ = -1;  // that of last_, since the epoch of the clock
-  std::optional<Time> first_;
-  Time last_{};
-  int held_ = 0;  // calls in the system since last_
-  Time due_{};
-  int want_ = 0;
-  std::optional<Time> panics_since_;  // the last excess
-  int panic_want_ = 0;
-  std::optional<Time> idle_since_;
 };
 
 class Policy;

@@ -69,6 +69,10 @@ class InstancePool : public std::enable_shared_from_this<InstancePool> {
     void* instance;
     Time since;
   };
+  struct Look {
+    Time at;
+    std::uint64_t number;
+  };
   struct Own;
   struct Sweep;
   struct Ahead;
@@ -89,7 +93,7 @@ class InstancePool : public std::enable_shared_from_this<InstancePool> {
   void* pop() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void begin_cold() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // When to look, now that a call is over.
-  std::optional<Time> leave(Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::optional<Look> leave(Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void* build_for_call(Attempted& failed);
   void* build(Attempted& failed);
   // One whose handler threw is broken, and goes.
@@ -111,8 +115,8 @@ class InstancePool : public std::enable_shared_from_this<InstancePool> {
   // Whether to build one now.
   bool due_ahead() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // What to arm() for: none if a timer looks before that.
-  std::optional<Time> look(std::optional<Time> at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void arm(std::optional<Time> at) ABSL_LOCKS_EXCLUDED(mutex_);
+  std::optional<Look> look(std::optional<Time> at) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void arm(std::optional<Look> look) ABSL_LOCKS_EXCLUDED(mutex_);
   keep_alive::Predictive policy() const { return {.keep = rules_.keep_alive}; }
   bool predicts() const { return rules_.predictive && rules_.provisioned == 0; }
 
@@ -127,6 +131,7 @@ class InstancePool : public std::enable_shared_from_this<InstancePool> {
   mutable Mutex mutex_;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   Time looks_at_ ABSL_GUARDED_BY(mutex_) = Time::never();
+  std::uint64_t looks_ ABSL_GUARDED_BY(mutex_) = 0;          // that were wanted so far
   std::optional<TimerId> timer_id_ ABSL_GUARDED_BY(mutex_);  // which does
   int alive_ ABSL_GUARDED_BY(mutex_) = 0;                    // those being built too
   int inside_ ABSL_GUARDED_BY(mutex_) = 0;            // calls, of the instances that are not idle
@@ -134,6 +139,7 @@ class InstancePool : public std::enable_shared_from_this<InstancePool> {
   bool building_ ABSL_GUARDED_BY(mutex_) = false;     // one does,
   std::thread::id builder_ ABSL_GUARDED_BY(mutex_);   // on this thread
   bool awaited_ ABSL_GUARDED_BY(mutex_) = false;      // by a call,
+  void* handed_ ABSL_GUARDED_BY(mutex_) = nullptr;    // which has it, once it is built
   Parker* waiter_ ABSL_GUARDED_BY(mutex_) = nullptr;  // which parks
   Starts starts_ ABSL_GUARDED_BY(mutex_);
   // If predictive: since when no call is inside, and when to build one.
