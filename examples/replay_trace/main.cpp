@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <cmath>
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -28,7 +27,7 @@ using wisp::keep_alive::Span;
 constexpr const char* kUsage =
     "usage: replay_trace DIR [--chance P] [--calls-max N] [--seed N] [--json]\n"
     "  DIR            has invocations.csv, durations.csv and memory.csv\n"
-    "  --chance P     of a call in a minute that the predictive policy keeps (0.015)\n"
+    "  --chance P     of a call in a minute that the yardstick's predictive policy keeps (0.015)\n"
     "  --calls-max N  functions with more calls do not go through the runtime (2000); 0: none "
     "does\n"
     "  --seed N       of the moments and durations of those that do (1)\n"
@@ -86,8 +85,8 @@ wisp::Result<Arguments> parse(int count, char** values) {
   return arguments;
 }
 
-// The policy of the paper whose trace this is, as a contender: from the 5th to the 99th percentile
-// of the idle times, with a margin of a tenth; fixed while there are few.
+// After the policy of the paper whose trace this is, as a contender: from the 5th to the 99th
+// percentile of the idle times, with a margin of a tenth; fixed while there are few.
 struct Percentiles {
   std::optional<Span> next(const IdleTimes& seen, wisp::Duration idle) const {
     if (seen.count() < 2) return Fixed{.keep = 10min}.next(seen, idle);

@@ -14,7 +14,7 @@
 // or ends; then the seed chooses who goes on. So handlers overlap as they would on a pool, one
 // inside while another waits, and a seed replays its interleaving exactly, unless something beside
 // it differs: real time, real randomness, the order of addresses, threads of the program's own. A
-// process bound to one core (taskset) runs its worlds in half of the time or less.
+// process bound to one core (taskset) runs its worlds in about half of the time.
 //
 // Virtual time passes only while nobody can run: inside advance() and run_until(), and while the
 // world's main thread, the one that made it, waits for something itself, as in pending.wait() or
