@@ -4,7 +4,6 @@
 #include <stdexcept>
 #include <vector>
 
-#include <wisp/base/park.hpp>
 #include <wisp/wisp.hpp>
 
 #include "promise.hpp"
@@ -17,15 +16,7 @@ using wisp::Duration;
 using wisp::Result;
 using wisp::Status;
 using wisp::StatusCode;
-using wisp::Time;
 using wisp::sim::World;
-
-// A constructor has no Context to sleep by.
-void pass(wisp::Clock& clock, Duration d) {
-  wisp::Parker parker;
-  const Time until = clock.now() + d;
-  while (clock.now() < until) clock.park(parker, until);
-}
 
 // What all instances of a world have done.
 struct Plant {
@@ -78,7 +69,7 @@ auto machines(Plant& plant, wisp::FunctionOptions options, bool fail = true) {
   return wisp::function(
       "work", wisp::stateful<Machine>([&plant, fail]() -> Result<std::unique_ptr<Machine>> {
         if (plant.working && plant.any(0, 2) == 0)
-          pass(plant.world.clock(), plant.any(1, 30) * 1ms);
+          wisp::test::pass(plant.world.clock(), plant.any(1, 30) * 1ms);
         if (fail && plant.working && plant.any(0, 4) == 0) {
           ++plant.failed;
           if (plant.any(0, 1) == 0) throw std::runtime_error("no parts");

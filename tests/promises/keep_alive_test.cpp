@@ -3,7 +3,6 @@
 #include <string>
 #include <vector>
 
-#include <wisp/base/park.hpp>
 #include <wisp/sim/world.hpp>
 #include <wisp/wisp.hpp>
 
@@ -17,12 +16,6 @@ using wisp::Duration;
 using wisp::Result;
 using wisp::Time;
 using wisp::sim::World;
-
-void pass(wisp::Clock& clock, Duration d) {
-  wisp::Parker parker;
-  const Time until = clock.now() + d;
-  while (clock.now() < until) clock.park(parker, until);
-}
 
 struct Counts {
   int built = 0;
@@ -147,7 +140,7 @@ TEST_CASE(
       const auto work =
           wisp::function("work", wisp::stateful<Engine>([&]() -> Result<std::unique_ptr<Engine>> {
                            ++building;
-                           pass(world.clock(), any(0, 60) * 1s);
+                           wisp::test::pass(world.clock(), any(0, 60) * 1s);
                            --building;
                            if (any(0, 3) == 0) {
                              ++counts.failed;
@@ -198,7 +191,7 @@ TEST_CASE("keep_alive: a call that comes while one is built ahead waits for that
     void operator()() { begun->push_back(clock->now()); }
   };
   const auto work = wisp::function("work", wisp::stateful<Slow>([&] {
-                                     pass(world.clock(), building);
+                                     wisp::test::pass(world.clock(), building);
                                      ++counts.built;
                                      return Slow{&begun, &world.clock()};
                                    }),
@@ -241,7 +234,7 @@ TEST_CASE("keep_alive: one that waits in vain for one built ahead leaves no trac
   const auto work =
       wisp::function("work", wisp::stateful<Engine>([&]() -> Result<std::unique_ptr<Engine>> {
                        if (broken) {
-                         pass(world.clock(), 2min);
+                         wisp::test::pass(world.clock(), 2min);
                          ++counts.failed;
                          return wisp::unavailable("no fuel");
                        }
@@ -309,7 +302,7 @@ TEST_CASE("keep_alive: who waits for one built ahead has it, or another that com
     Counts counts;
     Duration building{};
     const auto work = wisp::function("work", wisp::stateful<Engine>([&] {
-                                       pass(world.clock(), building);
+                                       wisp::test::pass(world.clock(), building);
                                        return std::make_unique<Engine>(counts);
                                      }),
                                      {.instances = {.predictive = true}});

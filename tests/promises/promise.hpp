@@ -29,6 +29,7 @@
 
 #include <fmt/format.h>
 
+#include <wisp/base/park.hpp>
 #include <wisp/runtime.hpp>
 #include <wisp/sim/world.hpp>
 
@@ -96,6 +97,13 @@ void for_each_seed(const Body& body) {
 inline std::optional<Observation> watch_some(sim::World& world, Runtime& runtime) {
   if (world.seed() / 2 % 2 == 0) return std::nullopt;
   return world.watch(runtime);
+}
+
+// Waits where there is no Context to sleep by, as in a constructor.
+inline void pass(Clock& clock, Duration d) {
+  Parker parker;
+  const Time until = clock.now() + d;
+  while (clock.now() < until) clock.park(parker, until);
 }
 
 // Deliveries that came to an end.
