@@ -61,6 +61,7 @@ FLOORS = """
     store
     metrics
     meter → metrics
+    focus → meter
     trace
     detail/ledger → meter, metrics
     detail/shard → meter, metrics
