@@ -1,0 +1,112 @@
+// What may be spent: on a function, for a tenant, under a tag, within a window of time.
+//
+//   wisp::Runtime runtime{wisp::linked_functions(),
+//                         {.tariff = wisp::tariffs::aws_lambda_x86(),
+//                          .budgets = {{.name = "acme",
+//                                       .tenant = "acme",
+//                                       .window = 24h,
+//                                       .soft = wisp::Money::dollars(8),
+//                                       .hard = wisp::Money::dollars(10)}}}};
+//
+// Each attempt of a call that a budget covers adds its cost when it ends: the marginal one of its
+// receipt, at the tariff's first tier and without a free allowance, so never less than the bill's.
+// Beyond the soft limit the log has a line, once until the spending has fallen below it. Beyond the
+// hard one calls and starts are refused (kResourceExhausted, Reason::budget), calls are not tried
+// again, and what is queued waits until the window has moved on, spends no attempt and expires by
+// its age as ever. Calls that had begun by then finish: they are all that a budget is overrun by.
+//
+// The window slides, on the clock's steady line: in no span of its length do calls begin that were
+// not covered, whatever the wall clock does. A cost leaves it up to a sixtieth of its length late.
+//
+// Threads: value.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <wisp/base/clock.hpp>
+#include <wisp/base/money.hpp>
+#include <wisp/base/mutex.hpp>
+#include <wisp/base/status.hpp>
+
+namespace wisp::inline v0 {
+
+struct Budget {
+  std::string name{};      // in errors, log lines and stats; no two have the same
+  std::string function{};  // of the Runtime's catalogue; empty: all that it has
+  // Of the lineage. Empty: any. Attempts of a batch have those that all its items share.
+  std::string tenant{};
+  std::string tag{};
+  Duration window = std::chrono::hours(24);  // kBudgetWindowMin to kBudgetWindowMax
+  std::optional<Money> soft{};
+  std::optional<Money> hard{};  // one of both at least; above 0, to kBudgetMax, soft to hard
+};
+
+inline constexpr Duration kBudgetWindowMin = std::chrono::seconds(1);
+inline constexpr Duration kBudgetWindowMax = std::chrono::hours(24 * 366);
+// So that twice as much can be summed up exactly.
+inline constexpr Money kBudgetMax = Money::dollars(2'000'000);
+inline constexpr std::size_t kBudgetsMax = 1'000;
+
+// kInvalidArgument naming the budget, the member and its bound.
+Status check(const Budget& budget);
+
+struct BudgetStats {
+  std::string name;
+  Money spent{};  // in the window
+  std::optional<Money> soft{};
+  std::optional<Money> hard{};
+  std::uint64_t warnings = 0;
+  std::uint64_t refused = 0;  // calls and starts
+  std::uint64_t put_off = 0;  // times that deliveries were made to wait
+};
+
+namespace detail {
+
+// A budget and what was spent of it. Threads: any.
+class BudgetAccount {
+ public:
+  // Requires: check(rules).ok().
+  explicit BudgetAccount(Budget rules);
+
+  const Budget& rules() const { return rules_; }
+  bool covers(std::string_view tenant, std::string_view tag) const {
+    return (rules_.tenant.empty() || rules_.tenant == tenant) &&
+           (rules_.tag.empty() || rules_.tag == tag);
+  }
+
+  // Nothing while there is money left; else when there will be, if no more is spent.
+  std::optional<Time> spent_until(Time now) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whether the soft limit is reached by this, for the first time since it was not.
+  bool spend(Time now, Money cost) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  void count_refused() ABSL_LOCKS_EXCLUDED(mutex_);
+  void count_put_off() ABSL_LOCKS_EXCLUDED(mutex_);
+  BudgetStats stats(Time now) ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  // What has been spent in this part of the window, and all before it for as long as the window is:
+  // kParts whole ones.
+  static constexpr std::int64_t kParts = 60;
+  std::int64_t part_of(Time time) const;
+  Money& at(std::int64_t part) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void roll(Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const Budget rules_;
+  const Duration part_;
+
+  BriefMutex mutex_;
+  std::array<Money, kParts + 1> parts_ ABSL_GUARDED_BY(mutex_){};
+  // The current part; before the first look none.
+  std::int64_t last_ ABSL_GUARDED_BY(mutex_) = std::numeric_limits<std::int64_t>::min();
+  bool warned_ ABSL_GUARDED_BY(mutex_) = false;
+  BudgetStats stats_ ABSL_GUARDED_BY(mutex_);  // `spent` is the sum of the parts
+};
+
+}  // namespace detail
+}  // namespace wisp::inline v0

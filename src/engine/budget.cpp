@@ -1,0 +1,98 @@
+#include <wisp/engine/budget.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace wisp::inline v0 {
+Status check(const Budget& budget) {
+  if (budget.name.empty()) return invalid_argument("RuntimeOptions::budgets: a budget has no name");
+  const auto wrong = [&budget](std::string_view what) {
+    return invalid_argument("budget '{}': {}", budget.name, what);
+  };
+  if (budget.window < kBudgetWindowMin || budget.window > kBudgetWindowMax)
+    return wrong("window must be 1 s to 366 days");
+  if (!budget.soft && !budget.hard) return wrong("it needs a soft or a hard limit");
+  for (const std::optional<Money>& limit : {budget.soft, budget.hard}) {
+    if (limit && *limit <= Money()) return wrong("a limit must be above 0");
+    if (limit && *limit > kBudgetMax) return wrong("a limit must be 2,000,000 USD at most");
+  }
+  if (budget.soft && budget.hard && *budget.soft > *budget.hard)
+    return wrong("the soft limit is above the hard one");
+  return Status();
+}
+
+namespace detail {
+
+BudgetAccount::BudgetAccount(Budget rules)
+    : rules_(std::move(rules)), part_((rules_.window + Duration(kParts - 1)) / kParts) {
+  stats_.name = rules_.name;
+  stats_.soft = rules_.soft;
+  stats_.hard = rules_.hard;
+}
+
+std::int64_t BudgetAccount::part_of(Time time) const {
+  // Rounded down on either side of the origin.
+  const std::int64_t ns = time.since_origin().count();
+  const std::int64_t part = part_.count();
+  return ns / part - static_cast<std::int64_t>(ns % part < 0);
+}
+
+Money& BudgetAccount::at(std::int64_t part) {
+  const auto size = static_cast<std::int64_t>(parts_.size());
+  return parts_[static_cast<std::size_t>((part % size + size) % size)];
+}
+
+void BudgetAccount::roll(Time now) {
+  const std::int64_t current = part_of(now);
+  // Two threads' looks at the clock may come in the other order.
+  if (current <= last_) return;
+  const auto size = static_cast<std::int64_t>(parts_.size());
+  for (std::int64_t part = std::max(last_ + 1, current - size + 1); part <= current; ++part)
+    stats_.spent -= std::exchange(at(part), Money());
+  last_ = current;
+  if (rules_.soft && stats_.spent < *rules_.soft) warned_ = false;
+}
+
+std::optional<Time> BudgetAccount::spent_until(Time now) {
+  if (!rules_.hard) return std::nullopt;
+  const BriefLock lock(mutex_);
+  roll(now);
+  Money left = stats_.spent;
+  std::int64_t part = last_ - kParts;
+  if (left < *rules_.hard) return std::nullopt;
+  for (; left >= *rules_.hard; ++part) left -= at(part);
+  // The last that has to go is part - 1, and does when the part comes that takes its place.
+  return Time((part + kParts) * part_);
+}
+
+bool BudgetAccount::spend(Time now, Money cost) {
+  const BriefLock lock(mutex_);
+  roll(now);
+  // What is beyond twice any limit changes nothing, and the sum stays one that can be taken apart.
+  const Money room = 2 * kBudgetMax - stats_.spent;
+  const Money counted = std::clamp(cost, Money(), std::max(room, Money()));
+  at(last_) += counted;
+  stats_.spent += counted;
+  if (warned_ || !rules_.soft || stats_.spent < *rules_.soft) return false;
+  ++stats_.warnings;
+  return warned_ = true;
+}
+
+void BudgetAccount::count_refused() {
+  const BriefLock lock(mutex_);
+  ++stats_.refused;
+}
+
+void BudgetAccount::count_put_off() {
+  const BriefLock lock(mutex_);
+  ++stats_.put_off;
+}
+
+BudgetStats BudgetAccount::stats(Time now) {
+  const BriefLock lock(mutex_);
+  roll(now);
+  return stats_;
+}
+
+}  // namespace detail
+}  // namespace wisp::inline v0
