@@ -131,10 +131,11 @@ struct Runtime::Core {
       if (!each->reference()) reserved += std::clamp(own, 0, INT_MAX - reserved);
     }
     WISP_TRY(invoker.reserve(reserved));
+    WISP_TRY(invoker.open_accounts(options.budgets));
     for (const auto& each : functions.definitions) {
       if (!each->reference()) WISP_TRY(registry.add(each));
     }
-    invoker.close_reservations();
+    WISP_TRY(invoker.close_catalogue());
     for (const auto& each : functions.definitions) {
       if (!each->expected) continue;
       if (const Status bad = registry.resolve(*each).status(); !bad.ok()) {
@@ -324,6 +325,7 @@ RuntimeStats Runtime::stats() const {
   stats.dead_letters = core_->invoker.dead_letters().size();
   stats.idempotency = core_->invoker.keys().stats();
   stats.shed = core_->invoker.codel().shed();
+  stats.budgets = core_->invoker.budgets();
   return stats;
 }
 

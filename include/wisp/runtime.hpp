@@ -35,6 +35,7 @@
 #include <wisp/base/payload.hpp>
 #include <wisp/base/random.hpp>
 #include <wisp/base/status.hpp>
+#include <wisp/engine/budget.hpp>
 #include <wisp/engine/executor.hpp>
 #include <wisp/engine/meter.hpp>
 #include <wisp/engine/pool.hpp>
@@ -77,6 +78,9 @@ struct RuntimeOptions {
   std::string_view source = "wisp";  // of this runtime's events, as in CloudEvents
   detail::Simulator* simulator{};    // see wisp::sim::World::options
   Idempotency idempotency{};         // what is remembered of idempotency keys
+  // Their costs are the tariff's. Calls that one may cover take the long way, as those that an
+  // observer sees.
+  std::vector<Budget> budgets{};
 };
 
 struct WorkerStats {
@@ -98,6 +102,7 @@ struct RuntimeStats {
   std::uint64_t dead_letters = 0;
   IdempotencyStats idempotency;
   std::uint64_t shed = 0;  // sheddable calls that were, see CallOptions
+  std::vector<BudgetStats> budgets;
 };
 
 struct PumpBudget {

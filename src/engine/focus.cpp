@@ -1,11 +1,11 @@
 #include <wisp/engine/focus.hpp>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cstddef>
-#include <iterator>
-#include <optional>
+#include <cstdint>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
@@ -18,15 +18,6 @@ using std::chrono::seconds;
 using std::chrono::sys_days;
 using std::chrono::sys_seconds;
 using std::chrono::year_month_day;
-
-// A field's text is null if it is not there.
-using Text = std::optional<std::string>;
-
-struct Field {
-  std::string_view column;
-  Text text;
-  bool quoted = true;  // in JSON: a string, else a number or an object
-};
 
 // What all rows of a dataset have in common.
 struct Periods {
@@ -98,59 +89,102 @@ std::string csv_field(std::string_view text) {
   return quoted += '"';
 }
 
-Text text_or_null(std::string_view text) { return text.empty() ? Text() : Text(std::string(text)); }
-
 // Exact, as both have nanoseconds.
 std::string in_seconds(Duration time) {
   return fmt::format("{}.{:09}", time.count() / 1'000'000'000, time.count() % 1'000'000'000);
 }
 
+// Where the fields of a row go, one after the other.
+class Row {
+ public:
+  virtual ~Row() = default;
+  // Empty text is null.
+  void text(std::string_view column, std::string_view text) { field(column, text, true); }
+  // What JSON has without quotes: a number, or an object.
+  void plain(std::string_view column, std::string_view text) { field(column, text, false); }
+  void number(std::string_view column, std::uint64_t number) {
+    plain(column, fmt::to_string(number));
+  }
+
+ private:
+  virtual void field(std::string_view column, std::string_view text, bool quoted) = 0;
+};
+
 // In the specification's order, the alphabet's, with what is wisp's own behind.
-auto row_of(const BillLine& line, const Bill& bill, const Dataset& dataset,
-            const Periods& periods) {
-  const auto plain = [](std::string_view text) { return Text(std::string(text)); };
+void write(Row& row, const BillLine& line, const Bill& bill, const Dataset& dataset,
+           const Periods& periods) {
   const std::string cost = to_string(line.cost);
-  Text tags;
-  if (!line.tag.empty()) tags = fmt::format(R"({{"tag":{}}})", json_string(line.tag));
-  return std::to_array<Field>({
-      {"BilledCost", cost, false},
-      {"BillingAccountId", plain(dataset.account)},
-      {"BillingCurrency", "USD"},
-      {"BillingPeriodEnd", periods.billing_end},
-      {"BillingPeriodStart", periods.billing_start},
-      {"ChargeCategory", "Usage"},
-      {"ChargeClass", Text()},  // no correction
-      {"ChargeDescription", fmt::format("{} version {}", line.function, line.version)},
-      {"ChargeFrequency", "Usage-Based"},
-      {"ChargePeriodEnd", periods.end},
-      {"ChargePeriodStart", periods.start},
-      {"ConsumedQuantity", fmt::to_string(line.attempts), false},
-      {"ConsumedUnit", "Requests"},
-      {"ContractedCost", cost, false},
-      {"EffectiveCost", cost, false},
-      {"InvoiceIssuerName", plain(dataset.provider)},
-      {"ListCost", cost, false},
-      {"PricingCategory", "Standard"},
-      {"ProviderName", plain(dataset.provider)},
-      {"PublisherName", plain(dataset.provider)},
-      {"ResourceId", plain(line.function)},
-      {"ResourceName", plain(line.function)},
-      {"ResourceType", "Function"},
-      {"ServiceCategory", "Compute"},
-      {"ServiceName", plain(dataset.service)},
-      {"ServiceSubcategory", "Serverless Compute"},
-      {"SubAccountId", text_or_null(line.tenant)},
-      {"Tags", std::move(tags), false},
-      {"x_Calls", fmt::to_string(line.calls), false},
-      {"x_CostQuality", plain(to_string(line.cost_quality))},
-      {"x_CpuSeconds",
-       line.cpu_quality == Quality::unavailable ? Text() : Text(in_seconds(line.cpu)), false},
-      {"x_Errors", fmt::to_string(line.errors), false},
-      {"x_FunctionVersion", fmt::to_string(line.version), false},
-      {"x_Tariff", plain(bill.tariff)},
-      {"x_WallSeconds", in_seconds(line.wall), false},
-  });
+  row.plain("BilledCost", cost);
+  row.text("BillingAccountId", dataset.account);
+  row.text("BillingCurrency", "USD");
+  row.text("BillingPeriodEnd", periods.billing_end);
+  row.text("BillingPeriodStart", periods.billing_start);
+  row.text("ChargeCategory", "Usage");
+  row.text("ChargeClass", "");  // no correction
+  row.text("ChargeDescription", fmt::format("{} version {}", line.function, line.version));
+  row.text("ChargeFrequency", "Usage-Based");
+  row.text("ChargePeriodEnd", periods.end);
+  row.text("ChargePeriodStart", periods.start);
+  row.number("ConsumedQuantity", line.attempts);
+  row.text("ConsumedUnit", "Requests");
+  row.plain("ContractedCost", cost);
+  row.plain("EffectiveCost", cost);
+  row.text("InvoiceIssuerName", dataset.provider);
+  row.plain("ListCost", cost);
+  row.text("PricingCategory", "Standard");
+  row.text("ProviderName", dataset.provider);
+  row.text("PublisherName", dataset.provider);
+  row.text("ResourceId", line.function);
+  row.text("ResourceName", line.function);
+  row.text("ResourceType", "Function");
+  row.text("ServiceCategory", "Compute");
+  row.text("ServiceName", dataset.service);
+  row.text("ServiceSubcategory", "Serverless Compute");
+  row.text("SubAccountId", line.tenant);
+  row.plain("Tags", line.tag.empty() ? std::string()
+                                     : fmt::format(R"({{"tag":{}}})", json_string(line.tag)));
+  row.number("x_Calls", line.calls);
+  row.text("x_CostQuality", to_string(line.cost_quality));
+  const bool measured = line.cpu_quality != Quality::unavailable;
+  row.plain("x_CpuSeconds", measured ? in_seconds(line.cpu) : std::string());
+  row.number("x_Errors", line.errors);
+  row.number("x_FunctionVersion", static_cast<std::uint64_t>(line.version));
+  row.text("x_Tariff", bill.tariff);
+  row.plain("x_WallSeconds", in_seconds(line.wall));
 }
+
+class CsvRow final : public Row {
+ public:
+  CsvRow(std::string& out, bool heads) : out_(out), heads_(heads) {}
+
+ private:
+  void field(std::string_view column, std::string_view text, bool) override {
+    if (!std::exchange(first_, false)) out_ += ',';
+    out_ += csv_field(heads_ ? column : text);
+  }
+
+  std::string& out_;
+  const bool heads_;
+  bool first_ = true;
+};
+
+class JsonRow final : public Row {
+ public:
+  explicit JsonRow(std::string& out) : out_(out) {}
+
+ private:
+  void field(std::string_view column, std::string_view text, bool quoted) override {
+    out_ += std::exchange(first_, false) ? "\"" : ",\"";
+    out_ += column;
+    out_ += "\":";
+    if (text.empty()) out_ += "null";
+    else if (quoted) out_ += json_string(text);
+    else out_ += text;
+  }
+
+  std::string& out_;
+  bool first_ = true;
+};
 
 Status can_be_exported(const Bill& bill) {
   if (bill.total_quality == Quality::unavailable)
@@ -167,18 +201,13 @@ Result<std::string> csv(const Bill& bill, const Dataset& dataset) {
   WISP_TRY(can_be_exported(bill));
   const Periods periods = periods_of(bill, dataset.end);
   std::string text;
-  const auto append = [&text](const auto& row, const auto& field_of) {
-    for (const Field& field : row) {
-      if (&field != &row.front()) text += ',';
-      text += csv_field(field_of(field));
-    }
+  const auto append = [&](const BillLine& line, bool heads) {
+    CsvRow row(text, heads);
+    write(row, line, bill, dataset, periods);
     text += '\n';
   };
-  append(row_of({}, bill, dataset, periods), [](const Field& field) { return field.column; });
-  for (const BillLine& line : bill.lines)
-    append(row_of(line, bill, dataset, periods), [](const Field& field) -> std::string_view {
-      return field.text ? std::string_view(*field.text) : std::string_view();
-    });
+  append({}, true);
+  for (const BillLine& line : bill.lines) append(line, false);
   return text;
 }
 
@@ -188,14 +217,8 @@ Result<std::string> json(const Bill& bill, const Dataset& dataset) {
   std::string text = "[";
   for (const BillLine& line : bill.lines) {
     text += text.size() == 1 ? "\n{" : ",\n{";
-    const auto row = row_of(line, bill, dataset, periods);
-    for (const Field& field : row) {
-      if (&field != &row.front()) text += ',';
-      fmt::format_to(std::back_inserter(text), "\"{}\":", field.column);
-      if (!field.text) text += "null";
-      else if (field.quoted) text += json_string(*field.text);
-      else text += *field.text;
-    }
+    JsonRow row(text);
+    write(row, line, bill, dataset, periods);
     text += '}';
   }
   return text += "\n]\n";

@@ -25,6 +25,7 @@ class Invoker::BatchRun {
       Part part = std::move(parts.back());
       parts.pop_back();
       expire(part);
+      set_aside(part);
       if (part.empty()) continue;
       if (route_.closed()) {
         cancel(part);
@@ -60,6 +61,15 @@ class Invoker::BatchRun {
       if (now - each->accepted <= kAgeMax) continue;
       invoker_.give_up(route_, *each, true);
       over.push_back(std::move(each));
+    }
+    std::erase(part, nullptr);
+  }
+
+  // What no budget covers for now.
+  void set_aside(Part& part) {
+    if (route_.function().accounts.empty()) return;
+    for (auto& each : part) {
+      if (!route_.affords(*each)) again.push_back(std::move(each));
     }
     std::erase(part, nullptr);
   }

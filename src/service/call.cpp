@@ -16,8 +16,8 @@ bool plain(const CallOptions& options) {
 
 }  // namespace
 
-Status Invoker::enter(FunctionState& function) {
-  Status entered = function.enter(parts_.clock);
+Status Invoker::enter(FunctionState& function, const Lineage& lineage) {
+  Status entered = try_enter(function, lineage);
   if (!entered.ok()) note_refused(function.definition->name, "", entered);
   return entered;
 }
@@ -31,11 +31,11 @@ const Registered* Invoker::admitted_at_once(const Key& key) const {
   return parts_.registry.lookup(key);
 }
 
-Result<FunctionState*> Invoker::admitted(const Definition& function) {
+Result<FunctionState*> Invoker::admitted(const Definition& function, const Lineage& lineage) {
   WISP_TRY(admit());
   WISP_TRY(const Registered* entry, parts_.registry.resolve(function));
   FunctionState& state = state_of(*entry);
-  if (state.limited()) WISP_TRY(state.enter(parts_.clock));
+  if (state.limited()) WISP_TRY(try_enter(state, lineage));
   return &state;
 }
 
@@ -186,12 +186,17 @@ inline void Invoker::call_here(FunctionState& state, const void* in, Out out,
                                               const CallOptions& options) {
   if (!unlabelled(options)) [[unlikely]]
     return call_labelled(state, in, out, options);
-  if (state.limited()) [[unlikely]] {
-    if (Status full = enter(state); !full.ok()) return out.fail(out.result, std::move(full));
-  }
   const ActiveFrame* const top = ActiveFrame::top();
   const bool nested = top != nullptr && top->invoker == this;
-  call_under(nested ? *top->lineage : kPlainLineage, state, in, out.result, options.timeout);
+  const Lineage& lineage = nested ? *top->lineage : kPlainLineage;
+  if (state.limited()) [[unlikely]] {
+    if (Status full = enter(state, lineage); !full.ok())
+      return out.fail(out.result, std::move(full));
+    // Only the long way knows what an attempt took.
+    if (!state.accounts.empty())
+      return call_watched(lineage, state, in, out.result, options.timeout);
+  }
+  call_under(lineage, state, in, out.result, options.timeout);
 }
 
 [[gnu::noinline]] void Invoker::call_labelled(FunctionState& state, const void* in, Out out,
@@ -199,16 +204,17 @@ inline void Invoker::call_here(FunctionState& state, const void* in, Out out,
   Status bad = check_call(options);
   if (!bad.ok()) return out.fail(out.result, std::move(bad));
   if (!options.idempotency_key.empty()) return Keyed(*this).call(state, in, out.result, options);
-  if (state.limited()) {
-    if (Status full = enter(state); !full.ok()) return out.fail(out.result, std::move(full));
-  }
   const Lineage labelled = lineage(options);
+  if (state.limited()) {
+    if (Status full = enter(state, labelled); !full.ok())
+      return out.fail(out.result, std::move(full));
+  }
   call_either(labelled, state, in, out.result, options.timeout);
 }
 
 void Invoker::call_either(const Lineage& lineage, FunctionState& state, const void* in,
                           void* result, Duration timeout) {
-  if (watched()) call_watched(lineage, state, in, result, timeout);
+  if (watched() || !state.accounts.empty()) call_watched(lineage, state, in, result, timeout);
   else call_under(lineage, state, in, result, timeout);
 }
 
@@ -254,7 +260,8 @@ bool Invoker::again(const Here& call, int attempts, const Ended& ended) {
     Cancellation nobody;
     wait_for_retry(nobody, *due);
   }
-  return phase_.load(std::memory_order_acquire) != Phase::stopped;
+  return phase_.load(std::memory_order_acquire) != Phase::stopped &&
+         !broke(call.function, call.lineage);
 }
 
 }  // namespace wisp::inline v0::detail

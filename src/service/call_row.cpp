@@ -95,7 +95,8 @@ void Invoker::run_calls(CallBlock& block, std::uint64_t until) {
 std::shared_ptr<CallNode> Invoker::next_call(CallBlock& block) {
   std::shared_ptr<CallNode> node = block.take();
   // A waiter may have run it, or somebody cancelled it.
-  while (node != nullptr && (!node->claim_by_row() || shed(*node))) node = block.take();
+  while (node != nullptr && (!node->claim_by_row() || shed(*node) || turned_away(*node)))
+    node = block.take();
   return node;
 }
 
@@ -133,6 +134,8 @@ std::shared_ptr<CallNode> Invoker::run_call_row(CallBlock& block, std::shared_pt
                    .waited = true,
                    .wait_ns = waited});
     row.pause();
+    if (!function.accounts.empty()) [[unlikely]]
+      spend(function, node->lineage(), ended.taken);
     end_attempt(node, ended);
     node.reset();
     // Not before: a continuation of this one may wait for the next.

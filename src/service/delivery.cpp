@@ -155,7 +155,8 @@ bool Invoker::deliver_now(Route& route, const void* in, const Event& event, cons
   outstanding_.fetch_add(1);
   Delivery delivery{*this, route, &counters_.dead};
   note(Step::accepted, route, event, 0);
-  if (const Status full = function.limited() ? enter(function) : Status(); !full.ok()) {
+  const Status full = function.limited() ? enter(function, event.lineage) : Status();
+  if (!full.ok()) {
     count(function.dead);
     count(function.unbegun);
     note(Step::dead, route, event, 0, full);

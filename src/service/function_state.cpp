@@ -41,7 +41,7 @@ void FunctionState::limit_to(const Limits& limits, const std::shared_ptr<Shares>
   if (limits.reserved) limit = std::min(limit, *limits.reserved);
   else shares = all;
   if (limits.per_second > 0) rate = std::make_unique<Rate>(limits.per_second);
-  narrow = limit != kUnlimited || shares != nullptr || rate != nullptr;
+  narrow = limit != kUnlimited || shares != nullptr || rate != nullptr || !accounts.empty();
 }
 
 Status FunctionState::prepare() {

@@ -194,6 +194,8 @@ Invoker::Ended Invoker::attempt(const Attempt& what) {
   leave(frame);
   if (marked) shard.set_running(marked_before);
   if (running.lent) what.token->take_token_back();
+  if (!what.function.accounts.empty()) [[unlikely]]
+    spend(what.function, *what.lineage, ended.taken);
   // Last: a thread on its way out gives the shard back.
   parts_.ledger.record(shard, what.line,
                        {.taken = ended.taken,

@@ -133,11 +133,11 @@ void Keyed::call(FunctionState& function, const void* in, void* result,
       claim(wanted(function, options.idempotency_key, deadline));
   if (joined.answer != Answer::first) return give(definition, result, joined.kept);
   IdempotencyTable::Holding holding(invoker_.keys(), joined.hold);
-  Status entered = function.limited() ? invoker_.enter(function) : Status();
+  const Lineage labelled = invoker_.lineage(options);
+  Status entered = function.limited() ? invoker_.enter(function, labelled) : Status();
   if (!entered.ok()) {
     definition.fail(result, std::move(entered));
   } else {
-    const Lineage labelled = invoker_.lineage(options);
     // It may have waited for another one that was late.
     const Duration left =
         deadline.none() ? Duration() : std::max(deadline.remaining(clock), Duration(1));
@@ -191,7 +191,8 @@ void Keyed::start(const std::shared_ptr<CallNode>& node, const Definition& funct
 // What holds its key now runs: the first time at all, or as it was attached and has taken over.
 void Keyed::begin(const std::shared_ptr<CallNode>& node, bool attached) {
   FunctionState& function = *node->function_;
-  if (Status entered = function.limited() ? invoker_.enter(function) : Status(); !entered.ok()) {
+  Status entered = function.limited() ? invoker_.enter(function, node->lineage()) : Status();
+  if (!entered.ok()) {
     Kept kept{.status = std::move(entered)};
     settle(invoker_.keys().end(*node->key_, kept, 0), kept);
     return finish(*node, Outcome::rejected, kept);

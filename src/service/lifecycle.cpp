@@ -22,6 +22,10 @@ std::unique_ptr<FunctionState> Invoker::anonymous(std::shared_ptr<const Definiti
   const FunctionOptions& options = definition->options;
   state->line = parts_.ledger.line(
       {.function = definition->name, .memory_mb = options.memory_mb, .meter = options.meter});
+  for (const auto& each : accounts_) {
+    const std::string& function = each->rules().function;
+    if (function.empty() || function == definition->name) state->accounts.push_back(each.get());
+  }
   state->limit_to(options.limits, shares_);
   state->reserved_late = options.limits.reserved && !open_to_reservations_;
   state->bare = !definition->takes_context && options.timeout == Duration() && !state->limited();

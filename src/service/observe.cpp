@@ -98,12 +98,14 @@ void Invoker::note_end(CallNode& node, Outcome outcome) {
 void Invoker::call_observed(FunctionState& state, const void* in, Out out,
                             const CallOptions& options) {
   if (!unlabelled(options)) return call_labelled(state, in, out, options);
-  if (state.limited()) {
-    if (Status full = enter(state); !full.ok()) return out.fail(out.result, std::move(full));
-  }
   const ActiveFrame* const top = ActiveFrame::top();
   const bool nested = top != nullptr && top->invoker == this;
-  call_watched(nested ? *top->lineage : kPlainLineage, state, in, out.result, options.timeout);
+  const Lineage& lineage = nested ? *top->lineage : kPlainLineage;
+  if (state.limited()) {
+    if (Status full = enter(state, lineage); !full.ok())
+      return out.fail(out.result, std::move(full));
+  }
+  call_watched(lineage, state, in, out.result, options.timeout);
 }
 
 // As call_under().

@@ -210,7 +210,7 @@ void Route::come_back(const Shipment& delivery) {
 void Route::run(std::unique_ptr<Shipment> delivery, bool slot_taken) {
   {
     const Errand errand(invoker_, this);
-    if (!has_turn(*delivery)) {
+    if (!affords(*delivery) || !has_turn(*delivery)) {
       if (slot_taken) function_->leave(invoker_);
       delivery = delay(std::move(delivery));
     } else if (function_->limited() && !slot_taken && !function_->try_enter()) {

@@ -82,7 +82,8 @@ void Invoker::start(const std::shared_ptr<CallNode>& node, const Definition& fun
   if (!plain && !options.idempotency_key.empty())
     return Keyed(*this).start(node, function, options);
   const Status bad = plain ? Status() : check_call(options);
-  const Result<FunctionState*> state = bad.ok() ? admitted(function) : bad;
+  if (!plain && bad.ok()) node->lineage_ = std::make_unique<Lineage>(lineage(options));
+  const Result<FunctionState*> state = bad.ok() ? admitted(function, node->lineage()) : bad;
   if (!state.ok()) {
     note_refused(function.name, "", state.status());
     node->fail(state.status());
@@ -90,7 +91,6 @@ void Invoker::start(const std::shared_ptr<CallNode>& node, const Definition& fun
     return;
   }
   node->function_ = *state;
-  if (!plain) node->lineage_ = std::make_unique<Lineage>(lineage(options));
   node->line_ = line_of(**state, node->lineage());
   node->deadline_ = deadline(options);
   node->accepted_ = parts_.ledger.ticks().now();
@@ -190,6 +190,8 @@ void Invoker::run_claimed(CallNode& node, bool inline_retries) {
           node, Outcome::cancelled,
           Status(StatusCode::kCancelled, "cancelled while it waited for its next attempt"));
     }
+    // Another attempt is not made then, a first one refused: others have spent it since.
+    if (turned_away(node)) return;
     const Ended ended = attempt_call(node, !inline_retries);
     // A host's executor, and a waiter, may come to it after the runtime's end.
     if (!ended.began) return drop(node);

@@ -62,6 +62,7 @@ FLOORS = """
     metrics
     meter → metrics
     focus → meter
+    budget
     trace
     detail/ledger → meter, metrics
     detail/shard → meter, metrics

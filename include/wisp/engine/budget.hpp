@@ -108,5 +108,11 @@ class BudgetAccount {
   BudgetStats stats_ ABSL_GUARDED_BY(mutex_);  // `spent` is the sum of the parts
 };
 
+// One that has no money left, and when it will have some.
+struct Broke {
+  BudgetAccount* account;
+  Time until;
+};
+
 }  // namespace detail
 }  // namespace wisp::inline v0

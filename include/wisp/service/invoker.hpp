@@ -62,7 +62,11 @@ class Invoker final : public ContextHost {
 
   // What the functions that are added now have reserved of the workers, and that no other will.
   Status reserve(int workers);
-  void close_reservations() { open_to_reservations_ = false; }
+  // What they may spend.
+  Status open_accounts(const std::vector<Budget>& budgets);
+  // Both hold from now on. kNotFound: a budget is of a function that is not here.
+  Status close_catalogue();
+  std::vector<BudgetStats> budgets() const;
 
   // Every verb refuses with `why` from now on.
   void refuse_all(Status why);
@@ -76,10 +80,8 @@ class Invoker final : public ContextHost {
 
   // Whether stop() has not begun, and nobody watches: the fast paths are open.
   bool open() const { return phase_.load(std::memory_order_acquire) == Phase::open; }
-
   // Whether stop() has begun.
   bool stopping() const { return phase_.load(std::memory_order_acquire) >= Phase::draining; }
-
   // Whether somebody watches. Relaxed, and a line that every call reads.
   bool watched() const {
     return phase_.load(std::memory_order_relaxed) != Phase::open && observers_.any();
@@ -246,7 +248,7 @@ class Invoker final : public ContextHost {
   void call_resolved(const Resolve& resolve, const void* in, Out out, const CallOptions& options);
   // These for a function and a caller for which a BareFrame will do.
   void call_bare(FunctionState& function, const void* in, void* result);
-  void call_bare_timed(FunctionState& function, Shard& shard, Cell& cell, const void* in,
+  void call_bare_timed(FunctionState& state, Shard& shard, Cell& cell, const void* in,
                        void* result);
   void call_bare_again(FunctionState& function, const void* in, void* result, Attempted failed);
   void call_labelled(FunctionState& function, const void* in, Out out, const CallOptions& options);
@@ -266,9 +268,17 @@ class Invoker final : public ContextHost {
   struct QueuedCall;
   template <class Key>
   const Registered* admitted_at_once(const Key& key) const;
-  Result<FunctionState*> admitted(const Definition& function);
-  // Of a function with a limit; notes a refusal.
-  Status enter(FunctionState& function);
+  Result<FunctionState*> admitted(const Definition& function, const Lineage& lineage);
+  // Of a function with a limit; the first notes a refusal.
+  Status enter(FunctionState& function, const Lineage& lineage);
+  Status try_enter(FunctionState& function, const Lineage& lineage);
+  // Budgets (budgets.cpp). One that has no money left; of several the one that waits longest.
+  std::optional<Broke> broke(const FunctionState& function, const Lineage& lineage) const;
+  Status refuse_for(const Broke& broke) const;
+  // Ends a call that there is no money for any more: true.
+  bool turned_away(CallNode& node) { return !node.function_->accounts.empty() && turn_away(node); }
+  bool turn_away(CallNode& node);
+  void spend(const FunctionState& function, const Lineage& lineage, const Span::Taken& taken);
   // How much longer a retry has to wait for its budget, which it takes if that is `most` at most;
   // nothing: it may not wait, and gets none.
   std::optional<Duration> put_off(FunctionState& function, Duration most);
@@ -348,6 +358,7 @@ class Invoker final : public ContextHost {
   // Constant once the runtime has started.
   std::shared_ptr<Shares> shares_;  // null: nobody has a reservation
   bool open_to_reservations_ = true;
+  std::vector<std::unique_ptr<BudgetAccount>> accounts_;
   const std::uint64_t origin_;
   const std::uint64_t forks_;
   std::atomic<std::uint64_t> sequence_{0};

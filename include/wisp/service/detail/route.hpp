@@ -29,6 +29,7 @@
 
 #include <wisp/base/mutex.hpp>
 #include <wisp/base/park.hpp>
+#include <wisp/engine/budget.hpp>
 #include <wisp/engine/meter.hpp>
 #include <wisp/engine/timer.hpp>
 #include <wisp/model/registry.hpp>
@@ -71,7 +72,7 @@ struct FunctionState final : Attachment {
   // Constant: without Context, timeout and concurrency limit, so that a BareFrame may do for it.
   bool bare = false;
   bool sampled = false;
-  bool narrow = false;           // has a limit or a rate, or shares one
+  bool narrow = false;           // has a limit, a rate or a budget, or shares one
   std::shared_ptr<Route> posts;  // the route of its posts; null for a handler without a name
 
   // Before anybody knows it.
@@ -134,7 +135,10 @@ struct FunctionState final : Attachment {
   int limit = kUnlimited;
   std::shared_ptr<Shares> shares;  // with the invoker's other functions; null: no reservations
   std::unique_ptr<Rate> rate;      // constant; null: unlimited
-  bool reserved_late = false;      // a reservation that came after the start
+  // Constant: those that its calls may count against, depending on their tenant and tag. The
+  // invoker has them.
+  std::vector<BudgetAccount*> accounts;
+  bool reserved_late = false;  // a reservation that came after the start
   // Of a stateful function, else null; `definition` is this runtime's own then. Shared with its
   // timer.
   std::shared_ptr<InstancePool> instances;
@@ -267,6 +271,8 @@ class Route : public std::enable_shared_from_this<Route> {
   bool in_turn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Of one that does not enter its handler after all.
   void give_turn_back(Shipment& delivery) const;
+  // False: it is due when its budgets have money again, and has given its turn back.
+  bool affords(Shipment& delivery) const;
   bool before_turn() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool has_turn(Shipment& delivery) const;
   void arm_turn();

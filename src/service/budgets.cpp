@@ -1,0 +1,108 @@
+// Who may spend, and who pays.
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include <wisp/service/invoker.hpp>
+
+namespace wisp::inline v0::detail {
+
+Status Invoker::open_accounts(const std::vector<Budget>& budgets) {
+  if (budgets.size() > kBudgetsMax) {
+    return invalid_argument("RuntimeOptions::budgets: {} are more than {}", budgets.size(),
+                            kBudgetsMax);
+  }
+  for (const Budget& each : budgets) {
+    WISP_TRY(check(each));
+    if (parts_.ledger.tariff().empty()) {
+      return invalid_argument("budget '{}': without RuntimeOptions::tariff nothing has a cost",
+                              each.name);
+    }
+    const auto same = [&each](const auto& other) { return other->rules().name == each.name; };
+    if (std::any_of(accounts_.begin(), accounts_.end(), same))
+      return already_exists("RuntimeOptions::budgets: two are called '{}'", each.name);
+    accounts_.push_back(std::make_unique<BudgetAccount>(each));
+  }
+  return Status();
+}
+
+Status Invoker::close_catalogue() {
+  open_to_reservations_ = false;
+  for (const auto& each : accounts_) {
+    const std::string& function = each->rules().function;
+    if (function.empty() || parts_.registry.lookup(function) != nullptr) continue;
+    return not_found("budget '{}': function '{}' is not in the catalogue", each->rules().name,
+                     function);
+  }
+  return Status();
+}
+
+std::vector<BudgetStats> Invoker::budgets() const {
+  std::vector<BudgetStats> all;
+  for (const auto& each : accounts_) all.push_back(each->stats(parts_.clock.now()));
+  return all;
+}
+
+std::optional<Broke> Invoker::broke(const FunctionState& function, const Lineage& lineage) const {
+  std::optional<Broke> broke;
+  for (BudgetAccount* const each : function.accounts) {
+    if (!each->covers(lineage.tenant, lineage.tag)) continue;
+    const std::optional<Time> until = each->spent_until(parts_.clock.now());
+    if (until && (!broke || *until > broke->until)) broke = Broke{each, *until};
+  }
+  return broke;
+}
+
+Status Invoker::try_enter(FunctionState& function, const Lineage& lineage) {
+  const std::optional<Broke> broke = this->broke(function, lineage);
+  return broke ? refuse_for(*broke) : function.enter(parts_.clock);
+}
+
+bool Invoker::turn_away(CallNode& node) {
+  const std::optional<Broke> broke = this->broke(*node.function_, node.lineage());
+  if (!broke) return false;
+  if (node.attempts_ > 0) complete(node, node.charged_.outcome);
+  else refuse(node, Outcome::rejected, refuse_for(*broke));
+  return true;
+}
+
+Status Invoker::refuse_for(const Broke& broke) const {
+  broke.account->count_refused();
+  const Duration left = broke.until - parts_.clock.now();
+  return refused(StatusCode::kResourceExhausted, Reason::budget,
+                 fmt::format("budget '{}' has spent its {} USD: there is some again in {} s",
+                             broke.account->rules().name, *broke.account->rules().hard,
+                             std::max<std::int64_t>(
+                                 std::chrono::ceil<std::chrono::seconds>(left).count(), 0)));
+}
+
+void Invoker::spend(const FunctionState& function, const Lineage& lineage,
+                    const Span::Taken& taken) {
+  const Usage usage = Usage::of({.wall = Duration(taken.wall_ns), .cpu = Duration(taken.cpu_ns)});
+  const Definition& definition = *function.definition;
+  const Money cost = parts_.ledger.tariff().marginal(usage, definition.options.memory_mb);
+  for (BudgetAccount* const each : function.accounts) {
+    if (!each->covers(lineage.tenant, lineage.tag)) continue;
+    if (!each->spend(parts_.clock.now(), cost)) continue;
+    const Errand errand(*this, nullptr);  // a sink may stop the runtime
+    log(LogLevel::warning, definition.name,
+        fmt::format("budget '{}' has reached its soft limit of {} USD", each->rules().name,
+                    *each->rules().soft));
+  }
+}
+
+bool Route::affords(Shipment& delivery) const {
+  if (function_->accounts.empty()) return true;
+  const Time now = invoker_.parts().clock.now();
+  // It expires whatever is spent.
+  if (now - delivery.accepted > kAgeMax) return true;
+  const auto broke = invoker_.broke(*function_, delivery.event->lineage);
+  if (!broke) return true;
+  broke->account->count_put_off();
+  give_turn_back(delivery);
+  delivery.due = std::min(broke->until, delivery.accepted + kAgeMax + Duration(1));
+  return false;
+}
+
+}  // namespace wisp::inline v0::detail
