@@ -1,6 +1,8 @@
 #include <wisp/engine/budget.hpp>
 
 #include <algorithm>
+#include <cstdint>
+#include <limits>
 #include <utility>
 
 namespace wisp::inline v0 {
@@ -14,7 +16,6 @@ Status check(const Budget& budget) {
   if (!budget.soft && !budget.hard) return wrong("it needs a soft or a hard limit");
   for (const std::optional<Money>& limit : {budget.soft, budget.hard}) {
     if (limit && *limit <= Money()) return wrong("a limit must be above 0");
-    if (limit && *limit > kBudgetMax) return wrong("a limit must be 2,000,000 USD at most");
   }
   if (budget.soft && budget.hard && *budget.soft > *budget.hard)
     return wrong("the soft limit is above the hard one");
@@ -22,6 +23,16 @@ Status check(const Budget& budget) {
 }
 
 namespace detail {
+namespace {
+
+constexpr Uint128 kMost = std::numeric_limits<std::uint64_t>::max();
+
+// In picodollars; what is below none is none.
+Uint128 amount(Money money) {
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(money.picodollars(), 0));
+}
+
+}  // namespace
 
 BudgetAccount::BudgetAccount(Budget rules)
     : rules_(std::move(rules)), part_((rules_.window + Duration(kParts - 1)) / kParts) {
@@ -37,7 +48,7 @@ std::int64_t BudgetAccount::part_of(Time time) const {
   return ns / part - static_cast<std::int64_t>(ns % part < 0);
 }
 
-Money& BudgetAccount::at(std::int64_t part) {
+Uint128& BudgetAccount::at(std::int64_t part) {
   const auto size = static_cast<std::int64_t>(parts_.size());
   return parts_[static_cast<std::size_t>((part % size + size) % size)];
 }
@@ -48,19 +59,19 @@ void BudgetAccount::roll(Time now) {
   if (current <= last_) return;
   const auto size = static_cast<std::int64_t>(parts_.size());
   for (std::int64_t part = std::max(last_ + 1, current - size + 1); part <= current; ++part)
-    stats_.spent -= std::exchange(at(part), Money());
+    sum_ -= std::exchange(at(part), 0);
   last_ = current;
-  if (rules_.soft && stats_.spent < *rules_.soft) warned_ = false;
+  if (rules_.soft && sum_ < amount(*rules_.soft)) warned_ = false;
 }
 
 std::optional<Time> BudgetAccount::spent_until(Time now) {
   if (!rules_.hard) return std::nullopt;
   const BriefLock lock(mutex_);
   roll(now);
-  Money left = stats_.spent;
+  const Uint128 hard = amount(*rules_.hard);
+  if (sum_ < hard) return std::nullopt;
   std::int64_t part = last_ - kParts;
-  if (left < *rules_.hard) return std::nullopt;
-  for (; left >= *rules_.hard; ++part) left -= at(part);
+  for (Uint128 left = sum_; left >= hard; ++part) left -= at(part);
   // The last that has to go is part - 1, and does when the part comes that takes its place.
   return Time((part + kParts) * part_);
 }
@@ -68,12 +79,9 @@ std::optional<Time> BudgetAccount::spent_until(Time now) {
 bool BudgetAccount::spend(Time now, Money cost) {
   const BriefLock lock(mutex_);
   roll(now);
-  // What is beyond twice any limit changes nothing, and the sum stays one that can be taken apart.
-  const Money room = 2 * kBudgetMax - stats_.spent;
-  const Money counted = std::clamp(cost, Money(), std::max(room, Money()));
-  at(last_) += counted;
-  stats_.spent += counted;
-  if (warned_ || !rules_.soft || stats_.spent < *rules_.soft) return false;
+  at(last_) += amount(cost);
+  sum_ += amount(cost);
+  if (warned_ || !rules_.soft || sum_ < amount(*rules_.soft)) return false;
   ++stats_.warnings;
   return warned_ = true;
 }
@@ -91,6 +99,7 @@ void BudgetAccount::count_put_off() {
 BudgetStats BudgetAccount::stats(Time now) {
   const BriefLock lock(mutex_);
   roll(now);
+  stats_.spent = Money::picodollars(1) * static_cast<std::uint64_t>(std::min<Uint128>(sum_, kMost));
   return stats_;
 }
 

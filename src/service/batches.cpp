@@ -1,6 +1,7 @@
 // Deliveries in batches: when one is due, and how it ends.
 #include <algorithm>
 #include <new>
+#include <optional>
 #include <utility>
 
 #include <wisp/model/batch.hpp>
@@ -16,16 +17,22 @@ class Invoker::BatchRun {
   using Part = std::vector<std::unique_ptr<Shipment>>;
 
   BatchRun(Invoker& invoker, Route& route) : invoker_(invoker), route_(route) {}
+  ~BatchRun() {
+    if (turn_) route_.function().rate->give_back(*turn_);
+  }
+  BatchRun(const BatchRun&) = delete;
+  BatchRun& operator=(const BatchRun&) = delete;
 
   // The parts of a batch that fails as a whole are tried before what comes behind it.
   void run(Part batch) {
     std::vector<Part> parts;
+    turn_ = std::exchange(batch.front()->turn, std::nullopt);
     parts.push_back(std::move(batch));
     while (!parts.empty()) {
       Part part = std::move(parts.back());
       parts.pop_back();
       expire(part);
-      set_aside(part);
+      set_aside(part, parts);
       if (part.empty()) continue;
       if (route_.closed()) {
         cancel(part);
@@ -65,13 +72,23 @@ class Invoker::BatchRun {
     std::erase(part, nullptr);
   }
 
-  // What no budget covers for now.
-  void set_aside(Part& part) {
+  // What no budget covers for now, and on a serial route all that is behind it.
+  void set_aside(Part& part, std::vector<Part>& behind) {
     if (route_.function().accounts.empty()) return;
-    for (auto& each : part) {
-      if (!route_.affords(*each)) again.push_back(std::move(each));
-    }
-    std::erase(part, nullptr);
+    std::optional<Time> until;
+    const auto look_at = [&](Part& items) {
+      for (auto& each : items) {
+        if (until) each->due = *until;
+        else if (route_.affords(*each)) continue;
+        else if (route_.rules().serial) until = each->due;
+        // Or the same batch would fail in the same way, for all that there is to spend.
+        each->alone = each->alone || bisected_;
+        again.push_back(std::move(each));
+      }
+      std::erase(items, nullptr);
+    };
+    look_at(part);
+    if (until) std::for_each(behind.rbegin(), behind.rend(), look_at);
   }
 
   void cancel(Part& part) {
@@ -140,7 +157,8 @@ class Invoker::BatchRun {
   }
 
   // Nobody's attempt was spent.
-  static void bisect(Part part, std::vector<Part>& parts) {
+  void bisect(Part part, std::vector<Part>& parts) {
+    bisected_ = true;
     for (const auto& each : part) --each->attempts;
     const auto middle = part.begin() + static_cast<std::ptrdiff_t>(part.size() / 2);
     parts.emplace_back(std::move_iterator(middle), std::move_iterator(part.end()));
@@ -162,6 +180,7 @@ class Invoker::BatchRun {
   Ended attempt(const Part& part) {
     FunctionState& function = route_.function();
     const Definition& definition = *function.definition;
+    turn_ = std::nullopt;  // used
     std::vector<const Event*> events;
     int most = 0;
     int first = 0;
@@ -206,6 +225,8 @@ class Invoker::BatchRun {
   Invoker& invoker_;
   Route& route_;
   Failed failed_;  // of the last attempt
+  bool bisected_ = false;
+  std::optional<Rate::Turn> turn_;  // of the rate, until it is used
 };
 
 bool Route::batch_due() const {
@@ -224,11 +245,12 @@ std::int64_t Route::batches_due() const {
 Route::Shipments Route::begin_batch() {
   Shipments batch;
   if (!batch_due() || !in_turn()) return batch;
-  turn_ = std::nullopt;
-  while (queue_.ready() > 0 && batch.size() < static_cast<std::size_t>(rules_.batch)) {
+  do {
     batch.push_back(queue_.take());
     uncount(*batch.back());
-  }
+  } while (queue_.ready() > 0 && batch.size() < static_cast<std::size_t>(rules_.batch) &&
+           !batch.back()->alone && !queue_.first()->alone);
+  batch.front()->turn = std::exchange(turn_, std::nullopt);
   hurried_ = false;
   ++active_;
   ++busy_;

@@ -7,6 +7,17 @@
 #include <wisp/service/invoker.hpp>
 
 namespace wisp::inline v0::detail {
+namespace {
+
+Status out_of_money(const Broke& broke, Time now) {
+  const Budget& rules = broke.account->rules();
+  const auto left = std::chrono::ceil<std::chrono::seconds>(broke.until - now).count();
+  return refused(StatusCode::kResourceExhausted, Reason::budget,
+                 fmt::format("budget '{}' has spent its {} USD: there is some again in {} s",
+                             rules.name, *rules.hard, std::max<std::int64_t>(left, 0)));
+}
+
+}  // namespace
 
 Status Invoker::open_accounts(const std::vector<Budget>& budgets) {
   if (budgets.size() > kBudgetsMax) {
@@ -69,12 +80,7 @@ bool Invoker::turn_away(CallNode& node) {
 
 Status Invoker::refuse_for(const Broke& broke) const {
   broke.account->count_refused();
-  const Duration left = broke.until - parts_.clock.now();
-  return refused(StatusCode::kResourceExhausted, Reason::budget,
-                 fmt::format("budget '{}' has spent its {} USD: there is some again in {} s",
-                             broke.account->rules().name, *broke.account->rules().hard,
-                             std::max<std::int64_t>(
-                                 std::chrono::ceil<std::chrono::seconds>(left).count(), 0)));
+  return out_of_money(broke, parts_.clock.now());
 }
 
 void Invoker::spend(const FunctionState& function, const Lineage& lineage,
@@ -100,6 +106,8 @@ bool Route::affords(Shipment& delivery) const {
   const auto broke = invoker_.broke(*function_, delivery.event->lineage);
   if (!broke) return true;
   broke->account->count_put_off();
+  // Should it come to its end so.
+  if (delivery.error.ok()) delivery.error = out_of_money(*broke, now);
   give_turn_back(delivery);
   delivery.due = std::min(broke->until, delivery.accepted + kAgeMax + Duration(1));
   return false;

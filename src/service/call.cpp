@@ -54,15 +54,16 @@ std::optional<Duration> Invoker::put_off(FunctionState& function, Duration most)
 }
 
 // When to try again; nothing if this was the last attempt.
-std::optional<Time> Invoker::next_attempt(FunctionState& function, int attempts, const Ended& ended,
-                                          Deadline deadline) {
+std::optional<Time> Invoker::next_attempt(FunctionState& function, const Lineage& lineage,
+                                          int attempts, const Ended& ended, Deadline deadline) {
   const Retry& retry = function.definition->options.retry;
   if (ended.outcome == Outcome::ok || ended.outcome == Outcome::cancelled) return std::nullopt;
   if (ended.outcome == Outcome::error && !retryable(ended.status.code())) return std::nullopt;
   if (attempts >= retry.attempts.value_or(kAttemptsOfCalls)) return std::nullopt;
   if (phase_.load(std::memory_order_acquire) == Phase::stopped) return std::nullopt;
   const Time due = parts_.clock.now() + backoff(retry, attempts, parts_.random);
-  if (due >= deadline.at() || !put_off(function, Duration::zero())) return std::nullopt;
+  if (due >= deadline.at() || broke(function, lineage)) return std::nullopt;
+  if (!put_off(function, Duration::zero())) return std::nullopt;
   return due;
 }
 
@@ -251,7 +252,8 @@ void Invoker::call(const Called& called, const void* in, Out out, const CallOpti
 
 bool Invoker::again(const Here& call, int attempts, const Ended& ended) {
   if (parts_.manual) return false;
-  const std::optional<Time> due = next_attempt(call.function, attempts, ended, call.deadline);
+  const std::optional<Time> due =
+      next_attempt(call.function, call.lineage, attempts, ended, call.deadline);
   if (!due) return false;
   count(call.function.retries);
   if (call.parent != nullptr) {

@@ -124,9 +124,10 @@ std::shared_ptr<CallNode> Invoker::run_call_row(CallBlock& block, std::shared_pt
     node->attempts_ = 1;
     Ended ended{.outcome = Outcome::ok, .status = {}, .taken = {}, .waited_ns = waited};
     ended.outcome = row.run(*node, ended.status);
-    // Who waits, or goes on from here, takes longer than what may count as the next call's.
+    // Who waits, or goes on from here, takes longer than what may count as the next call's; so does
+    // who is turned away on the way to it.
     const bool on = meter == Meter::batched && ended.outcome == Outcome::ok && began < until &&
-                    !node->attended();
+                    !node->attended() && function.accounts.empty();
     ended.taken = on ? span.next_taken() : span.end();
     ledger.record(shard, line,
                   {.taken = ended.taken,

@@ -197,7 +197,7 @@ void Invoker::run_claimed(CallNode& node, bool inline_retries) {
     if (!ended.began) return drop(node);
     charge(node, ended);
     const std::optional<Time> due =
-        next_attempt(*node.function_, node.attempts_, ended, node.deadline_);
+        next_attempt(*node.function_, node.lineage(), node.attempts_, ended, node.deadline_);
     // A waiter on the only thread makes no further attempts: nobody would move time on meanwhile.
     const bool last = !due || node.cancellation_.requested() || (inline_retries && parts_.manual);
     if (last) return complete(node, ended.outcome);
@@ -240,7 +240,8 @@ void Invoker::end_attempt(const std::shared_ptr<CallNode>& node, const Ended& en
   charge(*node, ended);
   if (ended.outcome == Outcome::ok) return complete(*node, ended.outcome);
   node->function_->note_failed(ended.outcome);
-  const std::optional<Time> due = next_attempt(*node->function_, 1, ended, node->deadline_);
+  const std::optional<Time> due =
+      next_attempt(*node->function_, node->lineage(), 1, ended, node->deadline_);
   if (!due || node->cancellation_.requested()) return complete(*node, ended.outcome);
   // From here on it is by itself.
   one_more();

@@ -52,14 +52,12 @@ TEST_CASE("budget: a bad one is refused, and says what is wrong with it", "[budg
   CHECK(why({.name = "b"}) == "budget 'b': it needs a soft or a hard limit");
   CHECK(why({.name = "b", .hard = Money()}) == "budget 'b': a limit must be above 0");
   CHECK(why({.name = "b", .soft = -one}) == "budget 'b': a limit must be above 0");
-  CHECK(why(hard(24h, wisp::kBudgetMax + Money::picodollars(1))).find("2,000,000 USD") !=
-        std::string::npos);
   CHECK(why({.name = "b", .soft = 2 * one, .hard = one}).find("soft") != std::string::npos);
   CHECK(why(hard(1s - 1ns, one)).find("window") != std::string::npos);
   CHECK(why(hard(wisp::kBudgetWindowMax + 1ns, one)).find("window") != std::string::npos);
   for (const Budget& good :
-       {hard(1s, wisp::kBudgetMax), hard(wisp::kBudgetWindowMax, one),
-        Budget{.name = "b", .soft = one}, Budget{.name = "b", .soft = one, .hard = one}})
+       {hard(1s, Money::max()), hard(wisp::kBudgetWindowMax, one), Budget{.name = "b", .soft = one},
+        Budget{.name = "b", .soft = one, .hard = one}})
     CHECK(check(good).ok());
 }
 
@@ -122,8 +120,11 @@ TEST_CASE("budget: a cost that makes no sense, or does not fit, breaks no sum", 
   account.spend(start, Money::cents(-5));
   CHECK(account.stats(start).spent == Money());
   for (int i = 0; i < 10; ++i) account.spend(start + i * 1s, Money::max());
-  CHECK_FALSE(account.stats(start + 9s).spent.saturated());
-  CHECK(account.spent_until(start + 9s) == start + 61s);
+  CHECK(account.stats(start + 9s).spent.saturated());
+  CHECK(account.spent_until(start + 9s) == start + 70s);
+  account.spend(start + 30s, Money::cents(3));
+  CHECK(account.stats(start + 69s).spent.saturated());
+  CHECK(account.stats(start + 70s).spent == Money::cents(3));
   CHECK(account.stats(start + 100s).spent == Money());
 }
 

@@ -289,3 +289,94 @@ TEST_CASE("spending: what is put off takes nothing of the rate", "[spending]") {
   world.advance(12s);
   CHECK(calls == 1 + 10);
 }
+
+TEST_CASE("spending: a serial route keeps its order whoever has to wait", "[spending]") {
+  wisp::test::for_each_seed([](std::uint64_t seed) {
+    World world{seed};
+    std::vector<int> seen;
+    const auto work = wisp::function("work",
+                                     [&](const wisp::Batch<int>& batch, Context& context) {
+                                       context.elapse(100ms);
+                                       // Some go alone or not at all.
+                                       for (const int each : batch) {
+                                         if (each % 5 == 0 && batch.size() > 1)
+                                           return wisp::invalid_argument("too many");
+                                       }
+                                       for (const int each : batch) seen.push_back(each);
+                                       return wisp::Status();
+                                     },
+                                     {.memory_mb = 1'024});
+    wisp::Runtime runtime{
+        wisp::Catalogue().add(work),
+        world.options(
+            {.tariff = tariff(),
+             .budgets = {
+                 {.name = "acme's", .tenant = "acme", .window = 1min, .hard = Money::cents(10)}}})};
+    const int size = static_cast<int>(wisp::uniform(world.random(), 1, 5));
+    auto batches =
+        runtime.on("n").deliver({.serial = true, .batch = {.size = size, .window = 1s}}).to(work);
+    REQUIRE(batches.status().ok());
+    std::vector<int> sent;
+    for (int n = 0; n < 20; ++n) {
+      sent.push_back(n);
+      const std::string tenant(any_of(kTenants, world.random()));
+      REQUIRE(runtime.emit("n", n, {.tenant = tenant}).ok());
+      if (n % 4 == 0) world.advance(wisp::uniform(world.random(), 0, 90) * 1s);
+    }
+    world.advance(2h);
+    CHECK(seen == sent);
+    wisp::test::conserved_at_rest(runtime);
+  });
+}
+
+TEST_CASE("spending: a batch that fails comes to its end, however little there is to spend",
+          "[spending]") {
+  wisp::test::for_each_seed([](std::uint64_t seed) {
+    World world{seed, {.threads_max = static_cast<int>(seed % 4) + 1}};
+    int calls = 0;
+    const auto work = wisp::function("work",
+                                     [&](const wisp::Batch<int>& batch, Context& context) {
+                                       ++calls;
+                                       context.elapse(100ms);
+                                       for (const int each : batch)
+                                         if (each == 2) return wisp::invalid_argument("poison");
+                                       return wisp::Status();
+                                     },
+                                     {.memory_mb = 1'024});
+    // One attempt in each window.
+    wisp::Runtime runtime{
+        wisp::Catalogue().add(work),
+        world.options({.tariff = tariff(),
+                       .budgets = {{.name = "all", .window = 1s, .hard = Money::picodollars(1)}}})};
+    auto batches = runtime.on("n").deliver({.batch = {.size = 4}}).to(work);
+    for (int n = 0; n < 4; ++n) REQUIRE(runtime.emit("n", n).ok());
+    world.advance(10min);
+    const wisp::EventStats events = runtime.stats().events;
+    CHECK(events.done == 3);
+    CHECK(events.dead == 1);
+    CHECK(calls <= 1 + 2 + 4);
+    wisp::test::conserved_at_rest(runtime);
+  });
+}
+
+TEST_CASE("spending: a batch that is put off takes nothing of the rate", "[spending]") {
+  World world{1};
+  int calls = 0;
+  const auto work = wisp::function("work",
+                                   [&](const wisp::Batch<int>&, Context& context) {
+                                     ++calls;
+                                     context.elapse(100ms);
+                                   },
+                                   {.limits = {.per_second = 1}, .memory_mb = 1'024});
+  wisp::Runtime runtime{
+      wisp::Catalogue().add(work),
+      world.options(
+          {.tariff = tariff(),
+           .budgets = {
+               {.name = "acme's", .tenant = "acme", .window = 1h, .hard = Money::cents(10)}}})};
+  auto batches = runtime.on("n").deliver({.batch = {.size = 1}}).to(work);
+  for (int n = 0; n < 10; ++n) REQUIRE(runtime.emit("n", n, {.tenant = "acme"}).ok());
+  for (int n = 0; n < 10; ++n) REQUIRE(runtime.emit("n", n, {.tenant = "umbrella"}).ok());
+  world.advance(12s);
+  CHECK(calls == 1 + 10);
+}

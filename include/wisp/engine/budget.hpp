@@ -13,7 +13,8 @@
 // Beyond the soft limit the log has a line, once until the spending has fallen below it. Beyond the
 // hard one calls and starts are refused (kResourceExhausted, Reason::budget), calls are not tried
 // again, and what is queued waits until the window has moved on, spends no attempt and expires by
-// its age as ever. Calls that had begun by then finish: they are all that a budget is overrun by.
+// its age as ever; it keeps its place in a bounded queue, which Overflow::drop_oldest does not give
+// to another then. Calls that had begun by then finish: they are all that a budget is overrun by.
 //
 // The window slides, on the clock's steady line: in no span of its length do calls begin that were
 // not covered, whatever the wall clock does. A cost leaves it up to a sixtieth of its length late.
@@ -44,13 +45,11 @@ struct Budget {
   std::string tag{};
   Duration window = std::chrono::hours(24);  // kBudgetWindowMin to kBudgetWindowMax
   std::optional<Money> soft{};
-  std::optional<Money> hard{};  // one of both at least; above 0, to kBudgetMax, soft to hard
+  std::optional<Money> hard{};  // one of both at least; above 0, soft not above hard
 };
 
 inline constexpr Duration kBudgetWindowMin = std::chrono::seconds(1);
 inline constexpr Duration kBudgetWindowMax = std::chrono::hours(24 * 366);
-// So that twice as much can be summed up exactly.
-inline constexpr Money kBudgetMax = Money::dollars(2'000'000);
 inline constexpr std::size_t kBudgetsMax = 1'000;
 
 // kInvalidArgument naming the budget, the member and its bound.
@@ -94,18 +93,20 @@ class BudgetAccount {
   // kParts whole ones.
   static constexpr std::int64_t kParts = 60;
   std::int64_t part_of(Time time) const;
-  Money& at(std::int64_t part) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Uint128& at(std::int64_t part) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void roll(Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Budget rules_;
   const Duration part_;
 
   BriefMutex mutex_;
-  std::array<Money, kParts + 1> parts_ ABSL_GUARDED_BY(mutex_){};
+  // Picodollars: sums of which no Money is left out.
+  std::array<Uint128, kParts + 1> parts_ ABSL_GUARDED_BY(mutex_){};
   // The current part; before the first look none.
   std::int64_t last_ ABSL_GUARDED_BY(mutex_) = std::numeric_limits<std::int64_t>::min();
   bool warned_ ABSL_GUARDED_BY(mutex_) = false;
-  BudgetStats stats_ ABSL_GUARDED_BY(mutex_);  // `spent` is the sum of the parts
+  Uint128 sum_ ABSL_GUARDED_BY(mutex_) = 0;  // of the parts
+  BudgetStats stats_ ABSL_GUARDED_BY(mutex_);
 };
 
 // One that has no money left, and when it will have some.

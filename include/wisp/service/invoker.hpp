@@ -282,8 +282,8 @@ class Invoker final : public ContextHost {
   // How much longer a retry has to wait for its budget, which it takes if that is `most` at most;
   // nothing: it may not wait, and gets none.
   std::optional<Duration> put_off(FunctionState& function, Duration most);
-  std::optional<Time> next_attempt(FunctionState& function, int attempts, const Ended& ended,
-                                   Deadline deadline);
+  std::optional<Time> next_attempt(FunctionState& function, const Lineage& lineage, int attempts,
+                                   const Ended& ended, Deadline deadline);
   // Accepted: on its way to a thread, its slot taken. Nobody else knows it yet.
   void enqueue(const std::shared_ptr<CallNode>& node);
   // The same for one that is counted, running to others, and has a slot.

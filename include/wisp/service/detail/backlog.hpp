@@ -53,6 +53,7 @@ struct Shipment {
   Time due;                                // of the next one
   std::uint64_t delay = 0;                 // number of the delay that it is or was in
   bool token = false;                      // runs under one
+  bool alone = false;                      // no other shares its next batch
   std::optional<Rate::Turn> turn;          // that it has, of its function's rate
   std::shared_ptr<const Receipt> receipt;  // so far, where Route::Rules::receipts
 
