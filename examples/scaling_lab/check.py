@@ -11,11 +11,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Where target-wait is behind Knative's policy, and by how much at most: bench/README.md says why.
-P99 = {("step", "slow start"): 2.2, ("on-off", "slow start"): 2.2, ("spike", "slow start"): 1.1, ("ramp", "long"): 1.1,
-       ("ramp", "short"): 1.1}
-SURPLUS = {("ramp", "short"): 1.3, ("ramp", "blocking"): 1.1, ("diurnal", "short"): 1.7, ("diurnal", "long"): 1.35,
-           ("diurnal", "blocking"): 1.2}
 faults = []
 
 
@@ -31,18 +26,19 @@ def run(program, *arguments):
 
 def check_scenario(scenario, ours, kpa, fixed):
     check(ours["calls"] == kpa["calls"] == fixed["calls"] > 100, f"{scenario}: other calls")
-    check(ours["wait_p99_ms"] <= P99.get(scenario, 1) * kpa["wait_p99_ms"],
+    check(ours["wait_p99_ms"] <= kpa["wait_p99_ms"],
           f"{scenario}: p99 {ours['wait_p99_ms']}, KPA's {kpa['wait_p99_ms']}")
-    check(ours["over_provision_s"] <= SURPLUS.get(scenario, 1) * kpa["over_provision_s"],
+    check(ours["over_provision_s"] <= kpa["over_provision_s"],
           f"{scenario}: surplus {ours['over_provision_s']}, KPA's {kpa['over_provision_s']}")
     for each in (ours, kpa, fixed):
         check(each["workers_last"] == 0, f"{scenario}: {each['policy']} does not come to zero")
         check(each["workers_most"] <= 64, f"{scenario}: {each['policy']} beyond its bound")
     if scenario[1] in ("short", "long"):
         check(ours["workers_most"] <= 3, f"{scenario}: {ours['workers_most']} workers on two cores")
-    # No flapping on calls of 100 ms: fewer than one worker in ten seconds comes or goes.
+    # No flapping on calls of 100 ms: fewer than one worker in ten seconds comes or goes; where one call a second comes, and the
+    # last worker goes between two of them, in five.
     if scenario[1] == "long":
-        check(ours["changes_per_minute"] < 6, f"{scenario}: {ours['changes_per_minute']} changes a minute")
+        check(ours["changes_per_minute"] < (12 if scenario[0] in ("spike", "diurnal") else 6), f"{scenario}: {ours['changes_per_minute']} changes a minute")
 
 
 def main():

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include <wisp/base/random.hpp>
+#include <wisp/engine/pool.hpp>
 
 namespace lab {
 namespace {
@@ -15,7 +16,7 @@ using wisp::Duration;
 using wisp::Time;
 
 constexpr Duration kStep = 1ms;
-constexpr Duration kIdle = 10s;
+const Duration kIdle = wisp::Workers{}.keep_alive;
 constexpr Duration kRounding = 1us;  // of shares of steps
 constexpr int kSilence = 120;
 constexpr int kPhases = 2;  // seconds, that which Knative's ticks are apart

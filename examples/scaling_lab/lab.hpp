@@ -30,8 +30,10 @@ struct Load {
 
 // Who asks the policy, and when.
 enum class Pool {
-  wisp,     // at each arrival and end, and each millisecond; an idle worker goes after ten seconds
-  knative,  // in each step; workers come and go as it says, busy ones after their call
+  // At each arrival and end, and each millisecond; an idle worker goes after its keep-alive.
+  wisp,
+  // In each step; workers come and go as it says, busy ones after their call.
+  knative,
 };
 
 struct Contender {

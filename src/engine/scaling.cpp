@@ -5,6 +5,12 @@
 #include <cstdint>
 
 namespace wisp::inline v0::scaling {
+namespace {
+
+constexpr Duration kStuckMax = std::chrono::milliseconds{250};
+constexpr Duration kSlowStart = std::chrono::milliseconds{100};
+
+}  // namespace
 
 int Fixed::decide(const Sample&, Bounds bounds) const {
   assert(bounds.min <= bounds.max);
@@ -14,7 +20,6 @@ int Fixed::decide(const Sample&, Bounds bounds) const {
 int TargetWait::decide(const Sample& sample, Bounds bounds) const {
   assert(bounds.min <= bounds.max);
   using Count = std::int64_t;
-  const Count runnable_max = Count{std::max(1, cores > 0 ? cores : sample.cores)} + 1;
   const Count active = Count{sample.running} + sample.starting;
   const Count runnable = Count{sample.running} - sample.blocked;
 
@@ -30,7 +35,14 @@ int TargetWait::decide(const Sample& sample, Bounds bounds) const {
       sample.running > 0 ? std::min<Count>(Count{sample.starting} * sample.blocked / sample.running,
                                            sample.blocked)
                          : 0;
-  const Count want = std::min(active + more, sample.blocked + will_block + runnable_max);
+  // A call behind longer ones, and calls that nobody gets to.
+  const Duration run = std::clamp(sample.mean_run, Duration::zero(), kStuckMax);
+  const Duration least = std::min(wait_target, kStuckMax / 50) * 50;
+  const bool stuck = sample.oldest_wait > std::min(std::max(4 * run, least), kStuckMax);
+  const Count may_run = Count{std::max(1, cores > 0 ? cores : sample.cores)} + (stuck ? 1 : 0);
+  const Count waited = runnable > 0 ? 0 : sample.oldest_wait / kSlowStart;
+  const Count most = sample.blocked + will_block + may_run * (1 + waited);
+  const Count want = std::min(active + more, most);
   return static_cast<int>(std::clamp<Count>(want, bounds.min, bounds.max));
 }
 

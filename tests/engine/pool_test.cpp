@@ -257,7 +257,7 @@ TEST_CASE("pool: workers end after keep-alive, down to the minimum", "[pool]") {
       REQUIRE(eventually([&] { return pool.stats().supervised; }));
       gate.open();
       REQUIRE(eventually([&] { return pool.stats().parked == 6; }));
-      clock.advance(10s - 1ns);
+      clock.advance(wisp::Workers{}.keep_alive - 1ns);
       CHECK(pool.stats().parked == 6);
       clock.advance(1ns);
       REQUIRE(eventually([&] { return pool.stats().workers == min; }));

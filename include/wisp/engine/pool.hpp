@@ -29,7 +29,9 @@ namespace wisp::inline v0 {
 struct Workers {
   int min = 0;  // kept once started; none starts before there is work
   int max = 64;
-  Duration keep_alive = std::chrono::seconds{10};
+  // Of a worker without work. A thread is back within a millisecond; more is worth its while where
+  // on_thread_start takes long.
+  Duration keep_alive = std::chrono::seconds{2};
   scaling::Policy policy{};
 };
 

@@ -2,7 +2,7 @@
 //
 //   scaling::TargetWait policy{.wait_target = 200us, .cores = 2};
 //   int workers = policy.decide({.queued = 40, .oldest_wait = 3ms, .running = 2, .blocked = 2},
-//                               {.min = 0, .max = 64});    // 5: two sleep, three more may run
+//                               {.min = 0, .max = 64});    // 4: two sleep, two more may run
 //
 // A policy holds no clock, lock or thread. The pool samples, the policy answers, and equal inputs
 // give equal answers, so that a test or the simulator can replay any decision that a pool ever
@@ -54,12 +54,17 @@ struct Fixed {
 // waited longer than the target, or while no run time is known, busy workers are trusted with
 // nothing.
 //
-// Workers asleep in the kernel come on top; runnable ones never exceed cores + 1, so that blocked
-// handlers make a pool grow beyond the cores and CPU-bound ones do not. Of those that start as many
-// are taken to block as of those that run, at most one for each that does: else workers that are
-// slow to start would come three at a time. A pool that has more is told so, and lets the surplus
-// rest. Only bounds.min stands above this rule. Source: Little (1961); counting those that start
-// answers knative/serving#13284.
+// Workers asleep in the kernel come on top; of runnable ones there is one for each core, so that
+// blocked handlers make a pool grow beyond the cores and CPU-bound ones do not. One more where a
+// call has waited for four times a run, 50 targets at least and 250 ms at most: it is behind longer
+// ones, and may share a core with them. Of those that start as many are taken to block as of those
+// that run, at most one for each that does: else a sleeper would let a burst of computing calls
+// start them all. While nobody computes, as many more may start for each 100 ms that the oldest
+// call has waited: workers that are slow to start would come a few at a time.
+//
+// A pool that has more is told so, and lets the surplus rest. Only bounds.min stands above this
+// rule. Source: Little (1961); counting those that start answers knative/serving#13284; the figures
+// are what examples/scaling_lab found, see bench/README.md.
 struct TargetWait {
   Duration wait_target = std::chrono::microseconds{200};
   int cores = 0;  // 0: the sample's
