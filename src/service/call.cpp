@@ -191,11 +191,9 @@ inline void Invoker::call_here(FunctionState& state, const void* in, Out out,
   const bool nested = top != nullptr && top->invoker == this;
   const Lineage& lineage = nested ? *top->lineage : kPlainLineage;
   if (state.limited()) [[unlikely]] {
-    if (Status full = enter(state, lineage); !full.ok())
-      return out.fail(out.result, std::move(full));
-    // Only the long way knows what an attempt took.
-    if (!state.accounts.empty())
-      return call_watched(lineage, state, in, out.result, options.timeout);
+    Status full = enter(state, lineage);
+    if (!full.ok()) return out.fail(out.result, std::move(full));
+    return call_either(lineage, state, in, out.result, options.timeout);
   }
   call_under(lineage, state, in, out.result, options.timeout);
 }
