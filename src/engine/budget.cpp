@@ -6,7 +6,7 @@
 #include <utility>
 
 namespace wisp::inline v0 {
-Status check(const Budget& budget) {
+Status check_budget(const Budget& budget) {
   if (budget.name.empty()) return invalid_argument("RuntimeOptions::budgets: a budget has no name");
   const auto wrong = [&budget](std::string_view what) {
     return invalid_argument("budget '{}': {}", budget.name, what);

@@ -25,7 +25,7 @@ Status Invoker::open_accounts(const std::vector<Budget>& budgets) {
                             kBudgetsMax);
   }
   for (const Budget& each : budgets) {
-    WISP_TRY(check(each));
+    WISP_TRY(check_budget(each));
     if (parts_.ledger.tariff().empty()) {
       return invalid_argument("budget '{}': without RuntimeOptions::tariff nothing has a cost",
                               each.name);

@@ -43,7 +43,7 @@ struct Oracle {
 
 TEST_CASE("budget: a bad one is refused, and says what is wrong with it", "[budget]") {
   const auto why = [](const Budget& budget) {
-    const wisp::Status status = check(budget);
+    const wisp::Status status = check_budget(budget);
     CHECK(status.code() == wisp::StatusCode::kInvalidArgument);
     return std::string(wisp::message(status));
   };
@@ -58,7 +58,7 @@ TEST_CASE("budget: a bad one is refused, and says what is wrong with it", "[budg
   for (const Budget& good :
        {hard(1s, Money::max()), hard(wisp::kBudgetWindowMax, one), Budget{.name = "b", .soft = one},
         Budget{.name = "b", .soft = one, .hard = one}})
-    CHECK(check(good).ok());
+    CHECK(check_budget(good).ok());
 }
 
 TEST_CASE("budget: it is spent when its limit is reached, until what is too much has left",

@@ -53,7 +53,7 @@ inline constexpr Duration kBudgetWindowMax = std::chrono::hours(24 * 366);
 inline constexpr std::size_t kBudgetsMax = 1'000;
 
 // kInvalidArgument naming the budget, the member and its bound.
-Status check(const Budget& budget);
+Status check_budget(const Budget& budget);
 
 struct BudgetStats {
   std::string name;
@@ -70,7 +70,7 @@ namespace detail {
 // A budget and what was spent of it. Threads: any.
 class BudgetAccount {
  public:
-  // Requires: check(rules).ok().
+  // Requires: check_budget(rules).ok().
   explicit BudgetAccount(Budget rules);
 
   const Budget& rules() const { return rules_; }
