@@ -23,8 +23,8 @@ wisp::Tariff tariff() {
 
 wisp::Function<int, int> busy() {
   return wisp::function("busy", [](int rounds) {
-    volatile int sum = 0;
-    for (int i = 0; i < rounds; ++i) sum = sum + i;
+    volatile unsigned sum = 0;
+    for (int i = 0; i < rounds; ++i) sum = sum + static_cast<unsigned>(i);
     return static_cast<int>(sum);
   });
 }
