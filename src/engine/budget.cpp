@@ -35,11 +35,7 @@ Uint128 amount(Money money) {
 }  // namespace
 
 BudgetAccount::BudgetAccount(Budget rules)
-    : rules_(std::move(rules)), part_((rules_.window + Duration(kParts - 1)) / kParts) {
-  stats_.name = rules_.name;
-  stats_.soft = rules_.soft;
-  stats_.hard = rules_.hard;
-}
+    : rules_(std::move(rules)), part_((rules_.window + Duration(kParts - 1)) / kParts) {}
 
 std::int64_t BudgetAccount::part_of(Time time) const {
   // Rounded down on either side of the origin.
@@ -82,25 +78,30 @@ bool BudgetAccount::spend(Time now, Money cost) {
   at(last_) += amount(cost);
   sum_ += amount(cost);
   if (warned_ || !rules_.soft || sum_ < amount(*rules_.soft)) return false;
-  ++stats_.warnings;
+  ++warnings_;
   return warned_ = true;
 }
 
 void BudgetAccount::count_refused() {
   const BriefLock lock(mutex_);
-  ++stats_.refused;
+  ++refused_;
 }
 
 void BudgetAccount::count_put_off() {
   const BriefLock lock(mutex_);
-  ++stats_.put_off;
+  ++put_off_;
 }
 
 BudgetStats BudgetAccount::stats(Time now) {
   const BriefLock lock(mutex_);
   roll(now);
-  stats_.spent = Money::picodollars(1) * static_cast<std::uint64_t>(std::min<Uint128>(sum_, kMost));
-  return stats_;
+  return {.name = rules_.name,
+          .spent = Money::picodollars(1) * static_cast<std::uint64_t>(std::min(sum_, kMost)),
+          .soft = rules_.soft,
+          .hard = rules_.hard,
+          .warnings = warnings_,
+          .refused = refused_,
+          .put_off = put_off_};
 }
 
 }  // namespace detail

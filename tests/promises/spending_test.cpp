@@ -27,6 +27,12 @@ wisp::Tariff tariff() {
   return wisp::tariffs::own_hardware({.per_gb_hour = Money::dollars(3'600)});  // a cent in 10 ms
 }
 
+wisp::RuntimeOptions acme_has_ten_cents(Duration window) {
+  return {.tariff = tariff(),
+          .budgets = {
+              {.name = "acme's", .tenant = "acme", .window = window, .hard = Money::cents(10)}}};
+}
+
 // An attempt that has ended, and what it cost.
 struct Paid {
   Time at;
@@ -238,12 +244,7 @@ TEST_CASE("spending: batches wait for their items' money, and what is put off to
                                        context.elapse(100ms);
                                      },
                                      {.memory_mb = 1'024});
-    wisp::Runtime runtime{
-        wisp::Catalogue().add(work),
-        world.options(
-            {.tariff = tariff(),
-             .budgets = {
-                 {.name = "acme's", .tenant = "acme", .window = 48h, .hard = Money::cents(10)}}})};
+    wisp::Runtime runtime{wisp::Catalogue().add(work), world.options(acme_has_ten_cents(48h))};
     const auto single = wisp::function("single", [](Context& context) { context.elapse(1s); },
                                        {.memory_mb = 1'024});
     REQUIRE(runtime.registry().add(single).ok());
@@ -278,12 +279,7 @@ TEST_CASE("spending: what is put off takes nothing of the rate", "[spending]") {
                                      context.elapse(100ms);
                                    },
                                    {.limits = {.per_second = 1}, .memory_mb = 1'024});
-  wisp::Runtime runtime{
-      wisp::Catalogue().add(work),
-      world.options(
-          {.tariff = tariff(),
-           .budgets = {
-               {.name = "acme's", .tenant = "acme", .window = 1h, .hard = Money::cents(10)}}})};
+  wisp::Runtime runtime{wisp::Catalogue().add(work), world.options(acme_has_ten_cents(1h))};
   for (int n = 0; n < 10; ++n) REQUIRE(runtime.post(work, {.tenant = "acme"}).ok());
   for (int n = 0; n < 10; ++n) REQUIRE(runtime.post(work, {.tenant = "umbrella"}).ok());
   world.advance(12s);
@@ -306,12 +302,7 @@ TEST_CASE("spending: a serial route keeps its order whoever has to wait", "[spen
                                        return wisp::Status();
                                      },
                                      {.memory_mb = 1'024});
-    wisp::Runtime runtime{
-        wisp::Catalogue().add(work),
-        world.options(
-            {.tariff = tariff(),
-             .budgets = {
-                 {.name = "acme's", .tenant = "acme", .window = 1min, .hard = Money::cents(10)}}})};
+    wisp::Runtime runtime{wisp::Catalogue().add(work), world.options(acme_has_ten_cents(1min))};
     const int size = static_cast<int>(wisp::uniform(world.random(), 1, 5));
     auto batches =
         runtime.on("n").deliver({.serial = true, .batch = {.size = size, .window = 1s}}).to(work);
@@ -368,12 +359,7 @@ TEST_CASE("spending: a batch that is put off takes nothing of the rate", "[spend
                                      context.elapse(100ms);
                                    },
                                    {.limits = {.per_second = 1}, .memory_mb = 1'024});
-  wisp::Runtime runtime{
-      wisp::Catalogue().add(work),
-      world.options(
-          {.tariff = tariff(),
-           .budgets = {
-               {.name = "acme's", .tenant = "acme", .window = 1h, .hard = Money::cents(10)}}})};
+  wisp::Runtime runtime{wisp::Catalogue().add(work), world.options(acme_has_ten_cents(1h))};
   auto batches = runtime.on("n").deliver({.batch = {.size = 1}}).to(work);
   for (int n = 0; n < 10; ++n) REQUIRE(runtime.emit("n", n, {.tenant = "acme"}).ok());
   for (int n = 0; n < 10; ++n) REQUIRE(runtime.emit("n", n, {.tenant = "umbrella"}).ok());

@@ -9,7 +9,7 @@
 //                                       .hard = wisp::Money::dollars(10)}}}};
 //
 // Each attempt of a call that a budget covers adds its cost when it ends: the marginal one of its
-// receipt, at the tariff's first tier and without a free allowance, so never less than the bill's.
+// receipt, at the tariff's first tier, without a free allowance, rounded to a picodollar.
 // Beyond the soft limit the log has a line, once until the spending has fallen below it. Beyond the
 // hard one calls and starts are refused (kResourceExhausted, Reason::budget), calls are not tried
 // again, and what is queued waits until the window has moved on, spends no attempt and expires by
@@ -106,7 +106,9 @@ class BudgetAccount {
   std::int64_t last_ ABSL_GUARDED_BY(mutex_) = std::numeric_limits<std::int64_t>::min();
   bool warned_ ABSL_GUARDED_BY(mutex_) = false;
   Uint128 sum_ ABSL_GUARDED_BY(mutex_) = 0;  // of the parts
-  BudgetStats stats_ ABSL_GUARDED_BY(mutex_);
+  std::uint64_t warnings_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::uint64_t refused_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::uint64_t put_off_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 // One that has no money left, and when it will have some.

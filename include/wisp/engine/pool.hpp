@@ -29,8 +29,8 @@ namespace wisp::inline v0 {
 struct Workers {
   int min = 0;  // kept once started; none starts before there is work
   int max = 64;
-  // Of a worker without work. A thread is back within a millisecond; more is worth its while where
-  // on_thread_start takes long.
+  // Of a worker without work. More is worth its while where threads take long to start, or
+  // on_thread_start does.
   Duration keep_alive = std::chrono::seconds{2};
   scaling::Policy policy{};
 };
