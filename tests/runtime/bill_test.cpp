@@ -59,8 +59,10 @@ struct Burners {
                   fmt::format("seventy {} of {}", cpu("seventy").count(), large.ns.load()));
     verdict.check(pays_for(cpu("thirty"), small),
                   fmt::format("thirty {} of {}", cpu("thirty").count(), small.ns.load()));
-    verdict.check(100 * cpu("asleep") <= cpu("seventy") + cpu("thirty"),
-                  fmt::format("asleep {}", cpu("asleep").count()));
+    // Going to sleep and waking up are CPU too, on some machines most of so short a sleep.
+    verdict.check(cpu("asleep") <= std::chrono::nanoseconds(sleeper.ns.load()) +
+                                       (cpu("seventy") + cpu("thirty")) / 100,
+                  fmt::format("asleep {} of {}", cpu("asleep").count(), sleeper.ns.load()));
   }
 };
 
