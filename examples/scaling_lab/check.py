@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Runs scaling_lab and checks its table.
 
-    check.py [--sanitized] PROGRAM
+    check.py [--sanitized | --slow] PROGRAM
 
---sanitized runs it once, of one seed, and compares nothing, as it then takes many times as long. Exits 1 naming each statement that does not hold.
+Either runs it once, of one seed, and compares nothing: without optimisation, too, it takes many times as long. Exits 1 naming each statement that does not hold.
 """
 import json
 import subprocess
@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+SLOW = "--sanitized" in sys.argv or "--slow" in sys.argv
 faults = []
 
 
@@ -43,7 +44,7 @@ def check_scenario(scenario, ours, kpa, fixed):
 
 def main():
     program = [each for each in sys.argv[1:] if not each.startswith("--")][0]
-    some = ("--seeds", "1" if "--sanitized" in sys.argv else "5")
+    some = ("--seeds", "1" if SLOW else "5")
     code, out, err = run(program, "--json", *some)
     check(code == 0, f"exit {code}: {err}")
     rows = {}
@@ -51,10 +52,10 @@ def main():
         rows.setdefault((each["load"], each["work"]), {})[each["policy"]] = each
     check(len(rows) == 20, f"{len(rows)} scenarios")
     for scenario, policies in rows.items():
-        if "--sanitized" in sys.argv:
+        if SLOW:
             break
         check_scenario(scenario, *(policies[name] for name in ("target-wait", "KPA", "fixed 64")))
-    if "--sanitized" not in sys.argv:
+    if not SLOW:
         check_again(program, out)
     for arguments in (("--fast",), ("--plot",), ("--seeds", "0"), ("--seeds",)):
         code, out, err = run(program, *arguments)
