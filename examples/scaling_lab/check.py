@@ -21,7 +21,7 @@ def check(holds, what):
 
 
 def run(program, *arguments):
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=110)
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=290)
     return done.returncode, done.stdout, done.stderr
 
 
