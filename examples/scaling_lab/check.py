@@ -3,7 +3,8 @@
 
     check.py [--sanitized | --slow] PROGRAM
 
-Either runs it once, of one seed, and compares nothing: without optimisation, too, it takes many times as long. Exits 1 naming each statement that does not hold.
+Either runs it once, of one seed, and compares nothing: without optimisation, too, it takes many times as long. Exits 1
+naming each statement that does not hold.
 """
 import json
 import subprocess
