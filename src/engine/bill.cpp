@@ -221,15 +221,14 @@ void Ledger::add_host(Bill& bill, std::int64_t from) {
   if (host_readings_.size() > kHostReadingsMax) host_readings_.pop_front();
 }
 
-std::uint64_t Ledger::calls_within(std::string_view function, int version, Duration window) {
+std::uint64_t Ledger::calls_within(std::string_view function, Duration window) {
   const MutexLock lock(mutex_);
   const Duration since = clock_.now().since_origin() - window;
   const std::vector<Totals> all =
       totals_since(std::chrono::floor<std::chrono::seconds>(since).count());
   std::uint64_t calls = 0;
   for (std::size_t i = 1; i < all.size(); ++i) {
-    const LineKey& key = lines_[i]->key;
-    if (key.function == function && key.version == version) calls += calls_of(all[i]);
+    if (lines_[i]->key.function == function) calls += calls_of(all[i]);
   }
   return calls;
 }

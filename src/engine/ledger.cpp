@@ -164,6 +164,14 @@ void Ledger::thread_ends() {
   unmark_wisp_thread();
 }
 
+bool Ledger::marked(const void* used) const {
+  const MutexLock lock(mutex_);
+  // Acquire: what was done under a mark is seen once it has gone.
+  return std::any_of(shards_.begin(), shards_.end(), [used](const auto& shard) {
+    return shard->marked_.load(std::memory_order_acquire) == used;
+  });
+}
+
 void Ledger::give_back(Shard& shard) {
   shard.borrowed_ = false;
   last_ = {.thread_ends = true};

@@ -33,14 +33,13 @@ void FunctionTable::insert(std::uint64_t hash, const Registered* entry) {
   ++count_;
 }
 
+Result<std::shared_ptr<const Version>> Attachment::make(std::shared_ptr<const Definition>, int) {
+  return unimplemented("this registry has no engine that runs versions");
+}
+
 }  // namespace detail
 
 namespace {
-
-FunctionInfo info_of(const detail::Registered& entry) {
-  return {entry.definition->name, entry.version, signature(*entry.definition),
-          entry.definition->place()};
-}
 
 bool same_or_both_null(const TypeInfo* a, const TypeInfo* b) {
   return a == b || (a != nullptr && b != nullptr && same_type(*a, *b));
@@ -127,9 +126,29 @@ Status Registry::add(std::shared_ptr<const detail::Definition> definition) {
   return Status();
 }
 
+FunctionInfo Registry::info_of(const detail::Registered& entry) const {
+  const detail::Definition* definition = entry.definition.get();
+  FunctionInfo info{.name = definition->name, .traffic = {{.version = 1, .weight = 1}}};
+  if (entry.versions != nullptr) {
+    const detail::Traffic& now = entry.versions->now;
+    info.traffic = {{now.first->version, 1 - now.weight}};
+    const detail::Version* most = now.first.get();
+    if (now.second != nullptr) {
+      info.traffic.push_back({now.second->version, now.weight});
+      if (now.weight > 0.5) most = now.second.get();
+    }
+    info.version = most->version;
+    definition = most->definition.get();
+  }
+  info.signature = signature(*definition);
+  info.place = definition->place();
+  return info;
+}
+
 std::optional<FunctionInfo> Registry::find(std::string_view name) const {
   const detail::Registered* found = lookup(name);
   if (found == nullptr) return std::nullopt;
+  const MutexLock lock(mutex_);
   return info_of(*found);
 }
 
@@ -144,6 +163,12 @@ std::vector<FunctionInfo> Registry::list() const {
 Result<const detail::Registered*> Registry::resolve_slow(
     const detail::Definition& definition) const {
   if (definition.reference()) return resolve(definition.name, definition.in, definition.out);
+  if (const detail::Registered* other = lookup(definition.name); other != nullptr) {
+    return not_found(
+        "this handle of '{}' ({}) is not in this runtime, another is ({}): call that one, or by "
+        "name",
+        definition.name, definition.place(), other->definition->place());
+  }
   return not_found(
       "function '{}' ({}) is not in this runtime: start it with wisp::linked_functions(), or add "
       "it",

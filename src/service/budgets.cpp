@@ -83,10 +83,10 @@ Status Invoker::refuse_for(const Broke& broke) const {
   return out_of_money(broke, parts_.clock.now());
 }
 
-void Invoker::spend(const FunctionState& function, const Lineage& lineage,
-                    const Span::Taken& taken) {
+void Invoker::spend(const FunctionState& function, const RunVersion& version,
+                    const Lineage& lineage, const Span::Taken& taken) {
   const Usage usage = Usage::of({.wall = Duration(taken.wall_ns), .cpu = Duration(taken.cpu_ns)});
-  const Definition& definition = *function.definition;
+  const Definition& definition = *version.definition;
   const Money cost = parts_.ledger.tariff().marginal(usage, definition.options.memory_mb);
   for (BudgetAccount* const each : function.accounts) {
     if (!each->covers(lineage.tenant, lineage.tag)) continue;

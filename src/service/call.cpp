@@ -1,6 +1,7 @@
 // call: one caller, one result.
 #include <utility>
 
+#include <wisp/base/readers.hpp>
 #include <wisp/service/invoker.hpp>
 
 namespace wisp::inline v0::detail {
@@ -43,8 +44,7 @@ Result<FunctionState*> Invoker::admitted(const Definition& function, const Linea
 std::optional<Duration> Invoker::put_off(FunctionState& function, Duration most) {
   const Time now = parts_.clock.now();
   const auto calls = [&] {
-    return parts_.ledger.calls_within(function.definition->name, function.version,
-                                      RetryBudget::kWindow);
+    return parts_.ledger.calls_within(function.definition->name, RetryBudget::kWindow);
   };
   std::optional<Duration> wait;
   if (most > Duration::zero()) wait = function.budget().take(now, most, calls);
@@ -71,7 +71,7 @@ std::optional<Time> Invoker::next_attempt(FunctionState& function, const Lineage
 // left in `why`. Inlined by force: its two callers are the warm path and the next attempts.
 [[gnu::always_inline]] inline Outcome Invoker::attempt_of(const Here& call, int attempts,
                                                           Status& why) {
-  const Definition& definition = *call.function.definition;
+  const Definition& definition = *call.version.definition;
   ActiveFrame frame({.runtime = parts_.runtime,
                      .function = definition.name,
                      .deadline = earlier(call.deadline,
@@ -100,12 +100,15 @@ std::optional<Time> Invoker::next_attempt(FunctionState& function, const Lineage
 }
 
 void Invoker::call_under(const Lineage& lineage, FunctionState& state, const void* in, void* result,
-                         Duration timeout) {
+                         const CallOptions& options) {
   ActiveFrame* const top = ActiveFrame::top();
   ActiveFrame* const parent = top != nullptr && top->invoker == this ? top : nullptr;
-  const Deadline own = Deadline::after(parts_.clock, timeout);
+  const Deadline own = Deadline::after(parts_.clock, options.timeout);
+  const VersionUse version(state, state.directions, draw_of(state.definition->name, options.key),
+                           parts_.random);
   const Here call{.function = state,
-                  .line = line_of(state, lineage),
+                  .version = *version,
+                  .line = line_of(*version, lineage),
                   .in = in,
                   .result = result,
                   .lineage = lineage,
@@ -121,13 +124,13 @@ void Invoker::call_under(const Lineage& lineage, FunctionState& state, const voi
 
 // As call_under(), for what needs no more: nobody can cancel it, and it has no deadline to miss.
 // Most calls of the sampled meter end here, so that nothing else is.
-[[gnu::always_inline]] inline void Invoker::call_bare(FunctionState& state, const void* in,
-                                                      void* result) {
-  Shard& shard = parts_.ledger.shard();
-  Cell& cell = shard.cell(state.line);
-  if (!state.sampled || !shard.counts_only(cell)) [[unlikely]]
-    return call_bare_timed(state, shard, cell, in, result);
-  const Definition& definition = *state.definition;
+[[gnu::always_inline]] inline void Invoker::call_bare(FunctionState& state,
+                                                      const RunVersion& version, Shard& shard,
+                                                      const void* in, void* result) {
+  Cell& cell = shard.cell(version.line);
+  if (!version.sampled || !shard.counts_only(cell)) [[unlikely]]
+    return call_bare_timed(state, version, shard, cell, in, result);
+  const Definition& definition = *version.definition;
   Attempted failed;
   --cell.untimed;  // first: the handler may come here too
   BareFrame frame(*this);
@@ -138,12 +141,13 @@ void Invoker::call_under(const Lineage& lineage, FunctionState& state, const voi
   if (well) [[likely]]
     return;
   cell.add(Count::errors, 1);
-  call_bare_again(state, in, result, std::move(failed));
+  call_bare_again(state, version, in, result, std::move(failed));
 }
 
-[[gnu::noinline]] void Invoker::call_bare_timed(FunctionState& state, Shard& shard, Cell& cell,
-                                                const void* in, void* result) {
-  const Definition& definition = *state.definition;
+[[gnu::noinline]] void Invoker::call_bare_timed(FunctionState& state, const RunVersion& version,
+                                                Shard& shard, Cell& cell, const void* in,
+                                                void* result) {
+  const Definition& definition = *version.definition;
   Attempted failed;
   BareFrame frame(*this);
   frame.enter(definition);
@@ -152,13 +156,14 @@ void Invoker::call_under(const Lineage& lineage, FunctionState& state, const voi
   frame.leave();
   parts_.ledger.end_and_record(shard, span, true, !well);
   if (!well) [[unlikely]]
-    call_bare_again(state, in, result, std::move(failed));
+    call_bare_again(state, version, in, result, std::move(failed));
 }
 
-[[gnu::noinline]] void Invoker::call_bare_again(FunctionState& state, const void* in, void* result,
-                                                Attempted failed) {
+[[gnu::noinline]] void Invoker::call_bare_again(FunctionState& state, const RunVersion& version,
+                                                const void* in, void* result, Attempted failed) {
   const Here call{.function = state,
-                  .line = state.line,
+                  .version = version,
+                  .line = version.line,
                   .in = in,
                   .result = result,
                   .lineage = kPlainLineage,
@@ -178,9 +183,34 @@ void Invoker::call_again(const Here& call, Outcome outcome, Status why) {
 
 inline void Invoker::call_here(FunctionState& state, const void* in, Out out,
                                const CallOptions& options) {
-  if (plain(options) && BareFrame::possible() && state.bare) [[likely]]
-    return call_bare(state, in, out.result);
+  if (plain(options) && BareFrame::possible()) [[likely]] {
+    if (state.directions.only() == &state) [[likely]] {
+      if (state.bare) [[likely]]
+        return call_bare(state, state, parts_.ledger.shard(), in, out.result);
+    } else if (call_marked(state, in, out.result)) {
+      return;
+    }
+  }
   call_admitted(state, in, out, options);
+}
+
+// Frames do not nest where a BareFrame will do, and so one mark is enough for a thread.
+[[gnu::noinline]] bool Invoker::call_marked(FunctionState& state, const void* in, void* result) {
+  Shard& shard = parts_.ledger.shard();
+  const RunVersion* const version = state.directions.only();
+  if (!shard.lasting()) return false;
+  shard.mark(version);
+  // Between the mark and the look: who directs the calls elsewhere sees the one, or this the other.
+  light_barrier();
+  const bool there = version != nullptr && state.directions.only() == version && version->bare;
+  if (there) call_bare(state, *version, shard, in, result);
+  shard.unmark();
+  light_barrier();
+  if (state.directions.leaving()) [[unlikely]] {
+    const Errand errand(*this, nullptr);  // what a handler captured may stop the runtime
+    state.let_go();
+  }
+  return there;
 }
 
 [[gnu::noinline]] void Invoker::call_admitted(FunctionState& state, const void* in, Out out,
@@ -193,9 +223,9 @@ inline void Invoker::call_here(FunctionState& state, const void* in, Out out,
   if (state.limited()) [[unlikely]] {
     Status full = enter(state, lineage);
     if (!full.ok()) return out.fail(out.result, std::move(full));
-    return call_either(lineage, state, in, out.result, options.timeout);
+    return call_either(lineage, state, in, out.result, options);
   }
-  call_under(lineage, state, in, out.result, options.timeout);
+  call_under(lineage, state, in, out.result, options);
 }
 
 [[gnu::noinline]] void Invoker::call_labelled(FunctionState& state, const void* in, Out out,
@@ -208,13 +238,13 @@ inline void Invoker::call_here(FunctionState& state, const void* in, Out out,
     if (Status full = enter(state, labelled); !full.ok())
       return out.fail(out.result, std::move(full));
   }
-  call_either(labelled, state, in, out.result, options.timeout);
+  call_either(labelled, state, in, out.result, options);
 }
 
 void Invoker::call_either(const Lineage& lineage, FunctionState& state, const void* in,
-                          void* result, Duration timeout) {
-  if (watched() || !state.accounts.empty()) call_watched(lineage, state, in, result, timeout);
-  else call_under(lineage, state, in, result, timeout);
+                          void* result, const CallOptions& options) {
+  if (watched() || !state.accounts.empty()) call_watched(lineage, state, in, result, options);
+  else call_under(lineage, state, in, result, options);
 }
 
 template <class Resolve>

@@ -76,6 +76,9 @@ std::shared_ptr<Invoker> Anchor::find(std::uint64_t number) {
   return number_ == number ? invoker_.lock() : nullptr;
 }
 
+// Not in each call's own destructor, which is one more for each pair of types.
+CallNode::~CallNode() = default;
+
 const Lineage& CallNode::lineage() const { return lineage_ != nullptr ? *lineage_ : kPlainLineage; }
 
 Receipt CallNode::receipt() const {

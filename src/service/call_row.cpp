@@ -9,9 +9,9 @@ namespace wisp::inline v0::detail {
 // Calls of one function in one frame, with one mark.
 class Invoker::CallRow {
  public:
-  CallRow(Invoker& invoker, FunctionState& function, Shard& shard)
+  CallRow(Invoker& invoker, FunctionState& function, const RunVersion& version, Shard& shard)
       : invoker_(invoker),
-        definition_(*function.definition),
+        definition_(*version.definition),
         shard_(shard),
         frame_({.runtime = invoker.parts_.runtime, .function = definition_.name}, &invoker,
                nullptr),
@@ -100,17 +100,20 @@ std::shared_ptr<CallNode> Invoker::next_call(CallBlock& block) {
   return node;
 }
 
-// Until there is none left, or no more time, or the next one is another function's: that is
-// returned, claimed. One reading of the clock ends a call and begins the next, so what lies between
-// them, some tens of nanoseconds, counts as the later one's.
+// Until there is none left, or no more time, or the next one is another function's or perhaps
+// another version's: that is returned, claimed. One reading of the clock ends a call and begins the
+// next, so what lies between them, some tens of nanoseconds, counts as the later one's.
 std::shared_ptr<CallNode> Invoker::run_call_row(CallBlock& block, std::shared_ptr<CallNode> node,
                                                 std::uint64_t until) {
   Ledger& ledger = parts_.ledger;
   FunctionState& function = *node->function_;
-  const int line = node->line_;
-  const Meter meter = function.definition->options.meter;
+  const VersionUse version(function, function.directions, node->draw_, parts_.random);
+  const int first_line = node->line_;
+  const int line = &*version == &function ? first_line : line_of(*version, node->lineage());
+  const Definition& definition = *version->definition;
+  const Meter meter = definition.options.meter;
   Shard& shard = ledger.shard();
-  CallRow row(*this, function, shard);
+  CallRow row(*this, function, *version, shard);
   Span span(shard, line, meter);
   while (true) {
     const std::uint64_t began = span.started();
@@ -122,7 +125,13 @@ std::shared_ptr<CallNode> Invoker::run_call_row(CallBlock& block, std::shared_pt
       return nullptr;
     }
     node->attempts_ = 1;
-    Ended ended{.outcome = Outcome::ok, .status = {}, .taken = {}, .waited_ns = waited};
+    node->version_ = version.share();
+    Ended ended{.outcome = Outcome::ok,
+                .status = {},
+                .taken = {},
+                .waited_ns = waited,
+                .version = version->version,
+                .memory_mb = definition.options.memory_mb};
     ended.outcome = row.run(*node, ended.status);
     // Who waits, or goes on from here, takes longer than what may count as the next call's; so does
     // who is turned away on the way to it.
@@ -136,12 +145,13 @@ std::shared_ptr<CallNode> Invoker::run_call_row(CallBlock& block, std::shared_pt
                    .wait_ns = waited});
     row.pause();
     if (!function.accounts.empty()) [[unlikely]]
-      spend(function, node->lineage(), ended.taken);
+      spend(function, *version, node->lineage(), ended.taken);
     end_attempt(node, ended);
     node.reset();
     // Not before: a continuation of this one may wait for the next.
     if (on) node = next_call(block);
-    if (node == nullptr || node->function_ != &function || node->line_ != line) {
+    if (node == nullptr || node->function_ != &function || node->line_ != first_line ||
+        function.directions.only() != &*version) {
       if (on) span.abandon();
       return node;
     }

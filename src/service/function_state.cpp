@@ -113,6 +113,8 @@ void FunctionState::drop(const Route& route, Invoker& invoker) { take_out(&route
 
 void FunctionState::close(Invoker& invoker) {
   if (instances != nullptr) instances->close();
+  for (const auto& each : directions.others())
+    if (each != nullptr && each->instances != nullptr) each->instances->close();
   take_out(nullptr, invoker);
 }
 

@@ -18,6 +18,12 @@ constexpr Duration kSubmitAgain = std::chrono::milliseconds(1);
 // And one that found no thread, as when the system is out of them.
 constexpr Duration kServeAgain = std::chrono::milliseconds(50);
 
+// A call ends on the version that it began on.
+VersionUse version_of(const AttemptRules& what, Random& random) {
+  if (what.version != nullptr && what.attempt > 1) return {what.function, *what.version};
+  return {what.function, what.function.directions, what.draw, random};
+}
+
 Status refuse_stopped(std::string_view why) {
   return refused(StatusCode::kUnavailable, Reason::stopped, why);
 }
@@ -83,15 +89,15 @@ Deadline Invoker::deadline(const CallOptions& options) const {
   return frame != nullptr && frame->invoker == this ? earlier(frame->deadline, own) : own;
 }
 
-int Invoker::labelled_line(const FunctionState& function, const Lineage& lineage) {
-  const FunctionOptions& options = function.definition->options;
-  const int line = parts_.ledger.line({.function = function.definition->name,
-                                       .version = function.version,
+int Invoker::labelled_line(const RunVersion& version, const Lineage& lineage) {
+  const FunctionOptions& options = version.definition->options;
+  const int line = parts_.ledger.line({.function = version.definition->name,
+                                       .version = version.version,
                                        .tenant = lineage.tenant,
                                        .tag = lineage.tag,
                                        .memory_mb = options.memory_mb,
                                        .meter = options.meter});
-  return line == kOthersLine ? function.line : line;
+  return line == kOthersLine ? version.line : line;
 }
 
 Outcome Invoker::judge(const ActiveFrame& frame, Attempted& attempted) const {
@@ -118,7 +124,7 @@ Outcome Invoker::judge(const ActiveFrame& frame, Attempted& attempted) const {
 }
 
 void Invoker::enter(ActiveFrame& frame, const Attempt& what) {
-  const Definition& definition = *what.function.definition;
+  const Definition& definition = *what.function.definition;  // its versions have name and timeout
   frame.runtime = parts_.runtime;
   frame.function = definition.name;
   frame.deadline =
@@ -144,11 +150,14 @@ void Invoker::forget_stops(ActiveFrame& frame) {
 }
 
 Invoker::Ended Invoker::attempt(const Attempt& what) {
-  const Definition& definition = *what.function.definition;
+  const VersionUse version = version_of(what, parts_.random);
+  if (what.version != nullptr) *what.version = version.share();
+  const Definition& definition = *version->definition;
+  const bool first = &*version == &what.function;
+  const int line = first ? what.line : line_of(*version, *what.lineage);
   ActiveFrame frame;
   enter(frame, what);
   const Ticks& ticks = parts_.ledger.ticks();
-  const Meter meter = definition.options.meter;
   Shard& shard = parts_.ledger.shard();
   const std::uint64_t waited_until = what.accepted_ticks == 0 ? 0 : ticks.now();
   Context context(*this, frame);
@@ -181,11 +190,13 @@ Invoker::Ended Invoker::attempt(const Attempt& what) {
   }
   if (observers_.any()) [[unlikely]]
     note_attempt(Step::began, what, nullptr);
-  Span span(shard, what.line, meter);
+  Span span(shard, line, definition.options.meter);
   Attempted attempted = definition.invoke(what.in, what.result, context);
   const Outcome outcome = judge(frame, attempted);
   if (outcome != Outcome::ok) what.function.note_failed(outcome);
   Ended ended{.outcome = outcome, .status = std::move(attempted.status), .taken = span.end()};
+  ended.version = version->version;
+  ended.memory_mb = definition.options.memory_mb;
   if (outcome == Outcome::timed_out && what.result != nullptr)
     definition.fail(what.result, ended.status);
 
@@ -195,9 +206,9 @@ Invoker::Ended Invoker::attempt(const Attempt& what) {
   if (marked) shard.set_running(marked_before);
   if (running.lent) what.token->take_token_back();
   if (!what.function.accounts.empty()) [[unlikely]]
-    spend(what.function, *what.lineage, ended.taken);
+    spend(what.function, *version, *what.lineage, ended.taken);
   // Last: a thread on its way out gives the shard back.
-  parts_.ledger.record(shard, what.line,
+  parts_.ledger.record(shard, line,
                        {.taken = ended.taken,
                         .first = what.attempt == 1,
                         .failed = outcome != Outcome::ok,

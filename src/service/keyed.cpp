@@ -141,7 +141,7 @@ void Keyed::call(FunctionState& function, const void* in, void* result,
     // It may have waited for another one that was late.
     const Duration left =
         deadline.none() ? Duration() : std::max(deadline.remaining(clock), Duration(1));
-    invoker_.call_either(labelled, function, in, result, left);
+    invoker_.call_either(labelled, function, in, result, {.timeout = left, .key = options.key});
   }
   std::size_t bytes = 0;
   const Kept kept = keep(definition, result, bytes);
@@ -165,6 +165,7 @@ void Keyed::start(const std::shared_ptr<CallNode>& node, const Definition& funct
   node->lineage_ = std::make_unique<Lineage>(invoker_.lineage(options));
   node->line_ = invoker_.line_of(state, *node->lineage_);
   node->deadline_ = invoker_.deadline(options);
+  node->draw_ = draw_of(state.definition->name, options.key);
   node->accepted_ = invoker_.parts().ledger.ticks().now();
   const IdempotencyTable::Wanted asked = wanted(state, options.idempotency_key, node->deadline_);
   node->key_ = std::make_unique<KeyHold>(KeyHold{IdempotencyTable::id_of(asked)});

@@ -16,29 +16,37 @@ void Invoker::refuse_all(Status why) {
   phase_.store(Phase::stopped);
 }
 
-std::unique_ptr<FunctionState> Invoker::anonymous(std::shared_ptr<const Definition> definition) {
-  auto state = std::make_unique<FunctionState>();
-  InstancePool::adopt(*this, definition, state->instances);
+void Invoker::make_ready(RunVersion& version, std::shared_ptr<const Definition> definition) {
+  InstancePool::adopt(*this, definition, version.instances);
   const FunctionOptions& options = definition->options;
-  state->line = parts_.ledger.line(
-      {.function = definition->name, .memory_mb = options.memory_mb, .meter = options.meter});
-  for (const auto& each : accounts_) {
-    const std::string& function = each->rules().function;
-    if (function.empty() || function == definition->name) state->accounts.push_back(each.get());
-  }
-  state->limit_to(options.limits, shares_);
-  state->reserved_late = options.limits.reserved && !open_to_reservations_;
-  state->bare = !definition->takes_context && options.timeout == Duration() && !state->limited();
-  state->sampled = options.meter == Meter::sampled;
+  version.line = parts_.ledger.line({.function = definition->name,
+                                     .version = version.version,
+                                     .memory_mb = options.memory_mb,
+                                     .meter = options.meter});
+  version.bare = !definition->takes_context && options.timeout == Duration();
+  version.sampled = options.meter == Meter::sampled;
   // Last: around all that a run is.
   if (parts_.simulator != nullptr) definition = parts_.simulator->around(std::move(definition));
-  state->definition = std::move(definition);
+  version.definition = std::move(definition);
+}
+
+std::unique_ptr<FunctionState> Invoker::anonymous(std::shared_ptr<const Definition> definition) {
+  auto state = std::make_unique<FunctionState>(*this);
+  make_ready(*state, std::move(definition));
+  const Limits& limits = state->definition->options.limits;
+  for (const auto& each : accounts_) {
+    const std::string& function = each->rules().function;
+    if (function.empty() || function == state->definition->name)
+      state->accounts.push_back(each.get());
+  }
+  state->limit_to(limits, shares_);
+  state->reserved_late = limits.reserved && !open_to_reservations_;
+  state->bare = state->bare && !state->limited();
   return state;
 }
 
 std::unique_ptr<Attachment> Invoker::attach(const Registered& entry) {
   std::unique_ptr<FunctionState> state = anonymous(entry.definition);
-  state->version = entry.version;
   Route::Rules rules{.name = fmt::format("function '{}'", entry.definition->name),
                      .queue = parts_.queue};
   state->posts = std::make_shared<Route>(*this, std::move(rules), state.get(), nullptr);

@@ -105,21 +105,23 @@ void Invoker::call_observed(FunctionState& state, const void* in, Out out,
     if (Status full = enter(state, lineage); !full.ok())
       return out.fail(out.result, std::move(full));
   }
-  call_watched(lineage, state, in, out.result, options.timeout);
+  call_watched(lineage, state, in, out.result, options);
 }
 
 // As call_under().
 void Invoker::call_watched(const Lineage& lineage, FunctionState& state, const void* in,
-                           void* result, Duration timeout) {
+                           void* result, const CallOptions& options) {
   ActiveFrame* const top = ActiveFrame::top();
   ActiveFrame* const parent = top != nullptr && top->invoker == this ? top : nullptr;
+  std::shared_ptr<const RunVersion> version;
   const Here call{.function = state,
+                  .version = state,  // of no use here
                   .line = line_of(state, lineage),
                   .in = in,
                   .result = result,
                   .lineage = lineage,
                   .parent = parent,
-                  .deadline = deadline({.timeout = timeout})};
+                  .deadline = deadline({.timeout = options.timeout})};
   for (int attempts = 1;; ++attempts) {
     const Ended ended = attempt({.function = state,
                                  .line = call.line,
@@ -133,7 +135,9 @@ void Invoker::call_watched(const Lineage& lineage, FunctionState& state, const v
                                  .route = nullptr,
                                  .parent = parent,
                                  .accepted_ticks = 0,
-                                 .node = nullptr});
+                                 .node = nullptr,
+                                 .version = &version,
+                                 .draw = draw_of(state.definition->name, options.key)});
     if (ended.outcome == Outcome::ok || !again(call, attempts, ended)) break;
   }
   if (state.limited()) state.leave(*this);
@@ -164,7 +168,6 @@ std::string Invoker::explain(EventId id) const {
 
 // What a firing cost, all attempts together.
 void Invoker::charge(Route& route, Shipment& delivery, const Ended& ended) const {
-  const FunctionState& function = route.function();
   const auto& taken = ended.taken;
   const bool first = delivery.receipt == nullptr;
   auto receipt = first ? std::make_shared<Receipt>() : std::make_shared<Receipt>(*delivery.receipt);
@@ -172,8 +175,7 @@ void Invoker::charge(Route& route, Shipment& delivery, const Ended& ended) const
     return first ? part : std::min(sum, part);
   };
   if (first) {
-    receipt->function = function.definition->name;
-    receipt->version = function.version;
+    receipt->function = route.function().definition->name;
     receipt->event = delivery.event->id;
     receipt->queued = Duration(ended.waited_ns);
     receipt->queued_quality = Quality::measured;
@@ -181,6 +183,7 @@ void Invoker::charge(Route& route, Shipment& delivery, const Ended& ended) const
     receipt->bytes_in_quality = Quality::measured;
     if (alloc_meter_linked) receipt->allocations_quality = Quality::measured;
   }
+  receipt->version = ended.version;
   receipt->attempts = delivery.attempts;
   receipt->outcome = ended.outcome;
   receipt->wall += Duration(taken.wall_ns);
@@ -191,7 +194,7 @@ void Invoker::charge(Route& route, Shipment& delivery, const Ended& ended) const
   receipt->allocated_bytes += taken.allocated.bytes;
   if (const Tariff& tariff = parts_.ledger.tariff(); !tariff.empty()) {
     const Usage usage = Usage::of({.wall = Duration(taken.wall_ns), .cpu = Duration(taken.cpu_ns)});
-    receipt->cost = receipt->cost + tariff.marginal(usage, function.definition->options.memory_mb);
+    receipt->cost = receipt->cost + tariff.marginal(usage, ended.memory_mb);
     receipt->cost_quality = Quality::estimated;
   }
   delivery.receipt = receipt;
@@ -266,10 +269,15 @@ void Invoker::complete(std::vector<FunctionStats>& functions) {
     stats->dead += read(state.dead);
     stats->late += read(state.late);
     stats->accepted += read(state.unbegun);
-    if (state.instances == nullptr) continue;
-    const InstancePool::Starts starts = state.instances->starts();
-    stats->cold_starts += starts.cold;
-    stats->built_ahead += starts.ahead;
+    const auto add_starts = [](const RunVersion* version, FunctionStats* to) {
+      if (version == nullptr || version->instances == nullptr || to == nullptr) return;
+      const InstancePool::Starts starts = version->instances->starts();
+      to->cold_starts += starts.cold;
+      to->built_ahead += starts.ahead;
+    };
+    add_starts(&state, stats);
+    for (const auto& each : state.directions.others())
+      if (each != nullptr) add_starts(each.get(), find(state.definition->name, each->version));
   }
   for (FunctionStats& each : functions)
     each.accepted += each.calls + static_cast<std::uint64_t>(each.queued);

@@ -179,10 +179,10 @@ void Invoker::run_posts(Route& route, PostBlock& block, std::uint64_t until) {
 // Posts of one function that run one after the other, in one frame.
 class Invoker::Row {
  public:
-  Row(Invoker& invoker, Route& route, Shard& shard)
+  Row(Invoker& invoker, Route& route, const RunVersion& version, Shard& shard)
       : invoker_(invoker),
         route_(route),
-        definition_(*route.function().definition),
+        definition_(*version.definition),
         shard_(shard),
         frame_(
             {.runtime = invoker.parts_.runtime, .function = definition_.name, .lineage = &lineage_},
@@ -287,11 +287,12 @@ Invoker::RowEnd Invoker::run_row(Route& route, PostBlock& block, std::uint64_t u
   Ledger& ledger = parts_.ledger;
   const Ticks& ticks = ledger.ticks();
   const std::uint64_t age_max = ticks.from_ns(static_cast<std::uint64_t>(kAgeMax.count()));
-  const FunctionState& function = route.function();
-  const Meter meter = function.definition->options.meter;
+  FunctionState& function = route.function();
+  const VersionUse version(function, function.directions, 0, parts_.random);
+  const Meter meter = version->definition->options.meter;
   Shard& shard = ledger.shard();
-  Row row(*this, route, shard);
-  Span span(shard, function.line, meter);
+  Row row(*this, route, *version, shard);
+  Span span(shard, version->line, meter);
   while (true) {
     const std::uint64_t began = span.started();
     const std::uint64_t waited = ticks_between(record->accepted_ticks, began);
@@ -306,7 +307,9 @@ Invoker::RowEnd Invoker::run_row(Route& route, PostBlock& block, std::uint64_t u
       return {record, true, {.outcome = outcome, .status = std::move(why), .taken = {}}};
     }
     row.release(*record);
-    record = meter == Meter::batched && began < until ? block.take() : nullptr;
+    const bool on =
+        meter == Meter::batched && began < until && function.directions.only() == &*version;
+    record = on ? block.take() : nullptr;
     if (record == nullptr) ledger.end_and_record_waited(shard, span, ticks.to_ns(waited), false);
     else ledger.next_and_record(shard, span, ticks.to_ns(waited));
     sums_.add(Counter::done);

@@ -7,36 +7,6 @@
 
 namespace wisp::inline v0::detail {
 
-Publishers::Marks Publishers::inside() const {
-  Marks all;
-  slots_.for_each([&all](const Slot& slot) {
-    for (const Level& each : slot.levels) {
-      if (const Route* route = each.route.load(std::memory_order_acquire))
-        all.emplace_back(route, each.sequence.load(std::memory_order_relaxed));
-    }
-  });
-  return all;
-}
-
-bool Publishers::any_inside() const { return !inside().empty(); }
-
-int Publishers::count(const Route& route) const {
-  int count = 0;
-  slots_.for_each([&](const Slot& slot) {
-    for (const Level& each : slot.levels)
-      count += each.route.load(std::memory_order_acquire) == &route ? 1 : 0;
-  });
-  return count;
-}
-
-std::uint64_t Publishers::sum(std::atomic<std::uint64_t> Level::* word) const {
-  std::uint64_t sum = 0;
-  slots_.for_each([&sum, word](const Slot& slot) {
-    for (const Level& each : slot.levels) sum += (each.*word).load(std::memory_order_acquire);
-  });
-  return sum;
-}
-
 [[gnu::always_inline]] inline PublishHere::PublishHere(Invoker& invoker, std::uint64_t closings)
     : invoker_(invoker),
       // Without an asymmetric barrier a number that never comes, so that each delivery fences.
@@ -89,6 +59,8 @@ void PublishHere::begin(EventId event, const Lineage& lineage) {
   const auto size = static_cast<std::uint32_t>(row.routes.size());
   if (counting_) [[unlikely]]
     end_row();
+  if (function.directions.only() != &function) [[unlikely]]
+    return deliver_versions(row, in, keep);
   definition_ = &definition;
   frame_.runs(definition);
   if (!function.sampled || !function.bare || !shard_->counts_only(cell)) [[unlikely]]
@@ -135,6 +107,21 @@ void PublishHere::begin(EventId event, const Lineage& lineage) {
   const Inside inside(*this);
   for (const PublishRow& each : rows) deliver_row(each, in, keep);
   return accepted() != before;
+}
+
+// Each on the version that is chosen for it.
+[[gnu::noinline]] void PublishHere::deliver_versions(const PublishRow& row, const void* in,
+                                                     Keep keep) {
+  FunctionState& function = *row.function;
+  for (Route* const each : row.routes) {
+    const VersionUse version(function, function.directions, 0, invoker_.parts().random);
+    definition_ = version->definition.get();
+    cell_ = &shard_->cell(version->line);
+    frame_.runs(*definition_);
+    deliver_one(*each, in, keep);
+    definition_ = function.definition.get();
+    frame_.runs(*definition_);
+  }
 }
 
 [[gnu::noinline]] void PublishHere::deliver_rest(const PublishRow& row, Route* const* from,

@@ -92,6 +92,7 @@ void Invoker::start(const std::shared_ptr<CallNode>& node, const Definition& fun
   }
   node->function_ = *state;
   node->line_ = line_of(**state, node->lineage());
+  if (!plain) node->draw_ = draw_of(function.name, options.key);
   node->deadline_ = deadline(options);
   node->accepted_ = parts_.ledger.ticks().now();
   enqueue(node);
@@ -145,7 +146,9 @@ Invoker::Ended Invoker::attempt_call(CallNode& node, bool on_executor) {
                          .parent = nullptr,
                          .accepted_ticks = node.attempts_ == 1 ? node.accepted_ : 0,
                          .node = &node,
-                         .on_executor = on_executor});
+                         .on_executor = on_executor,
+                         .version = &node.version_,
+                         .draw = node.draw_});
   if (!ended.began) --node.attempts_;
   return ended;
 }
@@ -270,7 +273,7 @@ void Invoker::charge(CallNode& node, const Ended& ended) const {
   CallNode::Charged& charged = node.charged_;
   const auto worse = [](Quality a, Quality b) { return std::min(a, b); };
   const bool first = node.attempts_ == 1;
-  charged.version = node.function_->version;
+  charged.version = ended.version;
   charged.outcome = ended.outcome;
   if (first) charged.queued_ns = ended.waited_ns;
   charged.wall_ns += ended.taken.wall_ns;
@@ -285,7 +288,7 @@ void Invoker::charge(CallNode& node, const Ended& ended) const {
   const Usage usage =
       Usage::of({.wall = Duration(ended.taken.wall_ns), .cpu = Duration(ended.taken.cpu_ns)});
   if (node.cost_ == nullptr) node.cost_ = std::make_unique<Money>();
-  *node.cost_ = *node.cost_ + tariff.marginal(usage, node.function_->definition->options.memory_mb);
+  *node.cost_ = *node.cost_ + tariff.marginal(usage, ended.memory_mb);
 }
 
 void Invoker::complete(CallNode& node, Outcome outcome) {
@@ -296,6 +299,7 @@ void Invoker::complete(CallNode& node, Outcome outcome) {
   // First, so that who waited for this call may at once make the next.
   if (function.limited()) function.leave(*this);
   const Errand errand(*this, nullptr);
+  node.version_ = nullptr;  // its Pending may be kept for long
   // For what its queue counts, its token or who stops keeps the runtime.
   if (!(node.counted_ | node.keyed_)) return static_cast<void>(node.finish(false));
   const std::shared_ptr<Invoker> self = shared_from_this();

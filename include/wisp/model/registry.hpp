@@ -5,6 +5,22 @@
 //   for (const wisp::FunctionInfo& each : runtime.registry().list())
 //     fmt::print("{} {}\n", each.name, each.signature);
 //
+// A function may have several versions, and its name is the alias that says which of them run:
+//
+//   wisp::Result<int> two = runtime.registry().publish(wisp::function("double", shift_left));
+//   runtime.registry().alias("double", {{.version = 1, .weight = 0.9}, {*two, 0.1}});
+//   runtime.registry().alias("double", {{*two}});   // or rollback("double")
+//
+// Which version a call runs on is chosen when it begins, by the hash of its CallOptions::key if it
+// has one, else by a coin; its retries run on the same. Each attempt of a post or an event chooses
+// anew, so that after a rollback what failed is tried on what was there before. An event's key
+// counts there too, and not with a synchronous subscription.
+//
+// Version 1 is what was added. It stays, as the handles that name the function are its own. Of the
+// others a registry holds those that have calls, those that rollback() would bring back, and
+// those that had none yet. The rest is let go: its handler is destroyed once its last call has
+// ended, and its number is not given again.
+//
 // A function, once added, stays for the registry's life, so whoever found one may keep the pointer.
 // Finding takes no lock: two insert-only hash tables whose slots are published with release and
 // read with acquire; a table that grows keeps its predecessor alive for readers that are still in
@@ -32,28 +48,77 @@
 
 namespace wisp::inline v0 {
 
-struct FunctionInfo {
-  std::string name;
+// How much of a function's calls a version gets.
+struct VersionShare {
   int version = 1;
-  std::string signature;  // "Parcel -> Money"
-  std::string place;      // file:line of the declaration
+  double weight = 1;  // above 0; those of one alias sum to 1
 };
 
+struct FunctionInfo {
+  std::string name;
+  int version = 1;        // that all its calls go to, or the larger part
+  std::string signature;  // "Parcel -> Money"
+  std::string place;      // file:line of that version's declaration
+  std::vector<VersionShare> traffic{};
+};
+
+// Of one function: its alias names so many at most, and so many may wait for one.
+inline constexpr std::size_t kAliasVersionsMax = 2;
+inline constexpr std::size_t kVersionsWaitingMax = 16;
+
 namespace detail {
+
+// A version of a function as an engine runs it.
+struct Version {
+  std::shared_ptr<const Definition> definition;
+  int version = 1;
+
+  Version() = default;
+  virtual ~Version() = default;
+  Version(const Version&) = delete;
+  Version& operator=(const Version&) = delete;
+};
+
+// Where calls go.
+struct Traffic {
+  std::shared_ptr<const Version> first;
+  std::shared_ptr<const Version> second{};  // null: all go to the first
+  double weight = 0;                        // of the second
+};
 
 // What an engine keeps beside a function of its Runtime.
 struct Attachment {
   virtual ~Attachment() = default;
   // What has to be there before the first call, such as provisioned instances.
   virtual Status prepare() { return Status(); }
+
+  // Version 1, which lives as long as this.
+  virtual const Version* first() const { return nullptr; }
+  // Another one, ready for its first call; or why not. It has no calls yet. A user's factory may
+  // run meanwhile.
+  virtual Result<std::shared_ptr<const Version>> make(std::shared_ptr<const Definition> definition,
+                                                      int version);
+  // For calls that begin from now on. One at a time.
+  virtual void direct(const Traffic&) {}
+  // Lets go of what direct() took the calls from, unless a call is still inside: then that call
+  // does. Destroys handlers.
+  virtual void let_go() {}
 };
 
-// A function of one Runtime. Immutable once published.
+// The versions of a function of which more than one was published.
+struct Versions {
+  int last = 1;  // number given out
+  Traffic now;
+  Traffic before;                                       // empty: nothing to go back to
+  std::vector<std::shared_ptr<const Version>> waiting;  // that had no calls yet
+};
+
+// A function of one Runtime. Immutable once published, but for its versions.
 struct Registered {
-  std::shared_ptr<const Definition> definition;
-  int index = 0;  // 0, 1, 2 … in order of addition
-  int version = 1;
+  std::shared_ptr<const Definition> definition;  // of version 1
+  int index = 0;                                 // 0, 1, 2 … in order of addition
   std::unique_ptr<Attachment> attachment;
+  std::unique_ptr<Versions> versions{};  // the registry's mutex guards it; null: only one
 };
 
 // Insert-only open addressing from a 64-bit hash to Registered. One writer at a time, any number of
@@ -112,6 +177,28 @@ class Registry {
   }
   Status add(std::shared_ptr<const detail::Definition> definition);
 
+  // Makes it a version of the function of that name, which has no calls until alias() gives it
+  // some. Its number: 2, 3 … kNotFound; kInvalidArgument if it takes or returns another type, or
+  // differs in another option than memory_mb and meter: those are the function's; kAlreadyExists if
+  // this very handle is there; kResourceExhausted beyond kVersionsWaitingMax that wait; and why a
+  // provisioned instance could not be built. Its handle is no way to call it.
+  template <class R, class In>
+  Result<int> publish(const Function<R, In>& function) {
+    return publish(function.definition());
+  }
+  Result<int> publish(std::shared_ptr<const detail::Definition> definition);
+
+  // Calls that begin from now on go to these versions, by weight: a larger weight of the second one
+  // moves keys to it and none away. What has begun ends on the version that it began on. kNotFound
+  // for a function or a version, kInvalidArgument for no versions or over kAliasVersionsMax, for
+  // one that is named twice, and for weights that do not sum to 1 within a millionth. On an error
+  // nothing changes.
+  Status alias(std::string_view function, const std::vector<VersionShare>& shares);
+
+  // Calls go where they went before the last change; a second one undoes the first.
+  // kFailedPrecondition if nothing was changed yet, kNotFound.
+  Status rollback(std::string_view function);
+
   std::optional<FunctionInfo> find(std::string_view name) const;
 
   // In order of addition.
@@ -150,9 +237,16 @@ class Registry {
   Result<const detail::Registered*> resolve_slow(const detail::Definition& definition) const;
   Status check_types(const detail::Definition& definition) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Result<detail::Registered*> named(std::string_view function) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  FunctionInfo info_of(const detail::Registered& entry) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Publishes, and gives back what nobody needs any more, to be destroyed without the lock.
+  std::vector<std::shared_ptr<const detail::Version>> direct(detail::Registered& entry,
+                                                             detail::Traffic traffic)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Attach attach_;
-  mutable Mutex mutex_;  // writers and list()
+  mutable Mutex mutex_;  // writers, find() and list()
   std::vector<std::unique_ptr<detail::Registered>> functions_ ABSL_GUARDED_BY(mutex_);
   // By wire name, for each type of each function.
   absl::flat_hash_map<std::string_view, const TypeInfo*> types_ ABSL_GUARDED_BY(mutex_);

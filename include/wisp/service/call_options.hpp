@@ -21,8 +21,9 @@ struct CallOptions {
   // Of a post or an emit, at most kKeyMax bytes: those of one key are delivered one at a time and
   // in the order accepted, within the posts of one function and within each subscription. The next
   // begins once the one before has come to its end, its retries included; other keys go on
-  // meanwhile. Empty: no order. A handler's own posts and emits do not inherit it. Calls, starts
-  // and synchronous subscriptions take no notice of it.
+  // meanwhile. Empty: no order. A handler's own posts and emits do not inherit it. Synchronous
+  // subscriptions take no notice of it; a call or a start has no order, but where its function has
+  // two versions, those of one key go to the same: see registry.hpp.
   std::string_view key{};
   // At most kIdempotencyKeyMax bytes; see idempotency.hpp.
   std::string_view idempotency_key{};

@@ -40,11 +40,6 @@ namespace wisp::inline v0 {
 
 namespace detail {
 
-// Bumped in every child after fork; a Runtime compares it with what it was born under.
-std::uint64_t fork_generation();
-// The same once somebody has asked. Relaxed: a child has one thread at first.
-extern constinit std::atomic<std::uint64_t> forks;
-
 class Invoker final : public ContextHost {
  public:
   using Parts = InvokerParts;
@@ -104,6 +99,8 @@ class Invoker final : public ContextHost {
   std::unique_ptr<Attachment> attach(const Registered& entry);
   // That of a handler without a name in the registry.
   std::unique_ptr<FunctionState> anonymous(std::shared_ptr<const Definition> definition);
+  // To run that definition. What is `bare` may still have a limit.
+  void make_ready(RunVersion& version, std::shared_ptr<const Definition> definition);
 
   // A Result<R>, and what assigns an error to it.
   struct Out {
@@ -232,11 +229,11 @@ class Invoker final : public ContextHost {
   void keep_token(const void* owner, std::stop_source source);
   void forget_token(const void* owner);
   Outcome judge(const ActiveFrame& frame, Attempted& attempted) const;
-  int line_of(const FunctionState& function, const Lineage& lineage) {
+  int line_of(const RunVersion& version, const Lineage& lineage) {
     const bool plain = lineage.tenant.empty() && lineage.tag.empty();
-    return plain ? function.line : labelled_line(function, lineage);
+    return plain ? version.line : labelled_line(version, lineage);
   }
-  int labelled_line(const FunctionState& function, const Lineage& lineage);
+  int labelled_line(const RunVersion& version, const Lineage& lineage);
 
   void note_end(CallNode& node, Outcome outcome);
   void note_attempt(Step step, const Attempt& what, const Ended* ended);
@@ -247,19 +244,23 @@ class Invoker final : public ContextHost {
   template <class Resolve>
   void call_resolved(const Resolve& resolve, const void* in, Out out, const CallOptions& options);
   // These for a function and a caller for which a BareFrame will do.
-  void call_bare(FunctionState& function, const void* in, void* result);
-  void call_bare_timed(FunctionState& state, Shard& shard, Cell& cell, const void* in,
-                       void* result);
-  void call_bare_again(FunctionState& function, const void* in, void* result, Attempted failed);
+  void call_bare(FunctionState& function, const RunVersion& version, Shard& shard, const void* in,
+                 void* result);
+  void call_bare_timed(FunctionState& state, const RunVersion& version, Shard& shard, Cell& cell,
+                       const void* in, void* result);
+  void call_bare_again(FunctionState& function, const RunVersion& version, const void* in,
+                       void* result, Attempted failed);
+  // The same of a later version. False: it will not do, or the calls go elsewhere by now.
+  bool call_marked(FunctionState& function, const void* in, void* result);
   void call_labelled(FunctionState& function, const void* in, Out out, const CallOptions& options);
   void call_under(const Lineage& lineage, FunctionState& function, const void* in, void* result,
-                  Duration timeout);
+                  const CallOptions& options);
   void call_again(const Here& call, Outcome outcome, Status why);
   // These while somebody watches, or perhaps.
   void call_watched(const Lineage& lineage, FunctionState& function, const void* in, void* result,
-                    Duration timeout);
+                    const CallOptions& options);
   void call_either(const Lineage& lineage, FunctionState& function, const void* in, void* result,
-                   Duration timeout);
+                   const CallOptions& options);
   void call_observed(FunctionState& function, const void* in, Out out, const CallOptions& options);
   Outcome attempt_of(const Here& call, int attempts, Status& why);
   // Whether to try once more, after having waited for it.
@@ -278,7 +279,8 @@ class Invoker final : public ContextHost {
   // Ends a call that there is no money for any more: true.
   bool turned_away(CallNode& node) { return !node.function_->accounts.empty() && turn_away(node); }
   bool turn_away(CallNode& node);
-  void spend(const FunctionState& function, const Lineage& lineage, const Span::Taken& taken);
+  void spend(const FunctionState& function, const RunVersion& version, const Lineage& lineage,
+             const Span::Taken& taken);
   // How much longer a retry has to wait for its budget, which it takes if that is `most` at most;
   // nothing: it may not wait, and gets none.
   std::optional<Duration> put_off(FunctionState& function, Duration most);
@@ -392,8 +394,6 @@ class Invoker final : public ContextHost {
   std::vector<std::pair<const void*, std::stop_source>> tokens_ ABSL_GUARDED_BY(mutex_);
   std::vector<Abandoned> abandoned_ ABSL_GUARDED_BY(mutex_);  // at most kAbandonedMax
 };
-
-inline constexpr std::size_t kAbandonedMax = 1000;
 
 }  // namespace detail
 }  // namespace wisp::inline v0

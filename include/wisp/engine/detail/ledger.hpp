@@ -80,6 +80,9 @@ class Ledger {
     }
   }
 
+  // Whether a thread has marked it; see Shard::mark(). With a heavy barrier before.
+  bool marked(const void* used) const;
+
   // The last use of `shard` in this call.
   void record(Shard& shard, int line, const Attempt& attempt) {
     Cell& cell = shard.cell(line);
@@ -134,8 +137,8 @@ class Ledger {
   const Ticks& ticks() const { return ticks_; }
   const Tariff& tariff() const { return tariff_; }
 
-  // That entered the handler of a function in the last `window`, all its lines together.
-  std::uint64_t calls_within(std::string_view function, int version, Duration window);
+  // That entered a handler of a function in the last `window`, all its lines together.
+  std::uint64_t calls_within(std::string_view function, Duration window);
 
   // Requires: window > 0.
   Bill bill(Duration window, const Tariff& tariff);

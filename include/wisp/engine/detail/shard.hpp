@@ -131,6 +131,11 @@ class Shard {
     return std::exchange(running_, running);
   }
 
+  // What the layer above must not lose while this thread is inside of it: any pointer, or null. One
+  // at a time. The owner's.
+  void mark(const void* used) { marked_.store(used, std::memory_order_relaxed); }
+  void unmark() { marked_.store(nullptr, std::memory_order_release); }
+
   // Whether it stays this thread's until that ends, and not only until a handler has.
   bool lasting() const { return !borrowed_; }
   // Whether a handler that is timed runs.
@@ -211,6 +216,7 @@ class Shard {
   std::atomic<std::uint64_t> handler_cpu_ns_{0};  // of this thread's handlers
   std::atomic<int> thread_{0};                    // kernel id; 0 when free
   std::atomic<bool> in_use_{true};                // release in let_go(), acquire by who takes over
+  std::atomic<const void*> marked_{nullptr};  // release in unmark(), acquire in Ledger::marked()
   Mutex running_mutex_;
   void* running_ ABSL_GUARDED_BY(running_mutex_) = nullptr;
 };

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include <wisp/base/clock.hpp>
 #include <wisp/base/id.hpp>
@@ -19,6 +20,7 @@ class CallNode;
 class Cancellation;
 struct FunctionState;
 class Route;
+struct RunVersion;
 
 // What it runs, and under what.
 struct AttemptRules {
@@ -38,6 +40,10 @@ struct AttemptRules {
   bool on_executor = false;      // a task of the executor
   Route* token = nullptr;        // under one of its tokens
   int items = 0;                 // of a batch: those whose first attempt it is
+  // Which version: that of the attempt before, null for the first; or, before the first attempt,
+  // chosen by this and kept there. Without it chosen for each attempt.
+  std::shared_ptr<const RunVersion>* version = nullptr;
+  std::uint32_t draw = 0;  // of a key, see draw_of()
 };
 
 struct AttemptEnded {
@@ -46,11 +52,14 @@ struct AttemptEnded {
   Span::Taken taken;
   std::uint64_t waited_ns = 0;
   bool began = true;  // false: the runtime stopped, and the handler was not entered
+  int version = 1;
+  int memory_mb = 0;  // that version's, if it began
 };
 
 // One call on the calling thread, under these rules.
 struct CallHere {
   FunctionState& function;
+  const RunVersion& version;
   int line;
   const void* in;
   void* result;

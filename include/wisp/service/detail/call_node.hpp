@@ -25,6 +25,7 @@
 namespace wisp::inline v0::detail {
 
 struct FunctionState;
+struct RunVersion;
 
 // The row of an idempotency key, and who holds it: the number differs for each.
 struct KeyHold {
@@ -56,7 +57,7 @@ class Anchor {
 class CallNode : public std::enable_shared_from_this<CallNode> {
  public:
   CallNode() = default;
-  virtual ~CallNode() = default;
+  virtual ~CallNode();
   CallNode(const CallNode&) = delete;
   CallNode& operator=(const CallNode&) = delete;
 
@@ -160,7 +161,8 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   Clock* clock_ = nullptr;
   std::uint64_t forks_ = 0;
   FunctionState* function_ = nullptr;
-  int line_ = 0;
+  int line_ = 0;            // of its first version
+  std::uint32_t draw_ = 0;  // of its key; see draw_of()
   std::string name_;
   std::unique_ptr<Lineage> lineage_;  // if it is not empty
   // Of a runtime with its own pool; of others, see invoker_.
@@ -182,10 +184,11 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
 
   // Belong to the runner, then to the Pending.
   int attempts_ = 0;
-  bool counted_ = false;    // as one that is outstanding; else its queue is
-  bool keyed_ = false;      // holds the row of its idempotency key
-  bool sheddable_ = false;  // constant in its queue
-  bool nested_ = false;     // constant: a handler started it
+  std::shared_ptr<const RunVersion> version_;  // of the last attempt; null: the first
+  bool counted_ = false;                       // as one that is outstanding; else its queue is
+  bool keyed_ = false;                         // holds the row of its idempotency key
+  bool sheddable_ = false;                     // constant in its queue
+  bool nested_ = false;                        // constant: a handler started it
   Charged charged_;
   std::unique_ptr<Money> cost_;   // under a tariff, once charged
   std::unique_ptr<KeyHold> key_;  // of one with an idempotency key

@@ -3,6 +3,9 @@
 // Threads: value.
 #pragma once
 
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include <wisp/base/clock.hpp>
@@ -22,6 +25,14 @@ class Runtime;
 namespace detail {
 
 class Simulator;
+
+// Bumped in every child after fork; a Runtime compares it with what it was born under.
+std::uint64_t fork_generation();
+// The same once somebody has asked. Relaxed: a child has one thread at first.
+extern constinit std::atomic<std::uint64_t> forks;
+
+// Names of what a stop had to abandon.
+inline constexpr std::size_t kAbandonedMax = 1000;
 
 struct InvokerParts {
   Clock& clock;

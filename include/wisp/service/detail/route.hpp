@@ -37,14 +37,17 @@
 #include <wisp/service/detail/post_log.hpp>
 #include <wisp/service/detail/rate.hpp>
 #include <wisp/service/detail/retry_budget.hpp>
+#include <wisp/service/detail/versions.hpp>
 
 namespace wisp::inline v0::detail {
 
 class Cancellation;
 struct FunctionState;
-class InstancePool;
 class Invoker;
 class Route;
+
+// Whether a handler's input, or what its batches are of, is the event as a whole.
+bool takes_event(const Definition& definition);
 
 // A delivery, or a token of batches, that waits for a slot of a function.
 struct WaitsForSlot {
@@ -64,20 +67,24 @@ struct Shares {
   std::list<WaitsForSlot> waiting ABSL_GUARDED_BY(mutex);
 };
 
-// A function within one Runtime: its line in the ledger and its concurrency limit.
-struct FunctionState final : Attachment {
-  std::shared_ptr<const Definition> definition;
-  int version = 1;
-  int line = 0;
-  // Constant: without Context, timeout and concurrency limit, so that a BareFrame may do for it.
-  bool bare = false;
-  bool sampled = false;
+// A function within one Runtime: its first version, and what all its versions share, such as its
+// concurrency limit.
+struct FunctionState final : Attachment, RunVersion {
+  explicit FunctionState(Invoker& invoker) : owner(invoker) {}
+
+  Invoker& owner;
+  Directions directions{*this};
   bool narrow = false;           // has a limit, a rate or a budget, or shares one
   std::shared_ptr<Route> posts;  // the route of its posts; null for a handler without a name
 
   // Before anybody knows it.
   void limit_to(const Limits& limits, const std::shared_ptr<Shares>& all);
   Status prepare() override;
+  const Version* first() const override;
+  Result<std::shared_ptr<const Version>> make(std::shared_ptr<const Definition> made,
+                                              int number) override;
+  void direct(const Traffic& traffic) override;
+  void let_go() override;
   // Requires: limited(). Takes a token of its rate and a slot, or says why not.
   Status enter(const Clock& clock) ABSL_LOCKS_EXCLUDED(mutex);
   // Requires: limited(). Takes a slot, or says no.
@@ -139,9 +146,6 @@ struct FunctionState final : Attachment {
   // invoker has them.
   std::vector<BudgetAccount*> accounts;
   bool reserved_late = false;  // a reservation that came after the start
-  // Of a stateful function, else null; `definition` is this runtime's own then. Shared with its
-  // timer.
-  std::shared_ptr<InstancePool> instances;
 };
 
 class Route : public std::enable_shared_from_this<Route> {

@@ -1,0 +1,122 @@
+// The versions of a function within one Runtime: which one a call runs on, and until when it stays.
+//
+//   const VersionUse use(first, directions, draw, random);    // chosen, and there until it goes
+//   use->definition->run(*use->definition, in, result, nullptr, failed);
+//
+// A function with one version pays a load: Directions::only() is that. Else a use holds a share
+// of its version, taken under the function's mutex; but where a call needs no more than a
+// BareFrame, which is the warm path, it marks its version in a word of its own thread and looks
+// whether that still has all the calls. Whoever directs them elsewhere does the opposite, with a
+// heavy barrier between (readers.hpp), and keeps what is marked. Who takes its mark away looks
+// whether somebody wants the version gone, and then lets go of it. Source: Michael, "Hazard
+// Pointers" (2004), with an asymmetric barrier.
+//
+// Threads: any; a VersionUse belongs to the thread that made it.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <wisp/base/mutex.hpp>
+#include <wisp/base/random.hpp>
+#include <wisp/model/registry.hpp>
+
+namespace wisp::inline v0::detail {
+
+class InstancePool;
+class Ledger;
+
+// What running a version takes. The first one is its FunctionState.
+struct RunVersion : Version {
+  ~RunVersion() override;
+
+  int line = 0;
+  // Without Context, timeout and concurrency limit, so that a BareFrame may do for it.
+  bool bare = false;
+  bool sampled = false;
+  // Of a stateful function, else null; `definition` is this runtime's own then. Shared with its
+  // timer.
+  std::shared_ptr<InstancePool> instances;
+};
+
+// Which part of the draws a key falls into: the same in each process. 0: no key.
+std::uint32_t draw_of(std::string_view function, std::string_view key);
+
+// Where a function's calls go.
+class Directions {
+ public:
+  explicit Directions(const RunVersion& first) : only_(&first) {}
+
+  // That all calls go to; null if they are split. Acquire: it is whole.
+  const RunVersion* only() const { return only_.load(std::memory_order_acquire); }
+
+  void direct(const Traffic& traffic) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Of what has no calls any more, what no thread has marked. Destroys it.
+  void let_go(Ledger& ledger) ABSL_LOCKS_EXCLUDED(mutex_);
+  // By whoever has taken its mark away, with a light barrier between.
+  bool leaving() const { return leaving_.load(std::memory_order_relaxed); }
+
+  // Null: the first. `draw` 0: by a coin.
+  std::shared_ptr<const RunVersion> choose(std::uint32_t draw, Random& random)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // Those that have calls; null: the first, or none.
+  std::array<std::shared_ptr<const RunVersion>, 2> others() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  std::atomic<const RunVersion*> only_;
+  std::atomic<bool> leaving_{false};
+  mutable Mutex mutex_;
+  // Null: the first.
+  std::shared_ptr<const RunVersion> one_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<const RunVersion> two_ ABSL_GUARDED_BY(mutex_);
+  std::uint64_t of_two_ ABSL_GUARDED_BY(mutex_) = 0;  // of 2^32 draws
+  std::vector<std::shared_ptr<const RunVersion>> gone_ ABSL_GUARDED_BY(mutex_);
+};
+
+// A version while a call is inside of it.
+class VersionUse {
+ public:
+  // Chosen now. `draw`: see draw_of(); 0: by a coin.
+  VersionUse(const RunVersion& first, Directions& directions, std::uint32_t draw, Random& random)
+      : version_(directions.only()) {
+    if (version_ != &first) [[unlikely]]
+      choose(first, directions, draw, random);
+  }
+  // The same once more. Null: the first.
+  VersionUse(const RunVersion& first, const std::shared_ptr<const RunVersion>& again)
+      : version_(&first) {
+    if (again != nullptr) [[unlikely]]
+      hold(again);
+  }
+  ~VersionUse() {
+    if (held_) [[unlikely]]
+      let_go();
+  }
+  VersionUse(const VersionUse&) = delete;
+  VersionUse& operator=(const VersionUse&) = delete;
+
+  const RunVersion& operator*() const { return *version_; }
+  const RunVersion* operator->() const { return version_; }
+  // Null: the first.
+  std::shared_ptr<const RunVersion> share() const {
+    return held_ ? share_ : std::shared_ptr<const RunVersion>();
+  }
+
+ private:
+  void choose(const RunVersion& first, Directions& directions, std::uint32_t draw, Random& random);
+  void hold(std::shared_ptr<const RunVersion> version);
+  void let_go();
+
+  const RunVersion* version_;
+  bool held_ = false;  // then there is a share: nearly no use needs one
+  union {
+    std::shared_ptr<const RunVersion> share_;
+  };
+};
+
+}  // namespace wisp::inline v0::detail

@@ -1,0 +1,308 @@
+// Versions through a runtime's registry: what is refused, what is listed, and a swap under fire.
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <future>
+#include <initializer_list>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <wisp/wisp.hpp>
+
+#include "catch.hpp"
+#include "sanitized.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using wisp::FunctionOptions;
+using wisp::Status;
+using wisp::StatusCode;
+
+void check_refused(const Status& status, StatusCode code,
+                   std::initializer_list<std::string_view> parts) {
+  INFO(status);
+  CHECK(status.code() == code);
+  for (const std::string_view part : parts) {
+    INFO(part);
+    CHECK(wisp::message(status).find(part) != std::string_view::npos);
+  }
+}
+
+auto answers(int version, const FunctionOptions& options = {}) {
+  return wisp::function("f", [version](int) { return version; }, options);
+}
+
+struct Fixture {
+  wisp::Runtime runtime{};
+  wisp::Registry& registry = runtime.registry();
+  wisp::Function<int, int> f = answers(1);
+  Fixture() { REQUIRE(registry.add(f).ok()); }
+
+  int call() { return runtime.call(f, 0).value(); }
+};
+
+// Whether it is still there, as a call inside of it can tell.
+class Canary {
+ public:
+  explicit Canary(std::atomic<int>& alive) : alive_(alive) { ++alive_; }
+  ~Canary() {
+    word_ = 0;
+    --alive_;
+  }
+  bool sings() const { return word_ == kSong; }
+
+ private:
+  static constexpr std::uint64_t kSong = 0x5157'4953'5057'4953;
+  std::atomic<int>& alive_;
+  std::atomic<std::uint64_t> word_{kSong};
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(Fixture, "versions: a swap, a split, and back", "[versions]") {
+  CHECK(call() == 1);
+  CHECK(registry.publish(answers(2)).value() == 2);
+  CHECK(call() == 1);  // it has no calls yet
+  REQUIRE(registry.alias("f", {{2}}).ok());
+  CHECK(call() == 2);
+  CHECK(runtime.call<int>("f", 0).value() == 2);
+  CHECK(runtime.start(f, 0).wait().value() == 2);
+  CHECK(registry.find("f")->version == 2);
+  REQUIRE(registry.rollback("f").ok());
+  CHECK(call() == 1);
+  REQUIRE(registry.rollback("f").ok());
+  CHECK(call() == 2);
+  REQUIRE(registry.alias("f", {{1, 0.25}, {2, 0.75}}).ok());
+  const wisp::FunctionInfo info = registry.list().front();
+  CHECK(info.version == 2);
+  REQUIRE(info.traffic.size() == 2);
+  CHECK(info.traffic[0].version == 1);
+  CHECK(info.traffic[0].weight == 0.25);
+  CHECK(info.traffic[1].version == 2);
+  CHECK(info.traffic[1].weight == 0.75);
+  CHECK(info.place.find("versions_test.cpp") != std::string::npos);
+}
+
+TEST_CASE_METHOD(Fixture, "versions: an alias that makes no sense changes nothing", "[versions]") {
+  REQUIRE(registry.publish(answers(2)).ok());
+  REQUIRE(registry.publish(answers(3)).ok());
+  REQUIRE(registry.alias("f", {{2}}).ok());
+  const auto refused = [&](const std::vector<wisp::VersionShare>& shares, StatusCode code,
+                           std::initializer_list<std::string_view> parts) {
+    check_refused(registry.alias("f", shares), code, parts);
+    CHECK(call() == 2);
+    CHECK(registry.find("f")->traffic.size() == 1);
+  };
+  refused({}, StatusCode::kInvalidArgument, {"alias 'f'", "0 versions"});
+  refused({{1, 0.5}, {2, 0.25}, {3, 0.25}}, StatusCode::kInvalidArgument,
+          {"alias 'f'", "3 versions"});
+  refused({{4}}, StatusCode::kNotFound, {"'f' has no version 4"});
+  refused({{1, 0.5}, {0, 0.5}}, StatusCode::kNotFound, {"no version 0"});
+  refused({{1, 0.5}, {3, 0.4}}, StatusCode::kInvalidArgument, {"alias 'f'", "sum to 0.9, not 1"});
+  refused({{1, 2}}, StatusCode::kInvalidArgument, {"sum to 2, not 1"});
+  refused({{1, 1}, {3, 0}}, StatusCode::kInvalidArgument, {"weight 0 of version 3", "above 0"});
+  refused({{1, 1.5}, {3, -0.5}}, StatusCode::kInvalidArgument, {"weight -0.5 of version 3"});
+  refused({{1, std::nan("")}}, StatusCode::kInvalidArgument, {"weight nan of version 1"});
+  refused({{3, 0.5}, {3, 0.5}}, StatusCode::kInvalidArgument, {"version 3 is named twice"});
+  check_refused(registry.alias("g", {{1}}), StatusCode::kNotFound, {"no function 'g'"});
+  check_refused(registry.rollback("g"), StatusCode::kNotFound, {"no function 'g'"});
+  // A weight that is no exact binary fraction adds up all the same.
+  CHECK(registry.alias("f", {{1, 0.9}, {3, 0.1}}).ok());
+}
+
+TEST_CASE_METHOD(Fixture, "versions: what is no version of its function is refused", "[versions]") {
+  const auto refused = [&](const auto& function, std::initializer_list<std::string_view> parts) {
+    check_refused(registry.publish(function).status(), StatusCode::kInvalidArgument, parts);
+    check_refused(registry.alias("f", {{2}}), StatusCode::kNotFound, {"no version 2"});
+  };
+  refused(wisp::function("f", [](int) { return std::string(); }),
+          {"'f' is int32 -> int32", "this version is int32 -> string"});
+  refused(wisp::function("f", [] { return 1; }), {"'f' is int32 -> int32"});
+  refused(wisp::named<int(int)>("f"), {"without a handler"});
+  refused(answers(2, {.timeout = 1s}), {"timeout differs", "memory_mb and meter"});
+  refused(answers(2, {.retry = {.attempts = 2}}), {"retry.attempts differs"});
+  refused(answers(2, {.limits = {.concurrency = 2}}), {"limits.concurrency differs"});
+  refused(answers(2, {.pool_only = true}), {"pool_only differs"});
+  refused(answers(2, {.memory_mb = 0}), {"memory_mb"});
+  struct Adder {
+    int operator()(int n) { return n; }
+  };
+  refused(wisp::function("f", wisp::stateful<Adder>()), {"all versions are stateful, or none"});
+  check_refused(registry.publish(wisp::function("g", [] {})).status(), StatusCode::kNotFound,
+                {"no function 'g'"});
+  check_refused(registry.publish(f).status(), StatusCode::kAlreadyExists, {"is version 1 already"});
+  CHECK(registry.publish(answers(2, {.memory_mb = 512, .meter = wisp::Meter::sampled})).ok());
+  check_refused(registry.rollback("f"), StatusCode::kFailedPrecondition, {"never changed"});
+}
+
+TEST_CASE_METHOD(Fixture, "versions: so many may wait, and the handle of one is no way to call it",
+                 "[versions]") {
+  const auto two = answers(2);
+  REQUIRE(registry.publish(two).ok());
+  for (std::size_t i = 1; i < wisp::kVersionsWaitingMax; ++i)
+    REQUIRE(registry.publish(answers(0)).ok());
+  check_refused(registry.publish(answers(0)).status(), StatusCode::kResourceExhausted,
+                {"'f' has 16 versions"});
+  REQUIRE(registry.alias("f", {{2}}).ok());
+  CHECK(registry.publish(answers(0)).ok());
+  check_refused(runtime.call(two, 0).status(), StatusCode::kNotFound,
+                {"this handle of 'f'", "call that one, or by name"});
+  wisp::Registry alone;
+  REQUIRE(alone.add(f).ok());
+  check_refused(alone.publish(answers(2)).status(), StatusCode::kUnimplemented, {"no engine"});
+  check_refused(alone.alias("f", {{1}}), StatusCode::kUnimplemented, {"no engine"});
+}
+
+TEST_CASE("versions: those of a stateful function have instances of their own", "[versions]") {
+  static std::atomic<int> alive;
+  alive = 0;
+  struct Counter {
+    explicit Counter(int f) : from(f) { ++alive; }
+    ~Counter() { --alive; }
+    Counter(const Counter&) = delete;
+    int operator()() { return from++; }
+    int from;
+  };
+  const auto counts = [](int from) {
+    return wisp::function(
+        "count", wisp::stateful<Counter>([from] { return std::make_unique<Counter>(from); }),
+        {.instances = {.provisioned = 1, .max = 1}});
+  };
+  wisp::Runtime runtime;
+  const auto count = counts(100);
+  REQUIRE(runtime.registry().add(count).ok());
+  CHECK(runtime.call(count).value() == 100);
+  REQUIRE(runtime.registry().publish(counts(200)).ok());
+  CHECK(alive == 2);
+  REQUIRE(runtime.registry().alias("count", {{2}}).ok());
+  CHECK(runtime.call(count).value() == 200);
+  CHECK(runtime.call(count).value() == 201);
+  REQUIRE(runtime.registry().rollback("count").ok());
+  CHECK(runtime.call(count).value() == 101);
+  REQUIRE(runtime.registry().publish(counts(300)).ok());
+  REQUIRE(runtime.registry().alias("count", {{3}}).ok());
+  REQUIRE(runtime.registry().alias("count", {{1}}).ok());
+  CHECK(runtime.call(count).value() == 102);
+  CHECK(alive == 2);  // the second version's has gone
+  const auto broken =
+      wisp::function("count", wisp::stateful<Counter>([]() -> std::unique_ptr<Counter> {
+                       throw std::runtime_error("no memory");
+                     }),
+                     {.instances = {.provisioned = 1, .max = 1}});
+  check_refused(runtime.registry().publish(broken).status(), StatusCode::kInternal, {"no memory"});
+}
+
+TEST_CASE("versions: what a worker runs in a row follows the alias, and each pays on its own line",
+          "[versions]") {
+  wisp::Runtime runtime{{.workers = {.max = 1}}};
+  const auto take = [&](int version) {
+    return wisp::function("f", [&runtime, version](int n) {
+      if (n == 10) CHECK(runtime.registry().alias("f", {{3 - version}}).ok());
+      return version;
+    });
+  };
+  const auto f = take(1);
+  REQUIRE(runtime.registry().add(f).ok());
+  REQUIRE(runtime.registry().publish(take(2)).ok());
+  // The one worker is busy until all of them wait.
+  std::promise<void> gate;
+  const auto busy = wisp::function("busy", [open = gate.get_future().share()] { open.wait(); });
+  REQUIRE(runtime.registry().add(busy).ok());
+  auto blocks = runtime.start(busy);
+  std::vector<wisp::Pending<int>> started;
+  for (int n = 0; n < 40; ++n)
+    started.push_back(runtime.start(f, n % 20, {.tenant = n / 5 % 2 == 0 ? "acme" : "umbrella"}));
+  for (int n = 0; n < 40; ++n) REQUIRE(runtime.post(f, n % 20).ok());
+  gate.set_value();
+  while (!started.back().ready()) std::this_thread::yield();
+  for (int n = 0; n < 40; ++n) {
+    const int expected = n <= 10 || n > 30 ? 1 : 2;
+    CHECK(started[static_cast<std::size_t>(n)].wait().value() == expected);
+    CHECK(started[static_cast<std::size_t>(n)].receipt().version == expected);
+  }
+  CHECK(runtime.stop(10s).status.ok());
+  std::map<std::pair<int, std::string>, std::uint64_t> calls;
+  for (const wisp::BillLine& each : runtime.bill(1h).lines)
+    if (each.function == "f") calls[{each.version, each.tenant}] += each.calls;
+  const decltype(calls) expected = {{{1, ""}, 20},         {{2, ""}, 20},
+                                    {{1, "acme"}, 10},     {{2, "acme"}, 10},
+                                    {{1, "umbrella"}, 10}, {{2, "umbrella"}, 10}};
+  CHECK(calls == expected);
+}
+
+TEST_CASE("versions: each is there while it runs, on threads that call as fast as they can",
+          "[versions]") {
+  std::atomic<int> alive{0};
+  std::atomic<int> inside{0};
+  std::atomic<bool> over{false};
+  std::atomic<std::uint64_t> silent{0};
+  std::atomic<std::uint64_t> calls{0};
+  const auto take = [&](int version) {
+    const auto canary = std::make_shared<Canary>(alive);
+    const auto look = [&, canary, version](int n) {
+      if (!canary->sings()) ++silent;
+      if (n % 4 == 0) std::this_thread::yield();
+      if (!canary->sings()) ++silent;
+      return version;
+    };
+    const auto meter = version % 2 == 0 ? wisp::Meter::sampled : wisp::Meter::batched;
+    return wisp::function("f", look, {.meter = meter});
+  };
+  wisp::Runtime runtime;
+  const auto f = take(1);
+  const auto calling = wisp::function("calling", [&](int n, wisp::Context& context) {
+    return context.runtime().call(f, n).value();  // not by the shortest way
+  });
+  REQUIRE(runtime.registry().add(f).ok());
+  REQUIRE(runtime.registry().add(calling).ok());
+  auto here = runtime.on("n").deliver({.synchronous = true}).to(f);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 3; ++i) {
+    threads.emplace_back([&, i] {
+      for (int n = 0; !over.load(); ++n) {
+        switch (i) {
+          case 0:
+            (void)runtime.call(f, n).value();
+            break;
+          case 1:
+            (void)runtime.call(calling, n).value();
+            break;
+          default:
+            (void)runtime.emit("n", n).value();
+        }
+        ++calls;
+      }
+    });
+  }
+  const int versions = wisp::test::kSanitized ? 200 : 2'000;
+  for (int version = 2; version <= versions; ++version) {
+    const std::uint64_t before = calls;
+    CHECK(runtime.registry().publish(take(version)).value() == version);
+    switch (version % 3) {
+      case 0:
+        CHECK(runtime.registry().alias("f", {{version - 1, 0.5}, {version, 0.5}}).ok());
+        break;
+      default:
+        CHECK(runtime.registry().alias("f", {{version}}).ok());
+    }
+    while (calls < before + 4) std::this_thread::yield();
+    if (version % 5 == 0) {
+      CHECK(runtime.registry().rollback("f").ok());
+      CHECK(runtime.registry().rollback("f").ok());
+    }
+  }
+  over = true;
+  for (std::thread& each : threads) each.join();
+  CHECK(silent == 0);
+  REQUIRE(runtime.registry().alias("f", {{1}}).ok());
+  REQUIRE(runtime.registry().publish(take(0)).ok());
+  REQUIRE(runtime.registry().alias("f", {{versions + 1}}).ok());
+  CHECK(alive == 2);
+}
