@@ -140,6 +140,10 @@ FunctionInfo Registry::info_of(const detail::Registered& entry) const {
     info.version = most->version;
     definition = most->definition.get();
   }
+  if (entry.versions != nullptr && entry.versions->now.shadow != nullptr) {
+    const detail::Traffic& now = entry.versions->now;
+    info.shadow = VersionShare{now.shadow->version, now.shadowed};
+  }
   info.signature = signature(*definition);
   info.place = definition->place();
   return info;

@@ -73,6 +73,19 @@ Status check_shares(std::string_view function, const std::vector<VersionShare>& 
   return Status();
 }
 
+Status check_shadow(const Definition& definition) {
+  if (definition.in != nullptr && definition.copy == nullptr) {
+    return invalid_argument("function '{}' has no shadow: its input {} cannot be copied",
+                            definition.name, definition.in->name());
+  }
+  if (definition.results->equal == nullptr || definition.results->keep == nullptr) {
+    return invalid_argument(
+        "function '{}' has no shadow: its {} cannot be compared by == and copied", definition.name,
+        definition.out->name());
+  }
+  return Status();
+}
+
 // One that lives as long as its function.
 std::shared_ptr<const Version> unowned(const Version* version) {
   return {std::shared_ptr<const Version>(), version};
@@ -88,8 +101,8 @@ void for_each(const Registered& entry, const Visit& visit) {
   visit(unowned(entry.attachment->first()));
   if (entry.versions == nullptr) return;
   const Versions& versions = *entry.versions;
-  for (const auto& each :
-       {versions.now.first, versions.now.second, versions.before.first, versions.before.second})
+  for (const auto& each : {versions.now.first, versions.now.second, versions.now.shadow,
+                           versions.before.first, versions.before.second})
     if (each != nullptr) visit(each);
   for (const auto& each : versions.waiting) visit(each);
 }
@@ -159,7 +172,13 @@ std::vector<std::shared_ptr<const detail::Version>> Registry::direct(detail::Reg
   std::vector<std::shared_ptr<const detail::Version>> gone{std::move(versions.before.first),
                                                            std::move(versions.before.second)};
   std::erase_if(versions.waiting, [&](const auto& each) { return detail::names(traffic, *each); });
+  // What becomes of its calls has nothing to do with what is run apart.
+  traffic.shadow = versions.now.shadow;
+  traffic.shadowed = versions.now.shadowed;
+  if (traffic.shadow != nullptr && detail::names(traffic, *traffic.shadow))
+    traffic.shadow = nullptr;
   entry.attachment->direct(traffic);
+  versions.now.shadow = nullptr;
   versions.before = std::exchange(versions.now, std::move(traffic));
   return gone;
 }
@@ -182,6 +201,31 @@ Status Registry::alias(std::string_view function, const std::vector<VersionShare
     // Of a function that has only ever had one there is nothing to change.
     if (entry->versions == nullptr) return Status();
     gone = direct(*entry, std::move(traffic));
+  }
+  entry->attachment->let_go();
+  return Status();
+}
+
+Status Registry::shadow(std::string_view function, int version, double share) {
+  if (!(share >= 0 && share <= 1))
+    return invalid_argument("shadow of '{}': the share {} is not from 0 to 1", function, share);
+  detail::Registered* entry = nullptr;
+  {
+    std::shared_ptr<const detail::Version> gone;  // after the lock
+    const MutexLock lock(mutex_);
+    WISP_TRY(entry, named(function));
+    std::shared_ptr<const detail::Version> found = detail::find_version(*entry, version);
+    if (found == nullptr) return not_found("function '{}' has no version {}", function, version);
+    // Of a function that has only ever had one that one has the calls.
+    if (entry->versions == nullptr || detail::names(entry->versions->now, *found)) {
+      return invalid_argument("function '{}': version {} has calls, and is no shadow", function,
+                              version);
+    }
+    WISP_TRY(detail::check_shadow(*entry->definition));
+    detail::Traffic& now = entry->versions->now;
+    gone = std::exchange(now.shadow, share > 0 ? std::move(found) : nullptr);
+    now.shadowed = share;
+    entry->attachment->direct(now);
   }
   entry->attachment->let_go();
   return Status();

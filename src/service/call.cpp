@@ -116,6 +116,8 @@ void Invoker::call_under(const Lineage& lineage, FunctionState& state, const voi
                   .deadline = parent != nullptr ? earlier(parent->deadline, own) : own};
   Status why;
   const Outcome outcome = attempt_of(call, 1, why);
+  if (version.shadowed()) [[unlikely]]
+    Shadow::follow(*this, state, version, in, result, outcome);
   if (outcome != Outcome::ok) [[unlikely]]
     call_again(call, outcome, std::move(why));
   if (state.limited()) [[unlikely]]

@@ -144,6 +144,8 @@ std::shared_ptr<CallNode> Invoker::run_call_row(CallBlock& block, std::shared_pt
                    .waited = true,
                    .wait_ns = waited});
     row.pause();
+    if (version.shadowed()) [[unlikely]]
+      Shadow::follow(*this, function, version, node->input, node->result, ended.outcome);
     if (!function.accounts.empty()) [[unlikely]]
       spend(function, *version, node->lineage(), ended.taken);
     end_attempt(node, ended);

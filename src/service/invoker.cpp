@@ -20,8 +20,17 @@ constexpr Duration kServeAgain = std::chrono::milliseconds(50);
 
 // A call ends on the version that it began on.
 VersionUse version_of(const AttemptRules& what, Random& random) {
-  if (what.version != nullptr && what.attempt > 1) return {what.function, *what.version};
+  if (what.version != nullptr && (what.attempt > 1 || what.shadow))
+    return {what.function, *what.version};
   return {what.function, what.function.directions, what.draw, random};
+}
+
+Running mark_of(const AttemptRules& what, const Definition& definition, const ActiveFrame& frame) {
+  return {.function = definition.name,
+          .event = what.event,
+          .node = what.node,
+          .before = frame.running,
+          .first = what.items + static_cast<int>(what.items == 0 && what.attempt == 1)};
 }
 
 Status refuse_stopped(std::string_view why) {
@@ -151,7 +160,7 @@ void Invoker::forget_stops(ActiveFrame& frame) {
 
 Invoker::Ended Invoker::attempt(const Attempt& what) {
   const VersionUse version = version_of(what, parts_.random);
-  if (what.version != nullptr) *what.version = version.share();
+  if (what.version != nullptr && !what.shadow) *what.version = version.share();
   const Definition& definition = *version->definition;
   const bool first = &*version == &what.function;
   const int line = first ? what.line : line_of(*version, *what.lineage);
@@ -161,12 +170,7 @@ Invoker::Ended Invoker::attempt(const Attempt& what) {
   Shard& shard = parts_.ledger.shard();
   const std::uint64_t waited_until = what.accepted_ticks == 0 ? 0 : ticks.now();
   Context context(*this, frame);
-  // Whole before others can see it.
-  Running running{.function = definition.name,
-                  .event = what.event,
-                  .node = what.node,
-                  .before = frame.running,
-                  .first = what.items + static_cast<int>(what.items == 0 && what.attempt == 1)};
+  Running running = mark_of(what, definition, frame);  // whole before others can see it
   const bool marked = what.node != nullptr || what.route != nullptr;
   // Not the frame's: a row that is between two handlers has a mark, and no frame.
   void* marked_before = nullptr;
@@ -188,12 +192,13 @@ Invoker::Ended Invoker::attempt(const Attempt& what) {
     running.token = what.token;
     watchdog_.begins(running, frame.deadline.at());
   }
-  if (observers_.any()) [[unlikely]]
+  const bool watched = observers_.any() && !what.shadow;
+  if (watched) [[unlikely]]
     note_attempt(Step::began, what, nullptr);
   Span span(shard, line, definition.options.meter);
   Attempted attempted = definition.invoke(what.in, what.result, context);
   const Outcome outcome = judge(frame, attempted);
-  if (outcome != Outcome::ok) what.function.note_failed(outcome);
+  if (outcome != Outcome::ok && !what.shadow) what.function.note_failed(outcome);
   Ended ended{.outcome = outcome, .status = std::move(attempted.status), .taken = span.end()};
   ended.version = version->version;
   ended.memory_mb = definition.options.memory_mb;
@@ -214,8 +219,10 @@ Invoker::Ended Invoker::attempt(const Attempt& what) {
                         .failed = outcome != Outcome::ok,
                         .waited = waited,
                         .wait_ns = ended.waited_ns});
-  if (observers_.any()) [[unlikely]]
+  if (watched) [[unlikely]]
     note_attempt(Step::ended, what, &ended);
+  if (version.shadowed()) [[unlikely]]
+    Shadow::follow(*this, what.function, version, what.in, what.result, outcome);
   return ended;
 }
 

@@ -269,8 +269,12 @@ void Invoker::complete(std::vector<FunctionStats>& functions) {
     stats->dead += read(state.dead);
     stats->late += read(state.late);
     stats->accepted += read(state.unbegun);
-    const auto add_starts = [](const RunVersion* version, FunctionStats* to) {
-      if (version == nullptr || version->instances == nullptr || to == nullptr) return;
+    const auto add_starts = [&read](const RunVersion* version, FunctionStats* to) {
+      if (version == nullptr || to == nullptr) return;
+      to->shadowed = read(version->shadowed);
+      to->differed = read(version->differed);
+      to->shadow_skipped = read(version->skipped);
+      if (version->instances == nullptr) return;
       const InstancePool::Starts starts = version->instances->starts();
       to->cold_starts += starts.cold;
       to->built_ahead += starts.ahead;

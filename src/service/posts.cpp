@@ -255,6 +255,12 @@ class Invoker::Row {
     if (std::exchange(running_.lent, false)) route_.take_token_back();
   }
 
+  void follow(FunctionState& function, const VersionUse& version, PostRecord& record,
+              Outcome outcome) {
+    frame_.pop();  // neither is what this calls
+    Shadow::follow(invoker_, function, version, record.value(), nullptr, outcome);
+    frame_.push();
+  }
   void release(PostRecord& record) {
     if (record.kind != PostRecord::Input::boxed) return;
     frame_.pop();  // what it destroys is not inside the handler
@@ -302,6 +308,8 @@ Invoker::RowEnd Invoker::run_row(Route& route, PostBlock& block, std::uint64_t u
     }
     Status why;
     const Outcome outcome = row.run(*record, why);
+    if (version.shadowed()) [[unlikely]]
+      row.follow(function, version, *record, outcome);
     if (outcome != Outcome::ok) [[unlikely]] {
       ledger.end_and_record_waited(shard, span, ticks.to_ns(waited), true);
       return {record, true, {.outcome = outcome, .status = std::move(why), .taken = {}}};

@@ -118,9 +118,13 @@ void PublishHere::begin(EventId event, const Lineage& lineage) {
     definition_ = version->definition.get();
     cell_ = &shard_->cell(version->line);
     frame_.runs(*definition_);
-    deliver_one(*each, in, keep);
+    const Outcome outcome = deliver_one(*each, in, keep);
     definition_ = function.definition.get();
     frame_.runs(*definition_);
+    if (!version.shadowed() || outcome == Outcome::rejected) continue;
+    frame_.leave();  // what copies the input is not inside the handler
+    Shadow::follow(invoker_, function, version, in, nullptr, outcome);
+    frame_.enter(*definition_);
   }
 }
 
@@ -154,7 +158,7 @@ void PublishHere::begin(EventId event, const Lineage& lineage) {
       if (turns.next == turns.end) [[likely]]
         return;
     }
-    deliver_one(**turns.next++, in, keep);
+    (void)deliver_one(**turns.next++, in, keep);
   }
 }
 
@@ -166,19 +170,25 @@ void PublishHere::bury_counted(Cell& cell, Attempted& failed, Keep keep) {
 }
 
 // Where a run has something of its own: a Context, a reading of the meter, a route that may go.
-void PublishHere::deliver_one(Route& route, const void* in, Keep keep) {
-  if (!enter(route)) return;
+Outcome PublishHere::deliver_one(Route& route, const void* in, Keep keep) {
+  if (!enter(route)) return Outcome::rejected;
   const bool counted = counting_;
   Attempted failed;
   const bool well = counted ? run(in, failed) : run_alone(in, failed);
   if (counted && well) cell_->add(Count::untimed, 1);
   if (frame_.filled()) [[unlikely]]
     forget_stops();
-  if (well) [[likely]]
-    return count_done();
-  if (!counted) return bury(route, failed, keep);
-  bury_counted(*cell_, failed, keep);
-  begin_row(route.function());
+  if (well) [[likely]] {
+    count_done();
+    return Outcome::ok;
+  }
+  if (counted) {
+    bury_counted(*cell_, failed, keep);
+    begin_row(route.function());
+  } else {
+    bury(route, failed, keep);
+  }
+  return Outcome::error;
 }
 
 // Each is timed, from the end of the one before.

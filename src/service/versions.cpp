@@ -42,13 +42,15 @@ std::uint32_t draw_of(std::string_view function, std::string_view key) {
 
 void Directions::direct(const Traffic& traffic) {
   const MutexLock lock(mutex_);
-  for (auto* each : {&one_, &two_})
+  for (auto* each : {&one_, &two_, &shadow_})
     if (*each != nullptr) gone_.push_back(std::move(*each));
   one_ = shared(traffic.first);
   two_ = shared(traffic.second);
+  shadow_ = shared(traffic.shadow);
   of_two_ = static_cast<std::uint64_t>(traffic.weight * 0x1p32);
+  of_shadow_ = static_cast<std::uint64_t>(traffic.shadowed * 0x1p32);
   // Release: pairs with the acquire in only().
-  const bool split = traffic.second != nullptr;
+  const bool split = traffic.second != nullptr || traffic.shadow != nullptr;
   only_.store(split ? nullptr : static_cast<const RunVersion*>(traffic.first.get()),
               std::memory_order_release);
   leaving_.store(!gone_.empty(), std::memory_order_relaxed);
@@ -66,16 +68,20 @@ void Directions::let_go(Ledger& ledger) {
   leaving_.store(!gone_.empty(), std::memory_order_relaxed);
 }
 
-std::shared_ptr<const RunVersion> Directions::choose(std::uint32_t draw, Random& random) {
+Directions::Chosen Directions::choose(std::uint32_t draw, Random& random) {
   const MutexLock lock(mutex_);
-  if (of_two_ == 0) return one_;
-  const std::uint64_t drawn = draw != 0 ? draw : random.next() >> 32;
-  return drawn < of_two_ ? two_ : one_;
+  Chosen chosen{.version = one_, .shadow = nullptr};
+  if (of_two_ > 0) {
+    const std::uint64_t drawn = draw != 0 ? draw : random.next() >> 32;
+    if (drawn < of_two_) chosen.version = two_;
+  }
+  if (shadow_ != nullptr && random.next() >> 32 < of_shadow_) chosen.shadow = shadow_;
+  return chosen;
 }
 
-std::array<std::shared_ptr<const RunVersion>, 2> Directions::others() const {
+std::array<std::shared_ptr<const RunVersion>, 3> Directions::others() const {
   const MutexLock lock(mutex_);
-  return {one_, two_};
+  return {one_, two_, shadow_};
 }
 
 void VersionUse::choose(const RunVersion& first, Directions& directions, std::uint32_t draw,
@@ -84,14 +90,13 @@ void VersionUse::choose(const RunVersion& first, Directions& directions, std::ui
   hold(directions.choose(draw, random));
 }
 
-void VersionUse::hold(std::shared_ptr<const RunVersion> version) {
-  if (version == nullptr) return;
-  version_ = version.get();
-  new (&share_) std::shared_ptr<const RunVersion>(std::move(version));
+void VersionUse::hold(Directions::Chosen chosen) {
+  if (chosen.version != nullptr) version_ = chosen.version.get();
+  new (&chosen_) Directions::Chosen(std::move(chosen));
   held_ = true;
 }
 
-void VersionUse::let_go() { share_.~shared_ptr(); }
+void VersionUse::let_go() { chosen_.~Chosen(); }
 
 const Version* FunctionState::first() const { return this; }
 

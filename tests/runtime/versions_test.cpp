@@ -142,6 +142,37 @@ TEST_CASE_METHOD(Fixture, "versions: what is no version of its function is refus
   check_refused(registry.rollback("f"), StatusCode::kFailedPrecondition, {"never changed"});
 }
 
+TEST_CASE_METHOD(Fixture, "versions: a shadow that makes no sense is refused", "[versions]") {
+  check_refused(registry.shadow("f", 1), StatusCode::kInvalidArgument, {"version 1 has calls"});
+  REQUIRE(registry.publish(answers(2)).ok());
+  check_refused(registry.shadow("f", 1), StatusCode::kInvalidArgument, {"version 1 has calls"});
+  check_refused(registry.shadow("f", 3), StatusCode::kNotFound, {"'f' has no version 3"});
+  check_refused(registry.shadow("g", 2), StatusCode::kNotFound, {"no function 'g'"});
+  for (const double share : {-0.1, 1.5, std::nan("")})
+    check_refused(registry.shadow("f", 2, share), StatusCode::kInvalidArgument, {"from 0 to 1"});
+  CHECK_FALSE(registry.find("f")->shadow.has_value());
+  REQUIRE(registry.shadow("f", 2, 0.25).ok());
+  CHECK(registry.find("f")->shadow->version == 2);
+  CHECK(registry.find("f")->shadow->weight == 0.25);
+  REQUIRE(registry.shadow("f", 2, 0).ok());
+  CHECK_FALSE(registry.find("f")->shadow.has_value());
+  CHECK(registry.alias("f", {{2}}).ok());
+
+  struct Opaque {
+    int n;
+  };
+  const auto refused = [&](auto one, auto two, std::string_view part) {
+    REQUIRE(registry.add(one).ok());
+    REQUIRE(registry.publish(two).value() == 2);
+    check_refused(registry.shadow(one.name(), 2), StatusCode::kInvalidArgument, {part});
+  };
+  const auto opaque = [] { return std::vector<Opaque>(); };
+  refused(wisp::function("opaque", opaque), wisp::function("opaque", opaque),
+          "cannot be compared by == and copied");
+  const auto unique = [](const std::unique_ptr<int>&) {};
+  refused(wisp::function("unique", unique), wisp::function("unique", unique), "cannot be copied");
+}
+
 TEST_CASE_METHOD(Fixture, "versions: so many may wait, and the handle of one is no way to call it",
                  "[versions]") {
   const auto two = answers(2);

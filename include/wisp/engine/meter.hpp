@@ -143,6 +143,17 @@ struct FunctionStats {
   // Instances that a call had to build; without the provisioned ones.
   std::uint64_t cold_starts = 0;
   std::uint64_t built_ahead = 0;  // before the calls that Instances::predictive foresaw
+  // Of a version that is the shadow of others, see Registry::shadow(): attempts that it ran again,
+  // and those of them that it ended otherwise. Where the result is known, which it is not of posts
+  // and events, the values and the codes of errors are compared, else whether it went well. And
+  // those that it left out: over kShadowsMax were on their way, the function was at its limits, the
+  // input could not be copied, or the runtime was about to stop.
+  std::uint64_t shadowed = 0;
+  std::uint64_t differed = 0;
+  std::uint64_t shadow_skipped = 0;
 };
+
+// Of one version, between the end of an attempt and that of its shadow.
+inline constexpr int kShadowsMax = 64;
 
 }  // namespace wisp::inline v0

@@ -173,6 +173,27 @@ bool guarded([[maybe_unused]] Attempted& failed, Body&& body) {
 #endif
 }
 
+// A copy of an input, null if that threw.
+template <class In>
+[[gnu::cold]] std::shared_ptr<const void> copy_input(const void* in) {
+  std::shared_ptr<const void> made;
+  Attempted failed;
+  (void)guarded(failed, [&] {
+    made = std::make_shared<const In>(*static_cast<const In*>(in));
+    return true;
+  });
+  return made;
+}
+
+// What can be done with values of these types, for whoever runs the function apart from a call.
+template <class R, class In>
+void know_values(Definition& definition) {
+  definition.results = &kResultOps<R>;
+  if constexpr (!std::is_void_v<In> && !kIsBatch<In>) {
+    if constexpr (IsCopyable<In>::value) definition.copy = &copy_input<In>;
+  }
+}
+
 template <class F, class R, class In>
 struct Bound final : Definition {
   explicit Bound(F f) : callable(std::move(f)) {
@@ -189,7 +210,7 @@ struct Bound final : Definition {
       };
     }
     fail = &assign;
-    results = &kResultOps<R>;
+    know_values<R, In>(*this);
   }
 
   static constexpr bool kTakesContext = [] {

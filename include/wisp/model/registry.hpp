@@ -16,6 +16,15 @@
 // anew, so that after a rollback what failed is tried on what was there before. An event's key
 // counts there too, and not with a synchronous subscription.
 //
+// Before a version has calls, some may be run on it as well, as its shadow: once an attempt has
+// ended, a copy of its input is run on the shadow, apart, with neither deadline, tenant nor retry,
+// and what comes back is compared with what the attempt gave: see FunctionStats::shadowed.
+//
+//   runtime.registry().shadow("double", *two, 0.01);
+//
+// What a shadow does is done: one that writes to a database writes to it. It pays on its version's
+// own line of the bill.
+//
 // Version 1 is what was added. It stays, as the handles that name the function are its own. Of the
 // others a registry holds those that have calls, those that rollback() would bring back, and
 // those that had none yet. The rest is let go: its handler is destroyed once its last call has
@@ -60,6 +69,7 @@ struct FunctionInfo {
   std::string signature;  // "Parcel -> Money"
   std::string place;      // file:line of that version's declaration
   std::vector<VersionShare> traffic{};
+  std::optional<VersionShare> shadow{};
 };
 
 // Of one function: its alias names so many at most, and so many may wait for one.
@@ -84,6 +94,8 @@ struct Traffic {
   std::shared_ptr<const Version> first;
   std::shared_ptr<const Version> second{};  // null: all go to the first
   double weight = 0;                        // of the second
+  std::shared_ptr<const Version> shadow{};  // null: none
+  double shadowed = 0;                      // that share of attempts
 };
 
 // What an engine keeps beside a function of its Runtime.
@@ -198,6 +210,12 @@ class Registry {
   // Calls go where they went before the last change; a second one undoes the first.
   // kFailedPrecondition if nothing was changed yet, kNotFound.
   Status rollback(std::string_view function);
+
+  // From now on that share of attempts is run on this version too; 0 ends it, as alias() does once
+  // it gives it calls. kNotFound; kInvalidArgument for a share outside of [0, 1], a version that
+  // has calls, and a function whose input cannot be copied, or whose output cannot be compared by
+  // == and copied.
+  Status shadow(std::string_view function, int version, double share = 1);
 
   std::optional<FunctionInfo> find(std::string_view name) const;
 

@@ -96,7 +96,7 @@ struct BoundStateful final : Definition {
     takes_context = true;
     run = &without_instance;
     fail = &assign_error<R>;
-    results = &kResultOps<R>;
+    know_values<R, In>(*this);
     instances = &kOps;
   }
 

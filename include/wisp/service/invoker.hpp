@@ -46,8 +46,7 @@ class Invoker final : public ContextHost {
   explicit Invoker(Parts parts);
   ~Invoker() { anchor_.give_back(); }
 
-  // The invoker together with the parts that it stands on; whoever holds it keeps them all. Set by
-  // the owner at first.
+  // With the parts that it stands on; whoever holds it keeps them all. Set by the owner at first.
   void owned_by(std::weak_ptr<Invoker> self) {
     self_ = std::move(self);
     anchor_.hold(self_);
@@ -121,8 +120,7 @@ class Invoker final : public ContextHost {
              const CallOptions& options);
   Result<EventId> post(const Definition& function, const Given& input, const CallOptions& options);
 
-  // Delivers `event` on `route`, whose place is reserved already.
-  // `late`: so long ago it should have come.
+  // On `route`, whose place is reserved already. `late`: so long ago it should have come.
   void deliver(Route& route, std::shared_ptr<const Event> event, std::size_t bytes,
                Duration late = {});
   // The same on this thread, one attempt; false if the route has closed. `event` may lack its
@@ -213,6 +211,7 @@ class Invoker final : public ContextHost {
   friend class Keyed;
   friend class PublishHere;
   friend class Route;
+  friend struct Shadow;
 
   using Attempt = AttemptRules;
   using Ended = AttemptEnded;
@@ -243,7 +242,7 @@ class Invoker final : public ContextHost {
   // Where there is more to ask than admitted_at_once() does.
   template <class Resolve>
   void call_resolved(const Resolve& resolve, const void* in, Out out, const CallOptions& options);
-  // These for a function and a caller for which a BareFrame will do.
+  // These where a BareFrame will do.
   void call_bare(FunctionState& function, const RunVersion& version, Shard& shard, const void* in,
                  void* result);
   void call_bare_timed(FunctionState& state, const RunVersion& version, Shard& shard, Cell& cell,
@@ -288,6 +287,7 @@ class Invoker final : public ContextHost {
                                    const Ended& ended, Deadline deadline);
   // Accepted: on its way to a thread, its slot taken. Nobody else knows it yet.
   void enqueue(const std::shared_ptr<CallNode>& node);
+  void enqueue_task(const std::shared_ptr<CallNode>& node);
   // The same for one that is counted, running to others, and has a slot.
   void begin_later(const std::shared_ptr<CallNode>& node);
   // An executor's queue also holds tasks whose calls are gone: a waiter ran them, or they were

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <atomic>
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <source_location>
@@ -63,6 +64,10 @@ struct ResultOps {
   std::shared_ptr<const void> (*keep)(const void* result);
   // Assigns such a copy.
   void (*give)(void* result, const void* kept);
+  // A Result<R> of its own, an error so far.
+  std::shared_ptr<void> (*make)();
+  // Whether its value equals one that was kept. Requires: it is ok. Null where an R has no ==.
+  bool (*equal)(const void* result, const void* kept);
 };
 
 // Of a function with instances; see stateful.hpp. None of them throws.
@@ -101,7 +106,9 @@ struct Definition {
   void (*make_batch)(void* place, std::span<const Event* const> events) = nullptr;
   // Assigns an error to the Result<R>.
   void (*fail)(void* result, Status status) = nullptr;
-  const ResultOps* results = nullptr;      // null in a reference
+  const ResultOps* results = nullptr;  // null in a reference
+  // A copy of an input, null if that threw. Null itself: it takes none, or none can be copied.
+  std::shared_ptr<const void> (*copy)(const void* in) = nullptr;
   const InstanceOps* instances = nullptr;  // null: it has none
 
   bool reference() const { return run == nullptr; }
@@ -154,6 +161,23 @@ struct IsCopyable<std::tuple<Each...>> : std::conjunction<IsCopyable<Each>...> {
 template <class... Each>
 struct IsCopyable<std::variant<Each...>> : std::conjunction<IsCopyable<Each>...> {};
 
+// And whether a == b is more than a claim.
+template <class T>
+struct IsEqualityComparable : std::bool_constant<std::equality_comparable<T>> {};
+template <class T>
+  requires requires { typename T::value_type; } && (!std::is_same_v<typename T::value_type, T>)
+struct IsEqualityComparable<T> : std::conjunction<std::bool_constant<std::equality_comparable<T>>,
+                                                  IsEqualityComparable<typename T::value_type>> {};
+template <class A, class B>
+struct IsEqualityComparable<std::pair<A, B>>
+    : std::conjunction<IsEqualityComparable<std::remove_cv_t<A>>, IsEqualityComparable<B>> {};
+template <class... Each>
+struct IsEqualityComparable<std::tuple<Each...>> : std::conjunction<IsEqualityComparable<Each>...> {
+};
+template <class... Each>
+struct IsEqualityComparable<std::variant<Each...>>
+    : std::conjunction<IsEqualityComparable<Each>...> {};
+
 template <class R>
 const Status& status_of_result(const void* result) {
   return status_of(*static_cast<const Result<R>*>(result));
@@ -169,10 +193,24 @@ template <class R>
   else *static_cast<Result<R>*>(result) = Result<R>(absl::in_place, *static_cast<const R*>(kept));
 }
 template <class R>
+[[gnu::cold]] std::shared_ptr<void> make_result() {
+  return std::make_shared<Result<R>>(Status(StatusCode::kUnknown, ""));
+}
+template <class R>
+[[gnu::cold]] bool equal_result(const void* result, const void* kept) {
+  if constexpr (std::is_void_v<R>) return true;
+  else return **static_cast<const Result<R>*>(result) == *static_cast<const R*>(kept);
+}
+template <class R>
 constexpr ResultOps result_ops() {
-  if constexpr (std::disjunction_v<std::is_void<R>, IsCopyable<R>>)
-    return {&status_of_result<R>, &keep_result<R>, &give_result<R>};
-  else return {&status_of_result<R>, nullptr, nullptr};
+  ResultOps ops{.status = &status_of_result<R>, .make = &make_result<R>};
+  if constexpr (std::disjunction_v<std::is_void<R>, IsCopyable<R>>) {
+    ops.keep = &keep_result<R>;
+    ops.give = &give_result<R>;
+  }
+  if constexpr (std::disjunction_v<std::is_void<R>, IsEqualityComparable<R>>)
+    ops.equal = &equal_result<R>;
+  return ops;
 }
 template <class R>
 inline constexpr ResultOps kResultOps = result_ops<R>();

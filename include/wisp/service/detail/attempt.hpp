@@ -44,6 +44,7 @@ struct AttemptRules {
   // chosen by this and kept there. Without it chosen for each attempt.
   std::shared_ptr<const RunVersion>* version = nullptr;
   std::uint32_t draw = 0;  // of a key, see draw_of()
+  bool shadow = false;     // on `version`, apart from its function's calls
 };
 
 struct AttemptEnded {

@@ -24,11 +24,14 @@
 
 #include <wisp/base/mutex.hpp>
 #include <wisp/base/random.hpp>
+#include <wisp/engine/meter.hpp>
 #include <wisp/model/registry.hpp>
 
 namespace wisp::inline v0::detail {
 
+struct FunctionState;
 class InstancePool;
+class Invoker;
 class Ledger;
 
 // What running a version takes. The first one is its FunctionState.
@@ -42,6 +45,12 @@ struct RunVersion : Version {
   // Of a stateful function, else null; `definition` is this runtime's own then. Shared with its
   // timer.
   std::shared_ptr<InstancePool> instances;
+
+  // As a shadow; relaxed.
+  mutable std::atomic<int> on_their_way{0};
+  mutable std::atomic<std::uint64_t> shadowed{0};
+  mutable std::atomic<std::uint64_t> differed{0};
+  mutable std::atomic<std::uint64_t> skipped{0};
 };
 
 // Which part of the draws a key falls into: the same in each process. 0: no key.
@@ -52,7 +61,7 @@ class Directions {
  public:
   explicit Directions(const RunVersion& first) : only_(&first) {}
 
-  // That all calls go to; null if they are split. Acquire: it is whole.
+  // That all calls go to; null if they are split, or have a shadow. Acquire: it is whole.
   const RunVersion* only() const { return only_.load(std::memory_order_acquire); }
 
   void direct(const Traffic& traffic) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -61,11 +70,14 @@ class Directions {
   // By whoever has taken its mark away, with a light barrier between.
   bool leaving() const { return leaving_.load(std::memory_order_relaxed); }
 
-  // Null: the first. `draw` 0: by a coin.
-  std::shared_ptr<const RunVersion> choose(std::uint32_t draw, Random& random)
-      ABSL_LOCKS_EXCLUDED(mutex_);
-  // Those that have calls; null: the first, or none.
-  std::array<std::shared_ptr<const RunVersion>, 2> others() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Null: the first, or none. `draw` 0: by a coin, as the shadow always is.
+  struct Chosen {
+    std::shared_ptr<const RunVersion> version;
+    std::shared_ptr<const RunVersion> shadow;
+  };
+  Chosen choose(std::uint32_t draw, Random& random) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Those that have calls, and the shadow; null: the first, or none.
+  std::array<std::shared_ptr<const RunVersion>, 3> others() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   std::atomic<const RunVersion*> only_;
@@ -74,7 +86,9 @@ class Directions {
   // Null: the first.
   std::shared_ptr<const RunVersion> one_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const RunVersion> two_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<const RunVersion> shadow_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t of_two_ ABSL_GUARDED_BY(mutex_) = 0;  // of 2^32 draws
+  std::uint64_t of_shadow_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<std::shared_ptr<const RunVersion>> gone_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -91,7 +105,7 @@ class VersionUse {
   VersionUse(const RunVersion& first, const std::shared_ptr<const RunVersion>& again)
       : version_(&first) {
     if (again != nullptr) [[unlikely]]
-      hold(again);
+      hold({again, nullptr});
   }
   ~VersionUse() {
     if (held_) [[unlikely]]
@@ -104,19 +118,32 @@ class VersionUse {
   const RunVersion* operator->() const { return version_; }
   // Null: the first.
   std::shared_ptr<const RunVersion> share() const {
-    return held_ ? share_ : std::shared_ptr<const RunVersion>();
+    return held_ ? chosen_.version : std::shared_ptr<const RunVersion>();
   }
+  bool shadowed() const { return held_ && chosen_.shadow != nullptr; }
+  // Requires: shadowed().
+  const std::shared_ptr<const RunVersion>& shadow() const { return chosen_.shadow; }
 
  private:
   void choose(const RunVersion& first, Directions& directions, std::uint32_t draw, Random& random);
-  void hold(std::shared_ptr<const RunVersion> version);
+  void hold(Directions::Chosen chosen);
   void let_go();
 
   const RunVersion* version_;
   bool held_ = false;  // then there is a share: nearly no use needs one
   union {
-    std::shared_ptr<const RunVersion> share_;
+    Directions::Chosen chosen_;
   };
+};
+
+// An attempt that is run once more, on a version that is to prove itself.
+struct Shadow {
+  // What comes back is compared with `result`, a Result<R>, or null if it is not known. Left out
+  // and counted if there is no room for it. Requires: version.shadowed(), and that the thread is
+  // not inside the handler any more.
+  static void follow(Invoker& invoker, FunctionState& function, const VersionUse& version,
+                     const void* in, const void* result, Outcome outcome);
+  struct Run;
 };
 
 }  // namespace wisp::inline v0::detail
