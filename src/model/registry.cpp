@@ -16,6 +16,12 @@ void FunctionTable::put(Slots& slots, std::uint64_t hash, const Registered* entr
   slots.slot[i].entry.store(entry, std::memory_order_release);
 }
 
+void FunctionTable::clear() {
+  all_.push_back(std::make_unique<Slots>(64));
+  slots_.store(all_.back().get(), std::memory_order_release);
+  count_ = 0;
+}
+
 void FunctionTable::insert(std::uint64_t hash, const Registered* entry) {
   Slots& now = *all_.back();
   // Half full at most, so that every probe meets an empty slot soon.
@@ -63,6 +69,15 @@ Status mismatch(std::string_view function, std::string_view verb, const TypeInfo
 }
 
 }  // namespace
+
+Registry::~Registry() {
+  std::vector<std::unique_ptr<detail::Registered>> gone;  // after the lock
+  const MutexLock lock(mutex_);
+  by_handle_.clear();
+  by_name_.clear();
+  types_.clear();
+  gone.swap(functions_);
+}
 
 Status Registry::check_types(const detail::Definition& definition) const {
   for (const TypeInfo* mine : {definition.in, definition.out}) {

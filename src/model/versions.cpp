@@ -91,6 +91,10 @@ std::shared_ptr<const Version> unowned(const Version* version) {
   return {std::shared_ptr<const Version>(), version};
 }
 
+bool alike(const Traffic& a, const Traffic& b) {
+  return a.first == b.first && a.second == b.second && a.weight == b.weight;
+}
+
 bool names(const Traffic& traffic, const Version& version) {
   return traffic.first.get() == &version || traffic.second.get() == &version;
 }
@@ -197,9 +201,10 @@ Status Registry::alias(std::string_view function, const std::vector<VersionShare
         return not_found("function '{}' has no version {}", function, each.version);
       (traffic.first == nullptr ? traffic.first : traffic.second) = std::move(version);
     }
-    if (traffic.second != nullptr) traffic.weight = shares[1].weight;
-    // Of a function that has only ever had one there is nothing to change.
-    if (entry->versions == nullptr) return Status();
+    if (traffic.second != nullptr)
+      traffic.weight = shares[1].weight / (shares[0].weight + shares[1].weight);
+    // Said once more it is no change to roll back from.
+    if (entry->versions == nullptr || detail::alike(entry->versions->now, traffic)) return Status();
     gone = direct(*entry, std::move(traffic));
   }
   entry->attachment->let_go();

@@ -104,8 +104,7 @@ void Invoker::call_under(const Lineage& lineage, FunctionState& state, const voi
   ActiveFrame* const top = ActiveFrame::top();
   ActiveFrame* const parent = top != nullptr && top->invoker == this ? top : nullptr;
   const Deadline own = Deadline::after(parts_.clock, options.timeout);
-  const VersionUse version(state, state.directions, draw_of(state.definition->name, options.key),
-                           parts_.random);
+  const VersionUse version(state, state.directions, {.key = options.key}, parts_.random);
   const Here call{.function = state,
                   .version = *version,
                   .line = line_of(*version, lineage),
@@ -208,7 +207,7 @@ inline void Invoker::call_here(FunctionState& state, const void* in, Out out,
   if (there) call_bare(state, *version, shard, in, result);
   shard.unmark();
   light_barrier();
-  if (state.directions.leaving()) [[unlikely]] {
+  if (state.directions.leaving() && state.directions.only() != version) [[unlikely]] {
     const Errand errand(*this, nullptr);  // what a handler captured may stop the runtime
     state.let_go();
   }

@@ -107,7 +107,7 @@ std::shared_ptr<CallNode> Invoker::run_call_row(CallBlock& block, std::shared_pt
                                                 std::uint64_t until) {
   Ledger& ledger = parts_.ledger;
   FunctionState& function = *node->function_;
-  const VersionUse version(function, function.directions, node->draw_, parts_.random);
+  const VersionUse version(function, function.directions, {.draw = node->draw_}, parts_.random);
   const int first_line = node->line_;
   const int line = &*version == &function ? first_line : line_of(*version, node->lineage());
   const Definition& definition = *version->definition;
@@ -150,6 +150,11 @@ std::shared_ptr<CallNode> Invoker::run_call_row(CallBlock& block, std::shared_pt
       spend(function, *version, node->lineage(), ended.taken);
     end_attempt(node, ended);
     node.reset();
+    // What goes with this version may wait for the next: none is taken before.
+    if (on && function.directions.only() != &*version) {
+      span.abandon();
+      return nullptr;
+    }
     // Not before: a continuation of this one may wait for the next.
     if (on) node = next_call(block);
     if (node == nullptr || node->function_ != &function || node->line_ != first_line ||

@@ -55,22 +55,23 @@ Invoker::Ended Invoker::attempt_event(Route& route, const void* in, const Event&
   // A synchronous delivery is part of what its publisher does.
   ActiveFrame* const top = shipment == nullptr ? ActiveFrame::top() : nullptr;
   ActiveFrame* const parent = top != nullptr && top->invoker == this ? top : nullptr;
-  return this->attempt({.function = function,
-                        .line = line_of(function, event.lineage),
-                        .in = in,
-                        .result = nullptr,
-                        .lineage = &event.lineage,
-                        .event = event.id,
-                        .deadline = parent != nullptr ? parent->deadline : Deadline(),
-                        .attempt = shipment == nullptr ? 1 : shipment->attempts,
-                        .cancellation = shipment != nullptr ? route.cancellation() : nullptr,
-                        .route = &route,
-                        .parent = parent,
-                        .accepted_ticks = first ? shipment->accepted_ticks : 0,
-                        .node = nullptr,
-                        .on_executor = shipment != nullptr,
-                        .token = shipment != nullptr && shipment->token ? &route : nullptr,
-                        .draw = draw_of(function.definition->name, event.key)});
+  return this->attempt(
+      {.function = function,
+       .line = line_of(function, event.lineage),
+       .in = in,
+       .result = nullptr,
+       .lineage = &event.lineage,
+       .event = event.id,
+       .deadline = parent != nullptr ? parent->deadline : Deadline(),
+       .attempt = shipment == nullptr ? 1 : shipment->attempts,
+       .cancellation = shipment != nullptr ? route.cancellation() : nullptr,
+       .route = &route,
+       .parent = parent,
+       .accepted_ticks = first ? shipment->accepted_ticks : 0,
+       .node = nullptr,
+       .on_executor = shipment != nullptr,
+       .token = shipment != nullptr && shipment->token ? &route : nullptr,
+       .chosen_by = {.key = shipment != nullptr ? std::string_view(event.key) : ""}});
 }
 
 bool Invoker::attempt_delivery(Route& route, Shipment& delivery) {

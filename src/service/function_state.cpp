@@ -112,10 +112,22 @@ bool FunctionState::enter_or_wait(Task& resume, const Route& route) {
 void FunctionState::drop(const Route& route, Invoker& invoker) { take_out(&route, invoker); }
 
 void FunctionState::close(Invoker& invoker) {
-  if (instances != nullptr) instances->close();
-  for (const auto& each : directions.others())
-    if (each != nullptr && each->instances != nullptr) each->instances->close();
+  for (const auto& each : all_pools()) each->close();
   take_out(nullptr, invoker);
+}
+
+std::vector<std::shared_ptr<InstancePool>> FunctionState::all_pools() {
+  std::vector<std::shared_ptr<InstancePool>> all;
+  if (instances != nullptr) all.push_back(instances);
+  const MutexLock lock(mutex);
+  for (const auto& each : pools)
+    if (std::shared_ptr<InstancePool> alive = each.lock()) all.push_back(std::move(alive));
+  return all;
+}
+
+bool FunctionState::building() {
+  const auto all = all_pools();
+  return std::any_of(all.begin(), all.end(), [](const auto& each) { return each->building(); });
 }
 
 // Destroys what waits: of one route, or all and for good.

@@ -22,7 +22,7 @@ constexpr Duration kServeAgain = std::chrono::milliseconds(50);
 VersionUse version_of(const AttemptRules& what, Random& random) {
   if (what.version != nullptr && (what.attempt > 1 || what.shadow))
     return {what.function, *what.version};
-  return {what.function, what.function.directions, what.draw, random};
+  return {what.function, what.function.directions, what.chosen_by, random};
 }
 
 Running mark_of(const AttemptRules& what, const Definition& definition, const ActiveFrame& frame) {

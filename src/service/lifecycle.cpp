@@ -16,8 +16,9 @@ void Invoker::refuse_all(Status why) {
   phase_.store(Phase::stopped);
 }
 
-void Invoker::make_ready(RunVersion& version, std::shared_ptr<const Definition> definition) {
+Status Invoker::make_ready(RunVersion& version, std::shared_ptr<const Definition> definition) {
   InstancePool::adopt(*this, definition, version.instances);
+  if (version.instances != nullptr && version.version > 1) WISP_TRY(version.instances->provision());
   const FunctionOptions& options = definition->options;
   version.line = parts_.ledger.line({.function = definition->name,
                                      .version = version.version,
@@ -28,11 +29,12 @@ void Invoker::make_ready(RunVersion& version, std::shared_ptr<const Definition> 
   // Last: around all that a run is.
   if (parts_.simulator != nullptr) definition = parts_.simulator->around(std::move(definition));
   version.definition = std::move(definition);
+  return Status();
 }
 
 std::unique_ptr<FunctionState> Invoker::anonymous(std::shared_ptr<const Definition> definition) {
   auto state = std::make_unique<FunctionState>(*this);
-  make_ready(*state, std::move(definition));
+  (void)make_ready(*state, std::move(definition));  // its instances are provisioned later
   const Limits& limits = state->definition->options.limits;
   for (const auto& each : accounts_) {
     const std::string& function = each->rules().function;
@@ -165,9 +167,9 @@ std::vector<Abandoned> Invoker::give_up_running(const Publishers::Marks& stuck) 
       if (route == each.get())
         running.push_back({each->function().definition->name, {origin_, sequence}, "running"});
     }
-    const FunctionState& function = each->function();
+    FunctionState& function = each->function();
     const bool first = function.posts == nullptr || function.posts == each;
-    if (first && function.instances != nullptr && function.instances->building())
+    if (first && function.building())
       running.push_back({function.definition->name, {}, "building an instance"});
     each->abandon();
   }

@@ -137,7 +137,7 @@ void Invoker::call_watched(const Lineage& lineage, FunctionState& state, const v
                                  .accepted_ticks = 0,
                                  .node = nullptr,
                                  .version = &version,
-                                 .draw = draw_of(state.definition->name, options.key)});
+                                 .chosen_by = {.key = options.key}});
     if (ended.outcome == Outcome::ok || !again(call, attempts, ended)) break;
   }
   if (state.limited()) state.leave(*this);
@@ -283,8 +283,11 @@ void Invoker::complete(std::vector<FunctionStats>& functions) {
     for (const auto& each : state.directions.others())
       if (each != nullptr) add_starts(each.get(), find(state.definition->name, each->version));
   }
-  for (FunctionStats& each : functions)
-    each.accepted += each.calls + static_cast<std::uint64_t>(each.queued);
+  for (FunctionStats& each : functions) {
+    FunctionStats* const first = find(each.name, 1);
+    if (first != nullptr) first->accepted += each.calls - each.shadowed;
+    each.accepted += static_cast<std::uint64_t>(each.queued);
+  }
 }
 
 }  // namespace wisp::inline v0::detail

@@ -294,7 +294,7 @@ Invoker::RowEnd Invoker::run_row(Route& route, PostBlock& block, std::uint64_t u
   const Ticks& ticks = ledger.ticks();
   const std::uint64_t age_max = ticks.from_ns(static_cast<std::uint64_t>(kAgeMax.count()));
   FunctionState& function = route.function();
-  const VersionUse version(function, function.directions, 0, parts_.random);
+  const VersionUse version(function, function.directions, {}, parts_.random);
   const Meter meter = version->definition->options.meter;
   Shard& shard = ledger.shard();
   Row row(*this, route, *version, shard);

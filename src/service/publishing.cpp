@@ -114,7 +114,7 @@ void PublishHere::begin(EventId event, const Lineage& lineage) {
                                                      Keep keep) {
   FunctionState& function = *row.function;
   for (Route* const each : row.routes) {
-    const VersionUse version(function, function.directions, 0, invoker_.parts().random);
+    const VersionUse version(function, function.directions, {}, invoker_.parts().random);
     definition_ = version->definition.get();
     cell_ = &shard_->cell(version->line);
     frame_.runs(*definition_);

@@ -114,7 +114,7 @@ Invoker::Ended Invoker::attempt_call(CallNode& node, bool on_executor) {
                          .node = &node,
                          .on_executor = on_executor,
                          .version = &node.version_,
-                         .draw = node.draw_});
+                         .chosen_by = {.draw = node.draw_}});
   if (!ended.began) --node.attempts_;
   return ended;
 }

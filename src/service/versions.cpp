@@ -68,14 +68,14 @@ void Directions::let_go(Ledger& ledger) {
   leaving_.store(!gone_.empty(), std::memory_order_relaxed);
 }
 
-Directions::Chosen Directions::choose(std::uint32_t draw, Random& random) {
+Directions::Chosen Directions::choose(std::string_view function, const ChosenBy& by,
+                                      Random& random) {
+  const std::uint64_t coins = random.next();  // before the lock: it may be the host's
+  std::uint64_t draw = by.draw != 0 ? by.draw : draw_of(function, by.key);
+  if (draw == 0) draw = coins >> 32;
   const MutexLock lock(mutex_);
-  Chosen chosen{.version = one_, .shadow = nullptr};
-  if (of_two_ > 0) {
-    const std::uint64_t drawn = draw != 0 ? draw : random.next() >> 32;
-    if (drawn < of_two_) chosen.version = two_;
-  }
-  if (shadow_ != nullptr && random.next() >> 32 < of_shadow_) chosen.shadow = shadow_;
+  Chosen chosen{.version = draw < of_two_ ? two_ : one_, .shadow = nullptr};
+  if ((coins & 0xffff'ffffU) < of_shadow_) chosen.shadow = shadow_;
   return chosen;
 }
 
@@ -84,10 +84,10 @@ std::array<std::shared_ptr<const RunVersion>, 3> Directions::others() const {
   return {one_, two_, shadow_};
 }
 
-void VersionUse::choose(const RunVersion& first, Directions& directions, std::uint32_t draw,
+void VersionUse::choose(const RunVersion& first, Directions& directions, const ChosenBy& by,
                         Random& random) {
   version_ = &first;
-  hold(directions.choose(draw, random));
+  hold(directions.choose(first.definition->name, by, random));
 }
 
 void VersionUse::hold(Directions::Chosen chosen) {
@@ -108,9 +108,18 @@ Result<std::shared_ptr<const Version>> FunctionState::make(std::shared_ptr<const
                                                            int number) {
   auto another = std::make_shared<RunVersion>();
   another->version = number;
-  owner.make_ready(*another, std::move(made));
+  WISP_TRY(owner.admit());
+  WISP_TRY(owner.make_ready(*another, std::move(made)));
   another->bare = another->bare && !limited();
-  if (another->instances != nullptr) WISP_TRY(another->instances->provision());
+  if (another->instances != nullptr) {
+    {
+      const MutexLock lock(mutex);
+      std::erase_if(pools, [](const auto& each) { return each.expired(); });
+      pools.push_back(another->instances);
+    }
+    // Perhaps too late for close().
+    if (!owner.admit().ok()) another->instances->close();
+  }
   return std::shared_ptr<const Version>(std::move(another));
 }
 

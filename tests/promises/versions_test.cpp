@@ -79,10 +79,12 @@ class Book {
     }
   }
 
-  void aliased(std::set<int> to) {
-    before_ = std::exchange(now_, std::move(to));
-    waits_.erase(*now_.begin());
-    waits_.erase(*now_.rbegin());
+  // By version, its part in ten.
+  using Alias = std::vector<std::pair<int, int>>;
+  void aliased(const Alias& to) {
+    if (to == now_) return;  // no change
+    before_ = std::exchange(now_, to);
+    for (const auto& [version, part] : to) waits_.erase(version);
   }
   void rolled_back() { std::swap(now_, before_); }
   void published(int version) {
@@ -91,10 +93,15 @@ class Book {
   }
   std::vector<int> there() const {
     std::set<int> all = {1};
-    for (const auto* each : {&now_, &before_, &waits_}) all.insert(each->begin(), each->end());
+    for (const auto* alias : {&now_, &before_})
+      for (const auto& [version, part] : *alias) all.insert(version);
+    all.insert(waits_.begin(), waits_.end());
     return {all.begin(), all.end()};
   }
-  bool is_aliased(int version) const { return now_.count(version) > 0; }
+  bool is_aliased(int version) const {
+    return std::any_of(now_.begin(), now_.end(),
+                       [version](const auto& each) { return each.first == version; });
+  }
   bool may_roll_back() const { return !before_.empty(); }
   int seen(int n) const { return seen_.at(n); }
   int last() const { return last_; }
@@ -111,8 +118,8 @@ class Book {
 
  private:
   World& world_;
-  std::set<int> now_ = {1};
-  std::set<int> before_;
+  Alias now_ = {{1, 10}};
+  Alias before_;
   std::set<int> waits_;
   int last_ = 1;
   std::map<int, int> inside_;
@@ -141,12 +148,13 @@ void direct(World& world, wisp::Registry& registry, Book& book) {
   };
   const int one = any();
   const int two = any();
-  book.aliased({one, two});
   if (one == two) {
+    book.aliased({{one, 10}});
     CHECK(registry.alias("f", {{one}}).ok());
   } else {
-    const double weight = static_cast<double>(wisp::uniform(world.random(), 1, 9)) / 10;
-    CHECK(registry.alias("f", {{one, 1 - weight}, {two, weight}}).ok());
+    const auto part = static_cast<int>(wisp::uniform(world.random(), 1, 9));
+    book.aliased({{one, 10 - part}, {two, part}});
+    CHECK(registry.alias("f", {{one, (10 - part) / 10.0}, {two, part / 10.0}}).ok());
   }
 }
 

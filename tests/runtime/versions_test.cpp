@@ -1,6 +1,8 @@
-// Versions through a runtime's registry: what is refused, what is listed, and a swap under fire.
+// Versions through a runtime's registry: what is refused, what is listed, what is counted.
+#include <array>
 #include <atomic>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <future>
 #include <initializer_list>
@@ -16,7 +18,6 @@
 #include <wisp/wisp.hpp>
 
 #include "catch.hpp"
-#include "sanitized.hpp"
 
 namespace {
 
@@ -48,22 +49,6 @@ struct Fixture {
   int call() { return runtime.call(f, 0).value(); }
 };
 
-// Whether it is still there, as a call inside of it can tell.
-class Canary {
- public:
-  explicit Canary(std::atomic<int>& alive) : alive_(alive) { ++alive_; }
-  ~Canary() {
-    word_ = 0;
-    --alive_;
-  }
-  bool sings() const { return word_ == kSong; }
-
- private:
-  static constexpr std::uint64_t kSong = 0x5157'4953'5057'4953;
-  std::atomic<int>& alive_;
-  std::atomic<std::uint64_t> word_{kSong};
-};
-
 }  // namespace
 
 TEST_CASE_METHOD(Fixture, "versions: a swap, a split, and back", "[versions]") {
@@ -88,6 +73,93 @@ TEST_CASE_METHOD(Fixture, "versions: a swap, a split, and back", "[versions]") {
   CHECK(info.traffic[1].version == 2);
   CHECK(info.traffic[1].weight == 0.75);
   CHECK(info.place.find("versions_test.cpp") != std::string::npos);
+}
+
+TEST_CASE_METHOD(Fixture, "versions: an alias said twice is one change, and back is back",
+                 "[versions]") {
+  REQUIRE(registry.publish(answers(2)).ok());
+  REQUIRE(registry.alias("f", {{1}}).ok());
+  check_refused(registry.rollback("f"), StatusCode::kFailedPrecondition, {"never changed"});
+  for (int i = 0; i < 2; ++i) REQUIRE(registry.alias("f", {{1, 0.5}, {2, 0.5}}).ok());
+  for (int i = 0; i < 2; ++i) REQUIRE(registry.alias("f", {{2}}).ok());
+  REQUIRE(registry.rollback("f").ok());
+  CHECK(registry.find("f")->traffic.size() == 2);
+}
+
+TEST_CASE("versions: what is counted of all together is on the first one's row", "[versions]") {
+  wisp::Runtime runtime;
+  const auto take = [] {
+    return wisp::function("f", [](const wisp::Batch<int>& batch) {
+      return batch.size() > 1 ? wisp::invalid_argument("too many") : wisp::Status();
+    });
+  };
+  const auto f = take();
+  REQUIRE(runtime.registry().add(f).ok());
+  REQUIRE(runtime.registry().publish(take()).ok());
+  REQUIRE(runtime.registry().alias("f", {{2}}).ok());
+  auto batches = runtime.on("n").deliver({.batch = {.size = 8, .window = 20ms}}).to(f);
+  for (int n = 0; n < 8; ++n) REQUIRE(runtime.emit("n", n).ok());
+  CHECK(runtime.stop(10s).status.ok());
+  const auto functions = runtime.stats().functions;
+  REQUIRE(functions.size() == 2);
+  CHECK(functions[0].version == 1);
+  CHECK(functions[0].accepted == 8);
+  CHECK(functions[0].attempts == 0);
+  CHECK(functions[1].version == 2);
+  CHECK(functions[1].accepted == 0);
+  CHECK(functions[1].attempts >= 8);
+}
+
+TEST_CASE("versions: no key counts for a synchronous subscription, whatever way it goes",
+          "[versions]") {
+  const int limit = GENERATE(0, 100);
+  wisp::Runtime runtime;
+  std::array<int, 3> ran{};
+  const auto take = [&ran, limit](int version) {
+    return wisp::function("f", [&ran, version](int) { ++ran[static_cast<std::size_t>(version)]; },
+                          {.limits = {.concurrency = limit}});
+  };
+  const auto f = take(1);
+  REQUIRE(runtime.registry().add(f).ok());
+  REQUIRE(runtime.registry().publish(take(2)).ok());
+  REQUIRE(runtime.registry().alias("f", {{1, 0.5}, {2, 0.5}}).ok());
+  auto here = runtime.on("n").deliver({.synchronous = true}).to(f);
+  for (int i = 0; i < 100; ++i) REQUIRE(runtime.emit("n", i, {.key = "k"}).ok());
+  CHECK(ran[1] > 10);
+  CHECK(ran[2] > 10);
+}
+
+TEST_CASE("versions: what a handler captured asks the registry as it goes", "[versions]") {
+  struct Asks {
+    wisp::Runtime*& runtime;
+    int& gone;
+    ~Asks() {
+      ++gone;
+      if (runtime == nullptr) return;
+      wisp::Registry& registry = runtime->registry();
+      (void)registry.find("f");
+      (void)registry.list();
+      (void)registry.alias("f", {{1}});
+      (void)registry.rollback("f");
+      (void)registry.publish(answers(9));
+      (void)registry.shadow("f", 2);
+    }
+  };
+  wisp::Runtime* asked = nullptr;
+  int gone = 0;
+  const auto take = [&] {
+    auto asks = std::shared_ptr<Asks>(new Asks{asked, gone});
+    return wisp::function("f", [asks](int n) { return n; });
+  };
+  wisp::Runtime runtime;
+  REQUIRE(runtime.registry().add(take()).ok());
+  for (int version = 2; version < 6; ++version) {
+    REQUIRE(runtime.registry().publish(take()).ok());
+    REQUIRE(runtime.registry().alias("f", {{version}}).ok());
+    CHECK(runtime.call<int>("f", version).value() == version);
+  }
+  CHECK(gone == 2);  // of the others one has calls, one had them before, and one is the first
+  asked = &runtime;
 }
 
 TEST_CASE_METHOD(Fixture, "versions: an alias that makes no sense changes nothing", "[versions]") {
@@ -228,6 +300,13 @@ TEST_CASE("versions: those of a stateful function have instances of their own", 
                      }),
                      {.instances = {.provisioned = 1, .max = 1}});
   check_refused(runtime.registry().publish(broken).status(), StatusCode::kInternal, {"no memory"});
+  // Of those that wait for calls too.
+  REQUIRE(runtime.registry().publish(counts(400)).ok());
+  CHECK(alive == 3);
+  CHECK(runtime.stop(1s).status.ok());
+  CHECK(alive == 0);
+  check_refused(runtime.registry().publish(counts(500)).status(), StatusCode::kUnavailable, {});
+  CHECK(alive == 0);
 }
 
 TEST_CASE("versions: what a worker runs in a row follows the alias, and each pays on its own line",
@@ -266,74 +345,4 @@ TEST_CASE("versions: what a worker runs in a row follows the alias, and each pay
                                     {{1, "acme"}, 10},     {{2, "acme"}, 10},
                                     {{1, "umbrella"}, 10}, {{2, "umbrella"}, 10}};
   CHECK(calls == expected);
-}
-
-TEST_CASE("versions: each is there while it runs, on threads that call as fast as they can",
-          "[versions]") {
-  std::atomic<int> alive{0};
-  std::atomic<int> inside{0};
-  std::atomic<bool> over{false};
-  std::atomic<std::uint64_t> silent{0};
-  std::atomic<std::uint64_t> calls{0};
-  const auto take = [&](int version) {
-    const auto canary = std::make_shared<Canary>(alive);
-    const auto look = [&, canary, version](int n) {
-      if (!canary->sings()) ++silent;
-      if (n % 4 == 0) std::this_thread::yield();
-      if (!canary->sings()) ++silent;
-      return version;
-    };
-    const auto meter = version % 2 == 0 ? wisp::Meter::sampled : wisp::Meter::batched;
-    return wisp::function("f", look, {.meter = meter});
-  };
-  wisp::Runtime runtime;
-  const auto f = take(1);
-  const auto calling = wisp::function("calling", [&](int n, wisp::Context& context) {
-    return context.runtime().call(f, n).value();  // not by the shortest way
-  });
-  REQUIRE(runtime.registry().add(f).ok());
-  REQUIRE(runtime.registry().add(calling).ok());
-  auto here = runtime.on("n").deliver({.synchronous = true}).to(f);
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 3; ++i) {
-    threads.emplace_back([&, i] {
-      for (int n = 0; !over.load(); ++n) {
-        switch (i) {
-          case 0:
-            (void)runtime.call(f, n).value();
-            break;
-          case 1:
-            (void)runtime.call(calling, n).value();
-            break;
-          default:
-            (void)runtime.emit("n", n).value();
-        }
-        ++calls;
-      }
-    });
-  }
-  const int versions = wisp::test::kSanitized ? 200 : 2'000;
-  for (int version = 2; version <= versions; ++version) {
-    const std::uint64_t before = calls;
-    CHECK(runtime.registry().publish(take(version)).value() == version);
-    switch (version % 3) {
-      case 0:
-        CHECK(runtime.registry().alias("f", {{version - 1, 0.5}, {version, 0.5}}).ok());
-        break;
-      default:
-        CHECK(runtime.registry().alias("f", {{version}}).ok());
-    }
-    while (calls < before + 4) std::this_thread::yield();
-    if (version % 5 == 0) {
-      CHECK(runtime.registry().rollback("f").ok());
-      CHECK(runtime.registry().rollback("f").ok());
-    }
-  }
-  over = true;
-  for (std::thread& each : threads) each.join();
-  CHECK(silent == 0);
-  REQUIRE(runtime.registry().alias("f", {{1}}).ok());
-  REQUIRE(runtime.registry().publish(take(0)).ok());
-  REQUIRE(runtime.registry().alias("f", {{versions + 1}}).ok());
-  CHECK(alive == 2);
 }

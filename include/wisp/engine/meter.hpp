@@ -113,6 +113,9 @@ struct Bill {
 };
 
 // One function's totals since the Runtime began, over tenants and tags.
+//
+// Of a function with several versions the first one's row has what is counted of all together:
+// accepted, queued, running, retries, dead, late, and how errors came about.
 struct FunctionStats {
   std::string name;
   int version = 1;
@@ -140,7 +143,8 @@ struct FunctionStats {
   std::uint64_t cancelled = 0;
   // Started calls and deliveries that did not come back by their deadline, while they were inside.
   std::uint64_t late = 0;
-  // Instances that a call had to build; without the provisioned ones.
+  // Instances that a call had to build; without the provisioned ones. Of another version than the
+  // first these two read 0 once it has no calls.
   std::uint64_t cold_starts = 0;
   std::uint64_t built_ahead = 0;  // before the calls that Instances::predictive foresaw
   // Of a version that is the shadow of others, see Registry::shadow(): attempts that it ran again,

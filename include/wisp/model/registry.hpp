@@ -13,8 +13,9 @@
 //
 // Which version a call runs on is chosen when it begins, by the hash of its CallOptions::key if it
 // has one, else by a coin; its retries run on the same. Each attempt of a post or an event chooses
-// anew, so that after a rollback what failed is tried on what was there before. An event's key
-// counts there too, and not with a synchronous subscription.
+// anew, so that after a rollback what failed is tried on what was there before; an event's key
+// counts there too, but for batches and synchronous subscriptions. An emit that has begun delivers
+// to the latter as it began.
 //
 // Before a version has calls, some may be run on it as well, as its shadow: once an attempt has
 // ended, a copy of its input is run on the shadow, apart, with neither deadline, tenant nor retry,
@@ -28,10 +29,10 @@
 // Version 1 is what was added. It stays, as the handles that name the function are its own. Of the
 // others a registry holds those that have calls, those that rollback() would bring back, and
 // those that had none yet. The rest is let go: its handler is destroyed once its last call has
-// ended, and its number is not given again.
+// ended, by alias(), rollback() or that call's thread, and its number is not given again.
 //
 // A function, once added, stays for the registry's life, so whoever found one may keep the pointer.
-// Finding takes no lock: two insert-only hash tables whose slots are published with release and
+// Resolving takes no lock: two insert-only hash tables whose slots are published with release and
 // read with acquire; a table that grows keeps its predecessor alive for readers that are still in
 // it (all tables together are at most twice the last one).
 //
@@ -151,6 +152,7 @@ class FunctionTable {
   }
 
   void insert(std::uint64_t hash, const Registered* entry);
+  void clear();
 
  private:
   struct Slot {
@@ -179,6 +181,8 @@ class Registry {
   // user's.
   using Attach = std::function<std::unique_ptr<detail::Attachment>(const detail::Registered&)>;
   explicit Registry(Attach attach = {}) : attach_(std::move(attach)) {}
+  // What a handler captured may ask the registry as it is destroyed: it finds nothing any more.
+  ~Registry();
 
   // kAlreadyExists naming both places, kInvalidArgument for a bad name or option, or two types of
   // one wire name, kResourceExhausted beyond kFunctionsMax, and why a provisioned instance could
@@ -192,8 +196,9 @@ class Registry {
   // Makes it a version of the function of that name, which has no calls until alias() gives it
   // some. Its number: 2, 3 … kNotFound; kInvalidArgument if it takes or returns another type, or
   // differs in another option than memory_mb and meter: those are the function's; kAlreadyExists if
-  // this very handle is there; kResourceExhausted beyond kVersionsWaitingMax that wait; and why a
-  // provisioned instance could not be built. Its handle is no way to call it.
+  // it is the handle of version 1; kResourceExhausted beyond kVersionsWaitingMax that wait; why a
+  // provisioned instance could not be built; kUnavailable once the runtime stops. Its handle is no
+  // way to call it. Each takes a line of the bill for good, of which there are 16,384.
   template <class R, class In>
   Result<int> publish(const Function<R, In>& function) {
     return publish(function.definition());
@@ -207,7 +212,7 @@ class Registry {
   // nothing changes.
   Status alias(std::string_view function, const std::vector<VersionShare>& shares);
 
-  // Calls go where they went before the last change; a second one undoes the first.
+  // Calls go where they went before alias() changed that last; a second one undoes the first.
   // kFailedPrecondition if nothing was changed yet, kNotFound.
   Status rollback(std::string_view function);
 

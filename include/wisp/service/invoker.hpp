@@ -99,7 +99,7 @@ class Invoker final : public ContextHost {
   // That of a handler without a name in the registry.
   std::unique_ptr<FunctionState> anonymous(std::shared_ptr<const Definition> definition);
   // To run that definition. What is `bare` may still have a limit.
-  void make_ready(RunVersion& version, std::shared_ptr<const Definition> definition);
+  Status make_ready(RunVersion& version, std::shared_ptr<const Definition> definition);
 
   // A Result<R>, and what assigns an error to it.
   struct Out {

@@ -12,6 +12,7 @@
 #include <wisp/engine/detail/span.hpp>
 #include <wisp/engine/meter.hpp>
 #include <wisp/model/event.hpp>
+#include <wisp/service/detail/versions.hpp>
 
 namespace wisp::inline v0::detail {
 
@@ -20,7 +21,6 @@ class CallNode;
 class Cancellation;
 struct FunctionState;
 class Route;
-struct RunVersion;
 
 // What it runs, and under what.
 struct AttemptRules {
@@ -43,8 +43,8 @@ struct AttemptRules {
   // Which version: that of the attempt before, null for the first; or, before the first attempt,
   // chosen by this and kept there. Without it chosen for each attempt.
   std::shared_ptr<const RunVersion>* version = nullptr;
-  std::uint32_t draw = 0;  // of a key, see draw_of()
-  bool shadow = false;     // on `version`, apart from its function's calls
+  ChosenBy chosen_by{};
+  bool shadow = false;  // on `version`, apart from its function's calls
 };
 
 struct AttemptEnded {

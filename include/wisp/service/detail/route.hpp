@@ -99,6 +99,8 @@ struct FunctionState final : Attachment, RunVersion {
   // Hands the slot on, or frees it.
   void leave(Invoker& invoker) ABSL_LOCKS_EXCLUDED(mutex);
   bool limited() const { return narrow; }
+  // Whether an instance of any version is being built ahead of its call.
+  bool building() ABSL_LOCKS_EXCLUDED(mutex);
 
   // Made when the first call fails: most never do.
   RetryBudget& budget() ABSL_LOCKS_EXCLUDED(mutex) {
@@ -136,6 +138,9 @@ struct FunctionState final : Attachment, RunVersion {
   std::list<WaitsForSlot> waiting ABSL_GUARDED_BY(mutex);
   std::unique_ptr<RetryBudget> retry_budget ABSL_GUARDED_BY(mutex);
   bool closed ABSL_GUARDED_BY(mutex) = false;
+  // Of its other versions, those that wait for calls too.
+  std::vector<std::weak_ptr<InstancePool>> pools ABSL_GUARDED_BY(mutex);
+  std::vector<std::shared_ptr<InstancePool>> all_pools() ABSL_LOCKS_EXCLUDED(mutex);
 
   // Constant: of calls inside at once, its own and what all share that have no reservation.
   static constexpr int kUnlimited = std::numeric_limits<int>::max();

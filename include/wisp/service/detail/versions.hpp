@@ -1,6 +1,6 @@
 // The versions of a function within one Runtime: which one a call runs on, and until when it stays.
 //
-//   const VersionUse use(first, directions, draw, random);    // chosen, and there until it goes
+//   const VersionUse use(first, directions, {.key = key}, random);  // until it goes
 //   use->definition->run(*use->definition, in, result, nullptr, failed);
 //
 // A function with one version pays a load: Directions::only() is that. Else a use holds a share
@@ -56,6 +56,12 @@ struct RunVersion : Version {
 // Which part of the draws a key falls into: the same in each process. 0: no key.
 std::uint32_t draw_of(std::string_view function, std::string_view key);
 
+// What a version is chosen by: a key, or the draw that was made of it; neither: a coin.
+struct ChosenBy {
+  std::string_view key{};
+  std::uint32_t draw = 0;
+};
+
 // Where a function's calls go.
 class Directions {
  public:
@@ -70,12 +76,13 @@ class Directions {
   // By whoever has taken its mark away, with a light barrier between.
   bool leaving() const { return leaving_.load(std::memory_order_relaxed); }
 
-  // Null: the first, or none. `draw` 0: by a coin, as the shadow always is.
+  // Null: the first, or none. The shadow is always chosen by a coin.
   struct Chosen {
     std::shared_ptr<const RunVersion> version;
     std::shared_ptr<const RunVersion> shadow;
   };
-  Chosen choose(std::uint32_t draw, Random& random) ABSL_LOCKS_EXCLUDED(mutex_);
+  Chosen choose(std::string_view function, const ChosenBy& by, Random& random)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   // Those that have calls, and the shadow; null: the first, or none.
   std::array<std::shared_ptr<const RunVersion>, 3> others() const ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -95,11 +102,11 @@ class Directions {
 // A version while a call is inside of it.
 class VersionUse {
  public:
-  // Chosen now. `draw`: see draw_of(); 0: by a coin.
-  VersionUse(const RunVersion& first, Directions& directions, std::uint32_t draw, Random& random)
+  // Chosen now.
+  VersionUse(const RunVersion& first, Directions& directions, const ChosenBy& by, Random& random)
       : version_(directions.only()) {
     if (version_ != &first) [[unlikely]]
-      choose(first, directions, draw, random);
+      choose(first, directions, by, random);
   }
   // The same once more. Null: the first.
   VersionUse(const RunVersion& first, const std::shared_ptr<const RunVersion>& again)
@@ -125,7 +132,7 @@ class VersionUse {
   const std::shared_ptr<const RunVersion>& shadow() const { return chosen_.shadow; }
 
  private:
-  void choose(const RunVersion& first, Directions& directions, std::uint32_t draw, Random& random);
+  void choose(const RunVersion& first, Directions& directions, const ChosenBy& by, Random& random);
   void hold(Directions::Chosen chosen);
   void let_go();
 
