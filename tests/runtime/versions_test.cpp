@@ -4,10 +4,10 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <future>
 #include <initializer_list>
 #include <map>
 #include <memory>
+#include <semaphore>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -312,9 +312,10 @@ TEST_CASE("versions: those of a stateful function have instances of their own", 
 TEST_CASE("versions: what a worker runs in a row follows the alias, and each pays on its own line",
           "[versions]") {
   wisp::Runtime runtime{{.workers = {.max = 1}}};
+  std::atomic<int> refused{0};
   const auto take = [&](int version) {
-    return wisp::function("f", [&runtime, version](int n) {
-      if (n == 10) CHECK(runtime.registry().alias("f", {{3 - version}}).ok());
+    return wisp::function("f", [&, version](int n) {
+      if (n == 10 && !runtime.registry().alias("f", {{3 - version}}).ok()) ++refused;
       return version;
     });
   };
@@ -322,22 +323,25 @@ TEST_CASE("versions: what a worker runs in a row follows the alias, and each pay
   REQUIRE(runtime.registry().add(f).ok());
   REQUIRE(runtime.registry().publish(take(2)).ok());
   // The one worker is busy until all of them wait.
-  std::promise<void> gate;
-  const auto busy = wisp::function("busy", [open = gate.get_future().share()] { open.wait(); });
+  std::binary_semaphore gate{0};
+  const auto busy = wisp::function("busy", [&gate] { gate.acquire(); });
   REQUIRE(runtime.registry().add(busy).ok());
-  auto blocks = runtime.start(busy);
+  auto first = runtime.start(busy);
   std::vector<wisp::Pending<int>> started;
   for (int n = 0; n < 40; ++n)
     started.push_back(runtime.start(f, n % 20, {.tenant = n / 5 % 2 == 0 ? "acme" : "umbrella"}));
-  for (int n = 0; n < 40; ++n) REQUIRE(runtime.post(f, n % 20).ok());
-  gate.set_value();
+  gate.release();
   while (!started.back().ready()) std::this_thread::yield();
+  auto second = runtime.start(busy);
+  for (int n = 0; n < 40; ++n) REQUIRE(runtime.post(f, n % 20).ok());
+  gate.release();
   for (int n = 0; n < 40; ++n) {
     const int expected = n <= 10 || n > 30 ? 1 : 2;
     CHECK(started[static_cast<std::size_t>(n)].wait().value() == expected);
     CHECK(started[static_cast<std::size_t>(n)].receipt().version == expected);
   }
   CHECK(runtime.stop(10s).status.ok());
+  CHECK(refused == 0);
   std::map<std::pair<int, std::string>, std::uint64_t> calls;
   for (const wisp::BillLine& each : runtime.bill(1h).lines)
     if (each.function == "f") calls[{each.version, each.tenant}] += each.calls;

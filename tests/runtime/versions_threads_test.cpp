@@ -33,7 +33,6 @@ class Canary {
 TEST_CASE("versions: each is there while it runs, on threads that call as fast as they can",
           "[versions]") {
   std::atomic<int> alive{0};
-  std::atomic<int> inside{0};
   std::atomic<bool> over{false};
   std::atomic<std::uint64_t> silent{0};
   std::atomic<std::uint64_t> calls{0};
