@@ -185,12 +185,9 @@ void Invoker::call_again(const Here& call, Outcome outcome, Status why) {
 inline void Invoker::call_here(FunctionState& state, const void* in, Out out,
                                const CallOptions& options) {
   if (plain(options) && BareFrame::possible()) [[likely]] {
-    if (state.directions.only() == &state) [[likely]] {
-      if (state.bare) [[likely]]
-        return call_bare(state, state, parts_.ledger.shard(), in, out.result);
-    } else if (call_marked(state, in, out.result)) {
-      return;
-    }
+    if (state.shortest.load(std::memory_order_relaxed)) [[likely]]
+      return call_bare(state, state, parts_.ledger.shard(), in, out.result);
+    if (state.directions.only() != &state && call_marked(state, in, out.result)) return;
   }
   call_admitted(state, in, out, options);
 }

@@ -44,6 +44,7 @@ std::unique_ptr<FunctionState> Invoker::anonymous(std::shared_ptr<const Definiti
   state->limit_to(limits, shares_);
   state->reserved_late = limits.reserved && !open_to_reservations_;
   state->bare = state->bare && !state->limited();
+  state->shortest.store(state->bare, std::memory_order_relaxed);
   return state;
 }
 

@@ -59,11 +59,10 @@ void PublishHere::begin(EventId event, const Lineage& lineage) {
   const auto size = static_cast<std::uint32_t>(row.routes.size());
   if (counting_) [[unlikely]]
     end_row();
-  if (function.directions.only() != &function) [[unlikely]]
-    return deliver_versions(row, in, keep);
   definition_ = &definition;
   frame_.runs(definition);
-  if (!function.sampled || !function.bare || !shard_->counts_only(cell)) [[unlikely]]
+  const bool shortest = function.sampled && function.shortest.load(std::memory_order_relaxed);
+  if (!shortest || !shard_->counts_only(cell)) [[unlikely]]
     return deliver_rest(row, first, in, keep);
   Turns turns{.next = first,
               .end = first + size,
@@ -110,15 +109,16 @@ void PublishHere::begin(EventId event, const Lineage& lineage) {
 }
 
 // Each on the version that is chosen for it.
-[[gnu::noinline]] void PublishHere::deliver_versions(const PublishRow& row, const void* in,
-                                                     Keep keep) {
+[[gnu::noinline]] void PublishHere::deliver_versions(const PublishRow& row, Route* const* from,
+                                                     const void* in, Keep keep) {
   FunctionState& function = *row.function;
-  for (Route* const each : row.routes) {
+  Route* const* const end = row.routes.data() + row.routes.size();
+  for (; from != end; ++from) {
     const VersionUse version(function, function.directions, {}, invoker_.parts().random);
     definition_ = version->definition.get();
     cell_ = &shard_->cell(version->line);
     frame_.runs(*definition_);
-    const Outcome outcome = deliver_one(*each, in, keep);
+    const Outcome outcome = deliver_one(**from, in, keep);
     definition_ = function.definition.get();
     frame_.runs(*definition_);
     if (!version.shadowed() || outcome == Outcome::rejected) continue;
@@ -130,6 +130,8 @@ void PublishHere::begin(EventId event, const Lineage& lineage) {
 
 [[gnu::noinline]] void PublishHere::deliver_rest(const PublishRow& row, Route* const* from,
                                                  const void* in, Keep keep) {
+  if (row.function->directions.only() != row.function) [[unlikely]]
+    return deliver_versions(row, from, in, keep);
   begin_row(*row.function);
   Route* const* const end = row.routes.data() + row.routes.size();
   if (!counting_ && definition_->options.meter == Meter::batched)

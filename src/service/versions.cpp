@@ -53,6 +53,8 @@ void Directions::direct(const Traffic& traffic) {
   const bool split = traffic.second != nullptr || traffic.shadow != nullptr;
   only_.store(split ? nullptr : static_cast<const RunVersion*>(traffic.first.get()),
               std::memory_order_release);
+  const bool first = !split && traffic.first.get() == &first_;
+  first_.shortest.store(first && first_.bare, std::memory_order_relaxed);
   leaving_.store(!gone_.empty(), std::memory_order_relaxed);
 }
 

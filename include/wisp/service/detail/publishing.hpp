@@ -127,7 +127,7 @@ class PublishHere {
 
   void deliver_row(const PublishRow& row, const void* in, Keep keep);
   void deliver_rest(const PublishRow& row, Route* const* from, const void* in, Keep keep);
-  void deliver_versions(const PublishRow& row, const void* in, Keep keep);
+  void deliver_versions(const PublishRow& row, Route* const* from, const void* in, Keep keep);
   void deliver_timed(std::span<Route* const> routes, const void* in, Keep keep);
   // How its run ended; rejected: the route had closed.
   Outcome deliver_one(Route& route, const void* in, Keep keep);

@@ -3,7 +3,8 @@
 //   const VersionUse use(first, directions, {.key = key}, random);  // until it goes
 //   use->definition->run(*use->definition, in, result, nullptr, failed);
 //
-// A function with one version pays a load: Directions::only() is that. Else a use holds a share
+// A function with one version pays a load: Directions::only() is that. Its warm path has none, as
+// RunVersion::shortest says as much as it had to ask anyway. Else a use holds a share
 // of its version, taken under the function's mutex; but where a call needs no more than a
 // BareFrame, which is the warm path, it marks its version in a word of its own thread and looks
 // whether that still has all the calls. Whoever directs them elsewhere does the opposite, with a
@@ -42,6 +43,8 @@ struct RunVersion : Version {
   // Without Context, timeout and concurrency limit, so that a BareFrame may do for it.
   bool bare = false;
   bool sampled = false;
+  // Of the first: bare, and all calls are its. Relaxed: who reads late runs it, which never goes.
+  std::atomic<bool> shortest{false};
   // Of a stateful function, else null; `definition` is this runtime's own then. Shared with its
   // timer.
   std::shared_ptr<InstancePool> instances;
@@ -65,7 +68,7 @@ struct ChosenBy {
 // Where a function's calls go.
 class Directions {
  public:
-  explicit Directions(const RunVersion& first) : only_(&first) {}
+  explicit Directions(RunVersion& first) : first_(first), only_(&first) {}
 
   // That all calls go to; null if they are split, or have a shadow. Acquire: it is whole.
   const RunVersion* only() const { return only_.load(std::memory_order_acquire); }
@@ -87,6 +90,7 @@ class Directions {
   std::array<std::shared_ptr<const RunVersion>, 3> others() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
+  RunVersion& first_;
   std::atomic<const RunVersion*> only_;
   std::atomic<bool> leaving_{false};
   mutable Mutex mutex_;
