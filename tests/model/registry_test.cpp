@@ -195,7 +195,7 @@ TEST_CASE("registry: what is not there, or of other types, is refused by name", 
   const int line = __LINE__ + 1;
   const auto stranger = function("price", [](const one::Order&) { return wisp::Money(); });
   check_refused(registry.resolve(*stranger.definition()).status(), StatusCode::kNotFound,
-                {"'price'", here(line), "linked_functions"});
+                {"'price'", here(line), "another is", "or by name"});
   check_refused(registry.resolve("prize", nullptr, nullptr).status(), StatusCode::kNotFound,
                 {"no function 'prize'"});
   const auto status_of = [&registry](const auto& reference) {

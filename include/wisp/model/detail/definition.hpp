@@ -61,13 +61,13 @@ struct ResultOps {
   const Status& (*status)(const void* result);
   // A copy of the value of an ok one, null for void; throws what that copy throws. Null, as `give`,
   // where there is no copy of an R.
-  std::shared_ptr<const void> (*keep)(const void* result);
+  std::shared_ptr<const void> (*keep)(const void* result) = nullptr;
   // Assigns such a copy.
-  void (*give)(void* result, const void* kept);
+  void (*give)(void* result, const void* kept) = nullptr;
   // A Result<R> of its own, an error so far.
   std::shared_ptr<void> (*make)();
   // Whether its value equals one that was kept. Requires: it is ok. Null where an R has no ==.
-  bool (*equal)(const void* result, const void* kept);
+  bool (*equal)(const void* result, const void* kept) = nullptr;
 };
 
 // Of a function with instances; see stateful.hpp. None of them throws.
