@@ -281,7 +281,8 @@ void Invoker::complete(std::vector<FunctionStats>& functions) {
     };
     add_starts(&state, stats);
     for (const auto& each : state.directions.others())
-      if (each != nullptr) add_starts(each.get(), find(state.definition->name, each->version));
+      if (each != nullptr && each.get() != &state)
+        add_starts(each.get(), find(state.definition->name, each->version));
   }
   for (FunctionStats& each : functions) {
     FunctionStats* const first = find(each.name, 1);

@@ -46,7 +46,7 @@ void Directions::direct(const Traffic& traffic) {
     if (*each != nullptr) gone_.push_back(std::move(*each));
   one_ = shared(traffic.first);
   two_ = shared(traffic.second);
-  shadow_ = shared(traffic.shadow);
+  shadow_ = std::static_pointer_cast<const RunVersion>(traffic.shadow);
   of_two_ = static_cast<std::uint64_t>(traffic.weight * 0x1p32);
   of_shadow_ = static_cast<std::uint64_t>(traffic.shadowed * 0x1p32);
   // Release: pairs with the acquire in only().

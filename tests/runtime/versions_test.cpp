@@ -18,6 +18,7 @@
 #include <wisp/wisp.hpp>
 
 #include "catch.hpp"
+#include "engine/waiting.hpp"
 
 namespace {
 
@@ -243,6 +244,20 @@ TEST_CASE_METHOD(Fixture, "versions: a shadow that makes no sense is refused", "
           "cannot be compared by == and copied");
   const auto unique = [](const std::unique_ptr<int>&) {};
   refused(wisp::function("unique", unique), wisp::function("unique", unique), "cannot be copied");
+}
+
+TEST_CASE_METHOD(Fixture, "versions: the first one may be the shadow of another", "[versions]") {
+  const int two = registry.publish(answers(2)).value();
+  REQUIRE(registry.alias("f", {{two}}).ok());
+  REQUIRE(registry.shadow("f", 1).ok());
+  for (int n = 0; n < 10; ++n) CHECK(call() == 2);
+  CHECK(wisp::test::eventually([&] { return runtime.stats().functions[0].shadowed == 10; }));
+  for (const wisp::FunctionStats& each : runtime.stats().functions) {
+    CHECK(each.attempts == 10);
+    CHECK(each.shadowed == (each.version == 1 ? 10 : 0));
+    CHECK(each.differed == each.shadowed);
+    CHECK(each.accepted == (each.version == 1 ? 10 : 0));
+  }
 }
 
 TEST_CASE_METHOD(Fixture, "versions: so many may wait, and the handle of one is no way to call it",

@@ -79,14 +79,14 @@ class Directions {
   // By whoever has taken its mark away, with a light barrier between.
   bool leaving() const { return leaving_.load(std::memory_order_relaxed); }
 
-  // Null: the first, or none. The shadow is always chosen by a coin.
+  // Null: the first; of the shadow, none. That is always chosen by a coin.
   struct Chosen {
     std::shared_ptr<const RunVersion> version;
     std::shared_ptr<const RunVersion> shadow;
   };
   Chosen choose(std::string_view function, const ChosenBy& by, Random& random)
       ABSL_LOCKS_EXCLUDED(mutex_);
-  // Those that have calls, and the shadow; null: the first, or none.
+  // Those that have calls, null for the first, and the shadow, if there is one.
   std::array<std::shared_ptr<const RunVersion>, 3> others() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
@@ -94,7 +94,7 @@ class Directions {
   std::atomic<const RunVersion*> only_;
   std::atomic<bool> leaving_{false};
   mutable Mutex mutex_;
-  // Null: the first.
+  // Null: the first; of the shadow, none.
   std::shared_ptr<const RunVersion> one_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const RunVersion> two_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const RunVersion> shadow_ ABSL_GUARDED_BY(mutex_);
