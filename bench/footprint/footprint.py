@@ -68,6 +68,7 @@ def compile_seconds(config, header, folder):
 def figures(config, quick, folder):
     """Yields what it is, the figure, the limit or None, and how to print it."""
     yield ("text of a stripped example, core only", sizes(HERE / "footprint_hello", folder)[0], 700_000, "{:,.0f} bytes")
+    yield ("the same linked without --gc-sections", sizes(HERE / "footprint_hello_whole", folder)[0], None, "{:,.0f} bytes")
     names = ("few", "many", "typed", "failing_few", "failing")
     few, many, typed, failing_few, failing = (sum(sizes(HERE / f"footprint_functions_{name}", folder)) for name in names)
     yield ("text and data per function", (many - few) / MORE, 2048, "{:,.0f} bytes")
