@@ -1,7 +1,6 @@
 #include <wisp/runtime.hpp>
 
 #include <algorithm>
-#include <climits>
 #include <string>
 #include <thread>
 #include <utility>
@@ -125,13 +124,7 @@ struct Runtime::Core {
 
   Status start(const Catalogue& functions) {
     WISP_TRY(check(options));
-    int reserved = 0;
-    for (const auto& each : functions.definitions) {
-      const int own = each->options.limits.reserved.value_or(0);
-      if (!each->reference()) reserved += std::clamp(own, 0, INT_MAX - reserved);
-    }
-    WISP_TRY(invoker.reserve(reserved));
-    WISP_TRY(invoker.open_accounts(options.budgets));
+    WISP_TRY(invoker.open_catalogue(functions, options.budgets, options.tenants));
     for (const auto& each : functions.definitions) {
       if (!each->reference()) WISP_TRY(registry.add(each));
     }

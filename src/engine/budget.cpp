@@ -13,12 +13,16 @@ Status check_budget(const Budget& budget) {
   };
   if (budget.window < kBudgetWindowMin || budget.window > kBudgetWindowMax)
     return wrong("window must be 1 s to 366 days");
-  if (!budget.soft && !budget.hard) return wrong("it needs a soft or a hard limit");
-  for (const std::optional<Money>& limit : {budget.soft, budget.hard}) {
+  if (!budget.soft && !budget.hard && !budget.soft_attempts && !budget.hard_attempts)
+    return wrong("it needs a soft or a hard limit");
+  for (const std::optional<Money>& limit : {budget.soft, budget.hard})
     if (limit && *limit <= Money()) return wrong("a limit must be above 0");
-  }
+  for (const std::optional<std::int64_t>& limit : {budget.soft_attempts, budget.hard_attempts})
+    if (limit && *limit <= 0) return wrong("a limit of attempts must be above 0");
   if (budget.soft && budget.hard && *budget.soft > *budget.hard)
     return wrong("the soft limit is above the hard one");
+  if (budget.soft_attempts && budget.hard_attempts && *budget.soft_attempts > *budget.hard_attempts)
+    return wrong("the soft limit of attempts is above the hard one");
   return Status();
 }
 
@@ -44,7 +48,7 @@ std::int64_t BudgetAccount::part_of(Time time) const {
   return ns / part - static_cast<std::int64_t>(ns % part < 0);
 }
 
-Uint128& BudgetAccount::at(std::int64_t part) {
+BudgetAccount::Sum& BudgetAccount::at(std::int64_t part) {
   const auto size = static_cast<std::int64_t>(parts_.size());
   return parts_[static_cast<std::size_t>((part % size + size) % size)];
 }
@@ -55,19 +59,25 @@ void BudgetAccount::roll(Time now) {
   if (current <= last_) return;
   const auto size = static_cast<std::int64_t>(parts_.size());
   for (std::int64_t part = std::max(last_ + 1, current - size + 1); part <= current; ++part)
-    sum_ -= std::exchange(at(part), 0);
+    take(sum_, std::exchange(at(part), {}));
   last_ = current;
-  if (rules_.soft && sum_ < amount(*rules_.soft)) warned_ = false;
+  if (!reaches(sum_, rules_.soft, rules_.soft_attempts)) warned_ = false;
+}
+
+bool BudgetAccount::reaches(const Sum& sum, const std::optional<Money>& money,
+                            const std::optional<std::int64_t>& attempts) {
+  return (money && sum.money >= amount(*money)) ||
+         (attempts && sum.attempts >= static_cast<std::uint64_t>(*attempts));
 }
 
 std::optional<Time> BudgetAccount::spent_until(Time now) {
-  if (!rules_.hard) return std::nullopt;
+  if (!rules_.hard && !rules_.hard_attempts) return std::nullopt;
   const BriefLock lock(mutex_);
   roll(now);
-  const Uint128 hard = amount(*rules_.hard);
-  if (sum_ < hard) return std::nullopt;
+  if (!reaches(sum_, rules_.hard, rules_.hard_attempts)) return std::nullopt;
   std::int64_t part = last_ - kParts;
-  for (Uint128 left = sum_; left >= hard; ++part) left -= at(part);
+  for (Sum left = sum_; reaches(left, rules_.hard, rules_.hard_attempts); ++part)
+    take(left, at(part));
   // The last that has to go is part - 1, and does when the part comes that takes its place.
   return Time((part + kParts) * part_);
 }
@@ -75,9 +85,11 @@ std::optional<Time> BudgetAccount::spent_until(Time now) {
 bool BudgetAccount::spend(Time now, Money cost) {
   const BriefLock lock(mutex_);
   roll(now);
-  at(last_) += amount(cost);
-  sum_ += amount(cost);
-  if (warned_ || !rules_.soft || sum_ < amount(*rules_.soft)) return false;
+  for (Sum* const sum : {&at(last_), &sum_}) {
+    sum->money += amount(cost);
+    ++sum->attempts;
+  }
+  if (warned_ || !reaches(sum_, rules_.soft, rules_.soft_attempts)) return false;
   ++warnings_;
   return warned_ = true;
 }
@@ -96,9 +108,12 @@ BudgetStats BudgetAccount::stats(Time now) {
   const BriefLock lock(mutex_);
   roll(now);
   return {.name = rules_.name,
-          .spent = Money::picodollars(1) * static_cast<std::uint64_t>(std::min(sum_, kMost)),
+          .spent = Money::picodollars(1) * static_cast<std::uint64_t>(std::min(sum_.money, kMost)),
           .soft = rules_.soft,
           .hard = rules_.hard,
+          .attempts = sum_.attempts,
+          .soft_attempts = rules_.soft_attempts,
+          .hard_attempts = rules_.hard_attempts,
           .warnings = warnings_,
           .refused = refused_,
           .put_off = put_off_};

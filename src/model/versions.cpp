@@ -29,6 +29,7 @@ std::string_view difference(const FunctionOptions& a, const FunctionOptions& b) 
   if (a.instances.max != b.instances.max) return "instances.max";
   if (a.instances.keep_alive != b.instances.keep_alive) return "instances.keep_alive";
   if (a.instances.predictive != b.instances.predictive) return "instances.predictive";
+  if (a.lane != b.lane) return "lane";
   return {};
 }
 

@@ -17,16 +17,14 @@ class Invoker::BatchRun {
   using Part = std::vector<std::unique_ptr<Shipment>>;
 
   BatchRun(Invoker& invoker, Route& route) : invoker_(invoker), route_(route) {}
-  ~BatchRun() {
-    if (turn_) route_.function().rate->give_back(*turn_);
-  }
+  ~BatchRun() { route_.pace_.give_back(turns_); }
   BatchRun(const BatchRun&) = delete;
   BatchRun& operator=(const BatchRun&) = delete;
 
   // The parts of a batch that fails as a whole are tried before what comes behind it.
   void run(Part batch) {
     std::vector<Part> parts;
-    turn_ = std::exchange(batch.front()->turn, std::nullopt);
+    turns_ = std::exchange(batch.front()->turns, {});
     parts.push_back(std::move(batch));
     while (!parts.empty()) {
       Part part = std::move(parts.back());
@@ -180,7 +178,7 @@ class Invoker::BatchRun {
   Ended attempt(const Part& part) {
     FunctionState& function = route_.function();
     const Definition& definition = *function.definition;
-    turn_ = std::nullopt;  // used
+    turns_ = {};  // used
     std::vector<const Event*> events;
     int most = 0;
     int first = 0;
@@ -226,7 +224,7 @@ class Invoker::BatchRun {
   Route& route_;
   Failed failed_;  // of the last attempt
   bool bisected_ = false;
-  std::optional<Rate::Turn> turn_;  // of the rate, until it is used
+  Pace::Turns turns_;  // until they are used
 };
 
 bool Route::batch_due() const {
@@ -250,7 +248,7 @@ Route::Shipments Route::begin_batch() {
     uncount(*batch.back());
   } while (queue_.ready() > 0 && batch.size() < static_cast<std::size_t>(rules_.batch) &&
            !batch.back()->alone && !queue_.first()->alone);
-  batch.front()->turn = std::exchange(turn_, std::nullopt);
+  batch.front()->turns = std::exchange(turns_, {});
   hurried_ = false;
   ++active_;
   ++busy_;

@@ -1,5 +1,7 @@
 // Who may spend, and who pays.
 #include <algorithm>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include <fmt/format.h>
@@ -9,37 +11,26 @@
 namespace wisp::inline v0::detail {
 namespace {
 
+std::string in_words(const std::optional<Money>& money,
+                     const std::optional<std::int64_t>& attempts) {
+  return fmt::format("{}{}{}", money ? fmt::format("{} USD", *money) : "",
+                     money && attempts ? " or " : "",
+                     attempts ? fmt::format("{} attempts", *attempts) : "");
+}
+
 Status out_of_money(const Broke& broke, Time now) {
   const Budget& rules = broke.account->rules();
   const auto left = std::chrono::ceil<std::chrono::seconds>(broke.until - now).count();
-  return refused(StatusCode::kResourceExhausted, Reason::budget,
-                 fmt::format("budget '{}' has spent its {} USD: there is some again in {} s",
-                             rules.name, *rules.hard, std::max<std::int64_t>(left, 0)));
+  return refused(
+      StatusCode::kResourceExhausted, Reason::budget,
+      fmt::format("budget '{}' has spent its {}: there is some again in {} s", rules.name,
+                  in_words(rules.hard, rules.hard_attempts), std::max<std::int64_t>(left, 0)));
 }
 
 }  // namespace
 
-Status Invoker::open_accounts(const std::vector<Budget>& budgets) {
-  if (budgets.size() > kBudgetsMax) {
-    return invalid_argument("RuntimeOptions::budgets: {} are more than {}", budgets.size(),
-                            kBudgetsMax);
-  }
-  for (const Budget& each : budgets) {
-    WISP_TRY(check_budget(each));
-    if (parts_.ledger.tariff().empty()) {
-      return invalid_argument("budget '{}': without RuntimeOptions::tariff nothing has a cost",
-                              each.name);
-    }
-    const auto same = [&each](const auto& other) { return other->rules().name == each.name; };
-    if (std::any_of(accounts_.begin(), accounts_.end(), same))
-      return already_exists("RuntimeOptions::budgets: two are called '{}'", each.name);
-    accounts_.push_back(std::make_unique<BudgetAccount>(each));
-  }
-  return Status();
-}
-
 Status Invoker::close_catalogue() {
-  open_to_reservations_ = false;
+  catalogue_open_ = false;
   for (const auto& each : accounts_) {
     const std::string& function = each->rules().function;
     if (function.empty() || parts_.registry.lookup(function) != nullptr) continue;
@@ -67,7 +58,8 @@ std::optional<Broke> Invoker::broke(const FunctionState& function, const Lineage
 
 Status Invoker::try_enter(FunctionState& function, const Lineage& lineage) {
   const std::optional<Broke> broke = this->broke(function, lineage);
-  return broke ? refuse_for(*broke) : function.enter(parts_.clock);
+  if (broke) return refuse_for(*broke);
+  return sharing_.enter(function, lineage.tenant, parts_.clock);
 }
 
 bool Invoker::turn_away(CallNode& node) {
@@ -93,8 +85,8 @@ void Invoker::spend(const FunctionState& function, const RunVersion& version,
     if (!each->spend(parts_.clock.now(), cost)) continue;
     const Errand errand(*this, nullptr);  // a sink may stop the runtime
     log(LogLevel::warning, definition.name,
-        fmt::format("budget '{}' has reached its soft limit of {} USD", each->rules().name,
-                    *each->rules().soft));
+        fmt::format("budget '{}' has reached its soft limit of {}", each->rules().name,
+                    in_words(each->rules().soft, each->rules().soft_attempts)));
   }
 }
 

@@ -52,6 +52,9 @@ struct Bus::Publication {
     Subscribed* subscribed;  // kept by the match
     enum class Fate { mismatch, synchronous, queued, dropped } fate;
     bool reserved = false;
+    std::shared_ptr<Route> part{};  // of its route, where tenants share
+
+    Route& route() const { return part != nullptr ? *part : *subscribed->route; }
   };
   Event head;  // without its payload
   const Given& value;
@@ -148,8 +151,8 @@ Status Bus::reserve(Publication& publication) {
   for (const int turn : {0, 1, 2}) {
     for (Target& target : publication.targets) {
       if (target.fate != Target::Fate::queued || target.subscribed == nullptr) continue;
-      Route& route = *target.subscribed->route;
-      if (turn_of(route.rules().queue.act) != turn) continue;
+      if (turn_of(target.subscribed->route->rules().queue.act) != turn) continue;
+      Route& route = target.subscribed->route->of(publication.head.lineage.tenant, target.part);
       const Result<Route::Room> room =
           route.reserve(publication.bytes, publication.head.key, publication.deadline);
       if (room.ok()) {
@@ -163,8 +166,7 @@ Status Bus::reserve(Publication& publication) {
         continue;
       }
       for (const Target& taken : publication.targets)
-        if (taken.reserved)
-          taken.subscribed->route->unreserve(publication.bytes, publication.head.key);
+        if (taken.reserved) taken.route().unreserve(publication.bytes, publication.head.key);
       return room.status();
     }
   }
@@ -189,7 +191,7 @@ bool Bus::publish(Publication& publication, Status* refusal) {
     // The payload's copy may throw: now, before anything is reserved. A synchronous handler of the
     // value itself needs none.
     if (fate != Fate::synchronous || each->wants == nullptr) publication.event();
-    publication.targets.push_back({each.get(), fate});
+    publication.targets.push_back({.subscribed = each.get(), .fate = fate});
   }
   *refusal = reserve(publication);
   if (!refusal->ok()) {
@@ -199,7 +201,7 @@ bool Bus::publish(Publication& publication, Status* refusal) {
   }
   bool taken = false;
   for (const auto& target : publication.targets) {
-    Route& route = *target.subscribed->route;
+    Route& route = target.route();
     taken = taken || target.fate != Fate::synchronous;
     if (target.fate == Fate::queued) {
       invoker_.deliver(route, publication.event(), publication.bytes);

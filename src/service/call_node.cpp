@@ -147,11 +147,11 @@ std::shared_ptr<Invoker> CallNode::claim(Time* due) {
     } else if (state_ == State::queued && !lodges_) {
       // Its task stays in the executor's queue.
       spare_of_ = invoker;
-      invoker->spare_tasks_.fetch_add(1);
+      invoker->lodgers_.add_spare();
     }
     state_ = State::running;
   }
-  if (lodges) invoker->forget_lodger(*this);
+  if (lodges) invoker->lodgers_.forget(*this);
   if (queued) invoker->calls_.forget(*this);
   return invoker;
 }

@@ -86,7 +86,7 @@ bool Invoker::attempt_delivery(Route& route, Shipment& delivery) {
   }
   const Event& event = *delivery.event;
   ++delivery.attempts;
-  delivery.turn = std::nullopt;
+  delivery.turns = {};
   const Ended ended =
       attempt_event(route, input_of(*route.function().definition, event), event, &delivery);
   if (!ended.began) --delivery.attempts;

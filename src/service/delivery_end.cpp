@@ -98,7 +98,7 @@ void Invoker::keep_letter(Route& route, DeadLetter letter) {
     event.topic = topic;
     if (emit_dead_letter(event)) return;
   }
-  const std::weak_ptr<Route> again = route.weak_from_this();
+  const std::weak_ptr<Route> again = route.whole();
   dead_letters_.add(
       std::move(letter), [this, again](const std::shared_ptr<const Event>& event) -> Status {
         const std::shared_ptr<Route> alive = again.lock();
@@ -106,10 +106,12 @@ void Invoker::keep_letter(Route& route, DeadLetter letter) {
         WISP_TRY(admit());
         WISP_TRY(check_payload(*alive->function().definition, *event));
         const std::size_t bytes = event->payload.bytes();
-        WISP_TRY(Route::Room room, alive->reserve(bytes, event->key, parts_.clock.now()));
+        std::shared_ptr<Route> keep;
+        Route& mine = alive->of(event->lineage.tenant, keep);
+        WISP_TRY(Route::Room room, mine.reserve(bytes, event->key, parts_.clock.now()));
         if (room == Route::Room::dropped)
-          return resource_exhausted("the queue of {} is full", alive->rules().name);
-        deliver(*alive, event, bytes);
+          return resource_exhausted("the queue of {} is full", mine.rules().name);
+        deliver(mine, event, bytes);
         return Status();
       });
 }

@@ -24,16 +24,52 @@ thread_local Leaving* leaving = nullptr;
 
 }  // namespace
 
-Status Invoker::reserve(int workers) {
-  if (workers == 0) return Status();
-  const int all = parts_.tokens_max;
-  if (workers >= all) {
-    return invalid_argument(
-        "limits.reserved: the functions reserve {} of {} workers, and at least one has to be left",
-        workers, all);
+void SlotQueue::push(WaitsForSlot waits) {
+  const auto same = [&waits](const All& each) { return each.front().flow == waits.flow; };
+  auto flow = std::find_if(flows_.begin(), flows_.end(), same);
+  if (flow == flows_.end()) flow = flows_.emplace(flows_.end());
+  flow->push_back(std::move(waits));
+}
+
+template <class May>
+SlotQueue::All SlotQueue::take(FairQueue* queue, const May& may) {
+  All taken;
+  const auto take_from = [&](std::vector<All>::iterator from, All::iterator place) {
+    taken.splice(taken.begin(), *from, place);
+    if (from->empty()) flows_.erase(from);
+  };
+  if (flows_.size() <= 1) {
+    if (flows_.empty()) return taken;
+    All& only = flows_.front();
+    const auto place = std::find_if(only.begin(), only.end(), may);
+    if (place != only.end()) take_from(flows_.begin(), place);
+    return taken;
   }
-  shares_ = std::make_shared<Shares>(all - workers);
-  return Status();
+  std::vector<std::pair<std::vector<All>::iterator, All::iterator>> found;
+  std::vector<const Flow*> flows;
+  for (auto each = flows_.begin(); each != flows_.end(); ++each) {
+    const auto place = std::find_if(each->begin(), each->end(), may);
+    if (place == each->end()) continue;
+    found.emplace_back(each, place);
+    flows.push_back(place->flow.get());
+  }
+  if (found.empty()) return taken;
+  const auto& [from, place] = found[queue->first(flows)];
+  take_from(from, place);
+  return taken;
+}
+
+template <class Gone>
+SlotQueue::All SlotQueue::take_out(const Gone& gone) {
+  All out;
+  for (All& from : flows_) {
+    for (auto next = from.begin(); next != from.end();) {
+      const auto each = next++;
+      if (gone(*each)) out.splice(out.end(), from, each);
+    }
+  }
+  std::erase_if(flows_, [](const All& each) { return each.empty(); });
+  return out;
 }
 
 void FunctionState::limit_to(const Limits& limits, const std::shared_ptr<Shares>& all) {
@@ -45,11 +81,10 @@ void FunctionState::limit_to(const Limits& limits, const std::shared_ptr<Shares>
 }
 
 Status FunctionState::prepare() {
-  if (reserved_late) {
+  if (!late_option.empty()) {
     return failed_precondition(
-        "function '{}': limits.reserved has to be known when the Runtime starts: add it to the "
-        "catalogue",
-        definition->name);
+        "function '{}': {} has to be known when the Runtime starts: add it to the catalogue",
+        definition->name, late_option);
   }
   return instances == nullptr ? Status() : instances->provision();
 }
@@ -96,7 +131,7 @@ bool FunctionState::enter_or_wait(Task& resume, const Route& route) {
       ++shares->inside;
       return true;
     }
-    shares->waiting.push_back({this, &route, std::move(resume)});
+    shares->waiting.push({this, &route, BlockedFlow(route.flow()), std::move(resume)});
     return false;
   }
   const MutexLock lock(mutex);
@@ -105,7 +140,7 @@ bool FunctionState::enter_or_wait(Task& resume, const Route& route) {
     ++inside;
     return true;
   }
-  waiting.push_back({this, &route, std::move(resume)});
+  waiting.push({this, &route, BlockedFlow(route.flow()), std::move(resume)});
   return false;
 }
 
@@ -132,22 +167,18 @@ bool FunctionState::building() {
 
 // Destroys what waits: of one route, or all and for good.
 [[gnu::cold]] void FunctionState::take_out(const Route* route, Invoker& invoker) {
-  std::list<WaitsForSlot> gone;
-  const auto take = [&](std::list<WaitsForSlot>& from) {
-    for (auto next = from.begin(); next != from.end();) {
-      const auto each = next++;
-      if (each->function == this && (route == nullptr || each->route == route))
-        gone.splice(gone.end(), from, each);
-    }
+  SlotQueue::All gone;
+  const auto goes = [this, route](const WaitsForSlot& each) {
+    return each.function == this && (route == nullptr || each.route == route);
   };
   if (shares != nullptr) {
     const MutexLock lock(shares->mutex);
     closed_shared = closed_shared || route == nullptr;
-    take(shares->waiting);
+    gone = shares->waiting.take_out(goes);
   } else {
     const MutexLock lock(mutex);
     closed = closed || route == nullptr;
-    take(waiting);
+    gone = waiting.take_out(goes);
   }
   // Each leaves in its destructor, here, a slot that it never had.
   Leaving mine{.function = this, .slots = -static_cast<int>(gone.size()), .outer = leaving};
@@ -158,35 +189,34 @@ bool FunctionState::building() {
 }
 
 // Frees a slot, or hands it to the first that waits and has room in its own function.
-bool FunctionState::leave_shared(Task& next) {
+SlotQueue::All FunctionState::leave_shared(FairQueue* queue) {
   const MutexLock lock(shares->mutex);
   --inside_shared;
   --shares->inside;
-  const auto found = std::find_if(
-      shares->waiting.begin(), shares->waiting.end(),
-      [](const WaitsForSlot& each) { return each.function->inside_shared < each.function->limit; });
-  if (found == shares->waiting.end() || shares->inside >= shares->max) return false;
-  ++found->function->inside_shared;
+  if (shares->inside >= shares->max) return {};
+  SlotQueue::All next = shares->waiting.take(queue, [](const WaitsForSlot& each) {
+    return each.function->inside_shared < each.function->limit;
+  });
+  if (next.empty()) return next;
+  ++next.front().function->inside_shared;
   ++shares->inside;
-  next = std::move(found->resume);
-  shares->waiting.erase(found);
-  return true;
+  return next;
 }
 
 void FunctionState::hand_on(Invoker& invoker) {
-  Task next;
+  FairQueue* const queue = owner.sharing().queue();
+  if (queue != nullptr) queue->settle();
+  SlotQueue::All next;
   if (shares != nullptr) {
-    if (!leave_shared(next)) return;
+    next = leave_shared(queue);
   } else {
     const MutexLock lock(mutex);
-    if (waiting.empty()) {
-      --inside;
-      return;
-    }
-    next = std::move(waiting.front().resume);
-    waiting.pop_front();
+    next = waiting.take(queue, [](const WaitsForSlot&) { return true; });
+    if (next.empty()) --inside;
   }
-  invoker.submit_surely(std::move(next));
+  if (next.empty()) return;
+  WaitsForSlot& first = next.front();
+  invoker.sharing().submit_surely(invoker, std::move(first.resume), first.flow.share());
 }
 
 void FunctionState::leave(Invoker& invoker) {

@@ -1,5 +1,6 @@
 // An invoker's beginning and end, and the functions and routes that come to it.
 #include <algorithm>
+#include <climits>
 #include <iterator>
 #include <utility>
 
@@ -9,6 +10,60 @@
 #include <wisp/service/invoker.hpp>
 
 namespace wisp::inline v0::detail {
+
+namespace {
+
+// Null: nobody reserves any.
+Result<std::shared_ptr<Shares>> reserve(const Catalogue& functions, int workers) {
+  int reserved = 0;
+  for (const auto& each : functions.definitions) {
+    const int own = each->options.limits.reserved.value_or(0);
+    if (!each->reference()) reserved += std::clamp(own, 0, INT_MAX - reserved);
+  }
+  if (reserved == 0) return std::shared_ptr<Shares>();
+  if (reserved >= workers) {
+    return invalid_argument(
+        "limits.reserved: the functions reserve {} of {} workers, and at least one has to be left",
+        reserved, workers);
+  }
+  return std::make_shared<Shares>(workers - reserved);
+}
+
+using Accounts = std::vector<std::unique_ptr<BudgetAccount>>;
+
+Result<Accounts> open_accounts(const std::vector<Budget>& budgets, const Tariff& tariff) {
+  Accounts accounts;
+  if (budgets.size() > kBudgetsMax) {
+    return invalid_argument("RuntimeOptions::budgets: {} are more than {}", budgets.size(),
+                            kBudgetsMax);
+  }
+  for (const Budget& each : budgets) {
+    WISP_TRY(check_budget(each));
+    if (tariff.empty() && (each.soft || each.hard)) {
+      return invalid_argument("budget '{}': without RuntimeOptions::tariff nothing has a cost",
+                              each.name);
+    }
+    const auto same = [&each](const auto& other) { return other->rules().name == each.name; };
+    if (std::any_of(accounts.begin(), accounts.end(), same))
+      return already_exists("RuntimeOptions::budgets: two are called '{}'", each.name);
+    accounts.push_back(std::make_unique<BudgetAccount>(each));
+  }
+  return accounts;
+}
+
+}  // namespace
+
+Status Invoker::open_catalogue(const Catalogue& functions, const std::vector<Budget>& budgets,
+                               const std::vector<Tenant>& tenants) {
+  WISP_TRY(shares_, reserve(functions, parts_.tokens_max));
+  WISP_TRY(accounts_, open_accounts(budgets, parts_.ledger.tariff()));
+  const auto& all = functions.definitions;
+  const bool lanes = std::any_of(
+      all.begin(), all.end(), [](const auto& each) { return each->options.lane != Lane::normal; });
+  WISP_TRY(sharing_.open(parts_.clock, tenants, lanes, parts_.queue.count));
+  calls_in_rows_ = parts_.pooled && sharing_.queue() == nullptr;
+  return Status();
+}
 
 void Invoker::refuse_all(Status why) {
   born_stopped_ = refused(StatusCode::kUnavailable, Reason::stopped,
@@ -42,7 +97,10 @@ std::unique_ptr<FunctionState> Invoker::anonymous(std::shared_ptr<const Definiti
       state->accounts.push_back(each.get());
   }
   state->limit_to(limits, shares_);
-  state->reserved_late = limits.reserved && !open_to_reservations_;
+  state->narrow = state->narrow || sharing_.paced();
+  if (limits.reserved && !catalogue_open_) state->late_option = "limits.reserved";
+  if (state->definition->options.lane != Lane::normal && sharing_.queue() == nullptr)
+    state->late_option = "lane";
   state->bare = state->bare && !state->limited();
   state->shortest.store(state->bare, std::memory_order_relaxed);
   return state;
@@ -169,7 +227,7 @@ std::vector<Abandoned> Invoker::give_up_running(const Publishers::Marks& stuck) 
         running.push_back({each->function().definition->name, {origin_, sequence}, "running"});
     }
     FunctionState& function = each->function();
-    const bool first = function.posts == nullptr || function.posts == each;
+    const bool first = function.posts == nullptr ? !each->part() : function.posts == each;
     if (first && function.building())
       running.push_back({function.definition->name, {}, "building an instance"});
     each->abandon();

@@ -95,9 +95,12 @@ Result<EventId> Invoker::post_late(Route& route, const Given& input, const CallO
   }
   WISP_TRY(admit());
   WISP_TRY(check_publish(options));
+  Lineage lineage = record ? Lineage() : this->lineage(options);
+  std::shared_ptr<Route> keep;
+  Route& mine = route.of(lineage.tenant, keep);
   if (!record && post.boxed.empty() && input.type != nullptr) post.boxed = input.keep(input.data);
   const std::size_t bytes = record ? post.bytes : post.boxed.bytes();
-  const Result<Route::Room> room = route.reserve(bytes, options.key, deadline(options).at());
+  const Result<Route::Room> room = mine.reserve(bytes, options.key, deadline(options).at());
   if (!room.ok()) {
     count(counters_.refused);
     note_refused(route.function().definition->name, "", room.status());
@@ -108,7 +111,7 @@ Result<EventId> Invoker::post_late(Route& route, const Given& input, const CallO
     Event event;
     event.id = id;
     event.key = options.key;
-    drop_new(route, event);
+    drop_new(mine, event);
     return id;
   }
   if (record) {
@@ -122,10 +125,10 @@ Result<EventId> Invoker::post_late(Route& route, const Given& input, const CallO
   event->source = parts_.source;
   event->time = parts_.clock.wall();
   event->payload = std::move(post.boxed);
-  event->lineage = lineage(options);
+  event->lineage = std::move(lineage);
   event->key = options.key;
   if (event->lineage.trace.empty()) event->lineage.trace = id;
-  deliver(route, std::move(event), bytes);
+  deliver(mine, std::move(event), bytes);
   return id;
 }
 

@@ -38,37 +38,24 @@ struct Invoker::QueuedCall {
       if (std::shared_ptr<Invoker> invoker = node->claim_by_task(lodger)) return invoker;
       const std::shared_ptr<Invoker> invoker = node->spare_task();
       if (invoker == nullptr) return nullptr;
-      std::shared_ptr<CallNode> gone;  // released outside of the lock
-      const MutexLock lock(invoker->mutex_);
-      invoker->spare_tasks_.fetch_sub(1);
-      if (invoker->lodgers_.empty()) return nullptr;
-      gone = std::exchange(node, std::move(invoker->lodgers_.front()));
-      invoker->lodgers_.pop_front();
+      node = invoker->lodgers_.take();
+      if (node == nullptr) return nullptr;
     }
   }
 };
 
+std::shared_ptr<Flow> Invoker::flow_of(const CallNode& node) const {
+  return sharing_.flow(node.function_->definition->options.lane, node.lineage().tenant);
+}
+
 bool Invoker::lodge(const std::shared_ptr<CallNode>& node, Task& task) {
-  if (spare_tasks_.load() == 0) return false;
+  if (!lodgers_.any_spare()) return false;
   {
     const BriefLock lock(node->mutex_);
     node->lodges_ = true;
   }
   task.reset();  // leaves a call that lodges alone
-  const MutexLock lock(mutex_);
-  if (lodgers_.size() >= spare_tasks_.load()) return false;
-  lodgers_.push_back(node);
-  return true;
-}
-
-void Invoker::forget_lodger(const CallNode& node) {
-  std::shared_ptr<CallNode> found;  // released outside of the lock
-  const MutexLock lock(mutex_);
-  const auto place = std::find_if(lodgers_.begin(), lodgers_.end(),
-                                  [&node](const auto& each) { return each.get() == &node; });
-  if (place == lodgers_.end()) return;
-  found = std::move(*place);
-  lodgers_.erase(place);
+  return lodgers_.add(node);
 }
 
 // As a task of the executor, which is not wisp's own pool, or is watched.
@@ -80,9 +67,10 @@ void Invoker::enqueue_task(const std::shared_ptr<CallNode>& node) {
   node->counted_ = true;
   outstanding_.fetch_add(1);
   note(Step::accepted, *node);
+  const std::shared_ptr<Flow> flow = flow_of(*node);
   for (int tries = 1;; ++tries) {
     Task task{QueuedCall(node)};
-    const Status submitted = parts_.executor.submit(task);
+    const Status submitted = sharing_.submit(*this, task, flow);
     if (submitted.ok()) return;
     const bool full = submitted.code() == StatusCode::kResourceExhausted;
     if (full && lodge(node, task)) return;
@@ -184,7 +172,10 @@ void Invoker::retry_later(const std::shared_ptr<CallNode>& node, Time due, Outco
   struct Later {
     QueuedCall call;
     std::shared_ptr<Invoker> invoker;
-    void operator()() { invoker->submit_surely(Task(std::move(call))); }
+    void operator()() {
+      const std::shared_ptr<Flow> flow = invoker->flow_of(*call.node);
+      invoker->sharing().submit_surely(*invoker, Task(std::move(call)), flow);
+    }
   };
   Task task(Later{QueuedCall(node), shared_from_this()});
   // Before others may claim it, and write to its result.
@@ -201,7 +192,7 @@ void Invoker::begin_later(const std::shared_ptr<CallNode>& node) {
     return refuse(*node, Outcome::cancelled,
                   Status(StatusCode::kCancelled, "cancelled before it began"));
   }
-  submit_surely(std::move(task));
+  sharing_.submit_surely(*this, std::move(task), flow_of(*node));
 }
 
 void Invoker::wait_for_retry(Cancellation& cancellation, Time due) {

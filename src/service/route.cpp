@@ -41,7 +41,8 @@ struct Route::Away {
   void operator()() {
     if (on_timer) {
       on_timer = false;
-      keep->submit_surely(Task(Away(route, keep, std::move(delivery), false, slot_taken)));
+      keep->sharing().submit_surely(
+          *keep, Task(Away(route, keep, std::move(delivery), false, slot_taken)), route->flow());
     } else {
       route->resume(std::move(delivery), slot_taken);
     }
@@ -51,12 +52,16 @@ struct Route::Away {
 Route::Route(Invoker& invoker, Rules rules, FunctionState* function,
              std::unique_ptr<FunctionState> own)
     : takes_records(own == nullptr && !rules.serial && !invoker.parts().manual &&
-                    rules.queue.act != Overflow::drop_oldest && !function->limited()),
+                    rules.queue.act != Overflow::drop_oldest && !function->limited() &&
+                    invoker.sharing().queue() == nullptr),
       invoker_(invoker),
       keep_(invoker.weak_from_this()),
       rules_(std::move(rules)),
       own_(std::move(own)),
       function_(own_ != nullptr ? own_.get() : function),
+      pace_(nullptr, function_->rate.get()),
+      flow_(invoker.sharing().flow(function_->definition->options.lane, "")),
+      parts_(make_parts()),
       log_(invoker.post_blocks()),
       queue_(rules_.serial) {}
 
@@ -179,7 +184,7 @@ void Route::uncount(const Shipment& delivery) {
 std::unique_ptr<Shipment> Route::begin() {
   if (closed_ || queue_.ready() == 0 || held() || !in_turn()) return nullptr;
   std::unique_ptr<Shipment> head = queue_.take();
-  head->turn = std::exchange(turn_, std::nullopt);
+  head->turns = std::exchange(turns_, {});
   uncount(*head);
   ++active_;
   if (rules_.replaces) current_ = std::make_shared<Cancellation>();

@@ -39,8 +39,7 @@ void Route::cancel() {
     queued = take_queue();
     delayed.swap(delayed_);
     window = std::exchange(window_timer_, std::nullopt);
-    if (turn_) function_->rate->give_back(*turn_);
-    turn_ = std::nullopt;
+    pace_.give_back(turns_);
     waiting = away_ > 0 || (rules_.batch > 0 && tokens_ > 0);
   }
   for (const auto& each : queued) invoker_.cancel_delivery(*this, *each);
@@ -49,6 +48,8 @@ void Route::cancel() {
   cancel_posts();
   for (const auto& [number, timer] : delayed) invoker_.parts().timer.cancel(timer);
   if (window) invoker_.parts().timer.cancel(*window);
+  // One that is made from now on sees that this has closed.
+  for (const std::shared_ptr<Route>& part : parts()) part->cancel();
 }
 
 bool Route::replaced() const { return current_ != nullptr && current_->requested(); }
@@ -120,6 +121,7 @@ void Route::close() {
     return;  // the runtime has ended, and with it every delivery that it did not give up
   cancel();
   heavy_barrier();  // pairs with the light ones of publishers
+  for (const std::shared_ptr<Route>& part : parts()) part->close();
   const int own = Errand::count(*this);
   if (!others_active(own)) return;
   Parker parker;

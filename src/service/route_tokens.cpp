@@ -35,9 +35,9 @@ int Route::tokens_wanted(int own) {
   const auto ready = rules_.batch > 0 ? batches_due() : static_cast<std::int64_t>(queue_.ready());
   const std::int64_t queued = ready + log_.count() - own;
   const int wanted = static_cast<int>(std::min<std::int64_t>(queued + busy_, most)) - tokens_;
-  if (function_->rate == nullptr) return wanted;
+  if (pace_.unlimited()) return wanted;
   // The others would find nothing to do; one has to see when there will be.
-  return std::min(wanted, function_->rate->ready(invoker_.parts().clock.now()) + 1);
+  return std::min(wanted, pace_.ready(invoker_.parts().clock.now()) + 1);
 }
 
 void Route::top_up(int own) {
@@ -55,7 +55,8 @@ void Route::top_up(int own) {
 
 void Route::submit_tokens(int count) {
   for (int i = 0; i < count; ++i)
-    invoker_.submit_surely(Task(Token(shared_from_this(), invoker_.shared_from_this())));
+    invoker_.sharing().submit_surely(
+        invoker_, Task(Token(shared_from_this(), invoker_.shared_from_this())), flow_);
 }
 
 void Route::token_lost() {
@@ -94,7 +95,8 @@ PostBlock::Pointer Route::leave_log(PostBlock* block, bool* rest) {
 
 void Route::run_token() {
   const Ticks& ticks = invoker_.parts().ledger.ticks();
-  const int runs = invoker_.parts().manual ? 1 : kRunsPerToken;
+  // Where there are flows, who is next is asked after each.
+  const int runs = invoker_.parts().manual || flow_ != nullptr ? 1 : kRunsPerToken;
   std::uint64_t stop = 0;
   Work work;
   {

@@ -132,7 +132,8 @@ void Shadow::follow(Invoker& invoker, FunctionState& function, const VersionUse&
     });
     if (!run.original.known) return;
   }
-  invoker.submit_surely(Task(boxed(std::move(run))));
+  const Sharing& sharing = invoker.sharing();
+  sharing.submit_surely(invoker, Task(boxed(std::move(run))), sharing.flow(Lane::background, ""));
 }
 
 }  // namespace wisp::inline v0::detail

@@ -36,7 +36,7 @@ void Invoker::start(const std::shared_ptr<CallNode>& node, const Definition& fun
 }
 
 void Invoker::enqueue(const std::shared_ptr<CallNode>& node) {
-  if (!parts_.pooled || watched()) [[unlikely]]
+  if (!calls_in_rows_ || watched()) [[unlikely]]
     return enqueue_task(node);
   node->anchor_ = &anchor_;
   node->anchored_ = anchored_;

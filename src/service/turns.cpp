@@ -1,4 +1,5 @@
-// A function's rate: who begins when.
+// The rates of functions and tenants: who begins when.
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -25,41 +26,35 @@ Status FunctionState::enter(const Clock& clock) {
 }
 
 bool Route::in_turn() {
-  if (function_->rate == nullptr) return true;
+  if (pace_.unlimited()) return true;
   const Time now = invoker_.parts().clock.now();
-  // One that nobody came for is not kept for later.
-  if (turn_ && now - turn_->at > kTurnKept) turn_ = std::nullopt;
-  if (!turn_) turn_ = function_->rate->reserve(now);
-  return turn_->at <= now;
+  // Those that nobody came for are not kept for later.
+  if (!turns_.empty() && now - *turns_.at() > kTurnKept) turns_ = {};
+  return pace_.take(turns_, now);
 }
 
-bool Route::before_turn() const { return turn_ && turn_->at > invoker_.parts().clock.now(); }
+bool Route::before_turn() const {
+  const std::optional<Time> at = turns_.at();
+  return at && *at > invoker_.parts().clock.now();
+}
 
 // For another attempt, as a first one had its turn when it left the queue. False: it is due then.
 bool Route::has_turn(Shipment& delivery) const {
-  if (function_->rate == nullptr || delivery.turn) return true;
-  const Time now = invoker_.parts().clock.now();
-  delivery.turn = function_->rate->reserve(now);
-  delivery.due = delivery.turn->at;
-  return delivery.due <= now;
-}
-
-void Route::give_turn_back(Shipment& delivery) const {
-  if (!delivery.turn) return;
-  function_->rate->give_back(*delivery.turn);
-  delivery.turn = std::nullopt;
+  if (pace_.unlimited() || pace_.take(delivery.turns, invoker_.parts().clock.now())) return true;
+  delivery.due = *delivery.turns.at();
+  return false;
 }
 
 // After a look at the queue that found nothing to begin. The clock is asked once: what was before
 // its turn then, and has it by now, is begun here.
 void Route::arm_turn() {
-  if (function_->rate == nullptr) return;
+  if (pace_.unlimited()) return;
   Time turn;
   bool arms = false;
   {
     const BriefLock lock(mutex_);
-    if (!turn_ || turn_armed_ || closed_) return;
-    turn = turn_->at;
+    if (turns_.empty() || turn_armed_ || closed_) return;
+    turn = *turns_.at();
     arms = turn_armed_ = before_turn();
   }
   if (!arms) return top_up();
@@ -72,7 +67,9 @@ void Route::arm_turn() {
   // No timer has room: it goes as it is.
   {
     const BriefLock lock(mutex_);
-    if (turn_) turn_->at = invoker_.parts().clock.now();
+    const Time now = invoker_.parts().clock.now();
+    for (auto& each : turns_.each)
+      if (each) each->at = std::min(each->at, now);
   }
   turn_came();
 }
@@ -82,10 +79,7 @@ void Route::turn_came() {
     const BriefLock lock(mutex_);
     turn_armed_ = false;
     // Dropped, or replaced, meanwhile.
-    if (turn_ && queue_.ready() == 0) {
-      function_->rate->give_back(*turn_);
-      turn_ = std::nullopt;
-    }
+    if (queue_.ready() == 0) pace_.give_back(turns_);
   }
   top_up();
   arm_turn();

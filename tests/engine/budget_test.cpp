@@ -53,11 +53,16 @@ TEST_CASE("budget: a bad one is refused, and says what is wrong with it", "[budg
   CHECK(why({.name = "b", .hard = Money()}) == "budget 'b': a limit must be above 0");
   CHECK(why({.name = "b", .soft = -one}) == "budget 'b': a limit must be above 0");
   CHECK(why({.name = "b", .soft = 2 * one, .hard = one}).find("soft") != std::string::npos);
+  CHECK(why({.name = "b", .hard_attempts = 0}) ==
+        "budget 'b': a limit of attempts must be above 0");
+  CHECK(why({.name = "b", .soft_attempts = 3, .hard_attempts = 2}) ==
+        "budget 'b': the soft limit of attempts is above the hard one");
   CHECK(why(hard(1s - 1ns, one)).find("window") != std::string::npos);
   CHECK(why(hard(wisp::kBudgetWindowMax + 1ns, one)).find("window") != std::string::npos);
   for (const Budget& good :
        {hard(1s, Money::max()), hard(wisp::kBudgetWindowMax, one), Budget{.name = "b", .soft = one},
-        Budget{.name = "b", .soft = one, .hard = one}})
+        Budget{.name = "b", .soft = one, .hard = one}, Budget{.name = "b", .hard_attempts = 1},
+        Budget{.name = "b", .soft = one, .soft_attempts = 1}})
     CHECK(check_budget(good).ok());
 }
 
@@ -77,6 +82,21 @@ TEST_CASE("budget: it is spent when its limit is reached, until what is too much
   CHECK_FALSE(account.spent_until(start + 61s));
   CHECK(account.stats(start + 61s).spent == Money::cents(6));
   CHECK(account.stats(start + 1h).spent == Money());
+}
+
+TEST_CASE("budget: either limit spends it, and both have to leave", "[budget]") {
+  BudgetAccount account({.name = "b", .window = 60s, .hard = Money::cents(10), .hard_attempts = 3});
+  const Time start(1h);
+  account.spend(start, Money::cents(1));
+  account.spend(start + 10s, Money::cents(1));
+  CHECK_FALSE(account.spent_until(start + 10s));
+  account.spend(start + 20s, Money::cents(1));
+  CHECK(account.spent_until(start + 20s) == start + 61s);
+  account.spend(start + 30s, Money::cents(9));
+  CHECK(account.stats(start + 30s).attempts == 4);
+  // Until two attempts have left, and until three cents have.
+  CHECK(account.spent_until(start + 30s) == start + 81s);
+  CHECK_FALSE(account.spent_until(start + 81s));
 }
 
 TEST_CASE("budget: without a hard limit it is never spent", "[budget]") {

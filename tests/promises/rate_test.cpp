@@ -9,6 +9,7 @@
 
 #include "engine/waiting.hpp"
 #include "promise.hpp"
+#include "rates.hpp"
 
 namespace {
 
@@ -17,6 +18,7 @@ using wisp::Context;
 using wisp::Duration;
 using wisp::Time;
 using wisp::sim::World;
+using wisp::test::check_rate;
 
 constexpr Duration kLateMax = 5ms;
 
@@ -46,22 +48,6 @@ double any_rate(wisp::Random& random) {
 
 Duration interval(double per_second) {
   return Duration(static_cast<Duration::rep>(1e9 / per_second));
-}
-
-// Fails if at any time more came than what the bucket held and was filled with. `late`: each may
-// have come so long after its turn.
-void check_rate(const std::vector<Time>& entries, double per_second, Duration late) {
-  const double burst = std::max(1.0, per_second);
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    for (std::size_t j = i; j < entries.size(); ++j) {
-      const Duration window = entries[j] - entries[i] + late;
-      const double most = burst + static_cast<double>(window.count()) * per_second / 1e9;
-      if (static_cast<double>(j - i + 1) <= most + 1e-6) continue;
-      FAIL_CHECK(j - i + 1 << " within " << window.count() << " ns, at " << per_second
-                           << " a second");
-      return;
-    }
-  }
 }
 
 }  // namespace

@@ -67,13 +67,23 @@ class Books {
     return sum;
   }
 
+  // The same of attempts.
+  std::int64_t attempts(const Budget& budget, Duration window) const {
+    return std::count_if(paid_.begin(), paid_.end(), [&](const Paid& each) {
+      return each.at > world_.clock().now() + -window &&
+             covers(budget, each.function, each.tenant, each.tag);
+    });
+  }
+
   // A handler is entered: none of its budgets has spent its all.
   void enters(std::string_view function, std::string_view tenant, std::string_view tag) {
     ++entered;
     for (const Budget& each : budgets_) {
-      if (!each.hard || !covers(each, function, tenant, tag)) continue;
-      if (spent(each, each.window) < *each.hard) continue;
-      FAIL_CHECK("'" << each.name << "' has spent " << to_string(spent(each, each.window)));
+      if (!covers(each, function, tenant, tag)) continue;
+      if (each.hard && spent(each, each.window) >= *each.hard)
+        FAIL_CHECK("'" << each.name << "' has spent " << to_string(spent(each, each.window)));
+      if (each.hard_attempts && attempts(each, each.window) >= *each.hard_attempts)
+        FAIL_CHECK("'" << each.name << "' had " << attempts(each, each.window) << " attempts");
     }
   }
   void pays(const wisp::FunctionOptions& options, std::string function, std::string_view tenant,
@@ -90,6 +100,9 @@ class Books {
       const Budget& each = budgets_[i];
       INFO("budget " << each.name);
       CHECK(stats.budgets[i].name == each.name);
+      const auto had = static_cast<std::int64_t>(stats.budgets[i].attempts);
+      CHECK(had >= attempts(each, each.window));
+      CHECK(had <= attempts(each, each.window + each.window / 60 + 1ns));
       CHECK(stats.budgets[i].spent >= spent(each, each.window));
       CHECK(stats.budgets[i].spent <= spent(each, each.window + each.window / 60 + 1ns));
     }
@@ -115,6 +128,8 @@ std::vector<Budget> any_budgets(wisp::Random& random) {
                        .window = wisp::uniform(random, 1'000, 300'000) * 1ms,
                        .soft = limit.scaled(1, 2)});
     if (wisp::uniform(random, 0, 4) != 0) budgets.back().hard = limit;
+    if (wisp::uniform(random, 0, 2) == 0)
+      budgets.back().hard_attempts = wisp::uniform(random, 1, 9);
   }
   return budgets;
 }

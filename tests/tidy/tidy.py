@@ -52,6 +52,7 @@ FLOORS = """
     zone
     cron → zone
     tariff
+    tenant
 2 engine
     executor
     scaling

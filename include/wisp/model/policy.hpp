@@ -139,6 +139,17 @@ inline constexpr Duration kJitterMax = std::chrono::hours(24);
 // Bytes of a CallOptions::key.
 inline constexpr std::size_t kKeyMax = 256;
 
+// Whose work a free thread takes first. While something waits in a lane, nothing of the lanes below
+// begins, however long it has waited: what must not wait for ever in Lane::background has a
+// deadline, or expires. What runs is not interrupted.
+enum class Lane : std::uint8_t {
+  urgent,      // a game's tick, a control loop: short, and rare enough to leave room for others
+  normal,
+  background,  // when nothing else waits; shadows too
+};
+
+inline constexpr std::size_t kLanes = 3;
+
 // How a function's run and CPU time are taken.
 enum class Meter : std::uint8_t {
   // Every call counted, one in 16 timed; the rest estimated from those. In a row of synchronous
@@ -174,6 +185,8 @@ struct FunctionOptions {
   Meter meter = Meter::batched;
   bool pool_only = false;  // Pending::wait may not run it on the waiting thread
   Instances instances{};   // of a stateful function
+  // Of its starts, posts and deliveries. Other than normal: known when the Runtime starts.
+  Lane lane = Lane::normal;
 };
 
 // Why these options, or this name, cannot be; ok if they can. `what` names the owner in the

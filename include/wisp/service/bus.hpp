@@ -155,7 +155,7 @@ class [[nodiscard]] Subscription {
   const Status& status() const { return status_; }
 
   // Deliveries that wait, for a worker or, at the function's limit, for a slot.
-  int queued() const { return subscribed_ == nullptr ? 0 : subscribed_->route->queued(); }
+  int queued() const { return subscribed_ == nullptr ? 0 : subscribed_->route->queued_in_all(); }
 
   // Ends it now, as the destructor would.
   void cancel();

@@ -15,7 +15,7 @@ namespace wisp::inline v0 {
 // Set by designated initialisers; members are only ever appended. Empty fields inherit from the
 // handler that makes the call.
 struct CallOptions {
-  std::string_view tenant{};  // who pays; a bill has a line for each
+  std::string_view tenant{};  // who pays, a bill has a line for each; see also model/tenant.hpp
   std::string_view tag{};     // a label for the bill
   Duration timeout{};         // of the whole call, retries included; 0: the parent's
   // Of a post or an emit, at most kKeyMax bytes: those of one key are delivered one at a time and
@@ -23,7 +23,8 @@ struct CallOptions {
   // begins once the one before has come to its end, its retries included; other keys go on
   // meanwhile. Empty: no order. A handler's own posts and emits do not inherit it. Synchronous
   // subscriptions take no notice of it; a call or a start has no order, but where its function has
-  // two versions, those of one key go to the same: see registry.hpp.
+  // two versions, those of one key go to the same: see registry.hpp. Where tenants share, a key is
+  // its tenant's: another's of the same name is another key, but in a serial subscription.
   std::string_view key{};
   // At most kIdempotencyKeyMax bytes; see idempotency.hpp.
   std::string_view idempotency_key{};

@@ -6,7 +6,6 @@
 #pragma once
 
 #include <atomic>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,6 +19,7 @@
 #include <wisp/engine/executor.hpp>
 #include <wisp/engine/timer.hpp>
 #include <wisp/model/context.hpp>
+#include <wisp/model/declare.hpp>
 #include <wisp/model/registry.hpp>
 #include <wisp/service/call_options.hpp>
 #include <wisp/service/dead_letters.hpp>
@@ -31,9 +31,11 @@
 #include <wisp/service/detail/frame.hpp>
 #include <wisp/service/detail/idempotency.hpp>
 #include <wisp/service/detail/invoker_parts.hpp>
+#include <wisp/service/detail/lodgers.hpp>
 #include <wisp/service/detail/observers.hpp>
 #include <wisp/service/detail/publishing.hpp>
 #include <wisp/service/detail/route.hpp>
+#include <wisp/service/detail/sharing.hpp>
 #include <wisp/service/event_stats.hpp>
 
 namespace wisp::inline v0 {
@@ -54,11 +56,11 @@ class Invoker final : public ContextHost {
   std::shared_ptr<Invoker> shared_from_this() const { return self_.lock(); }
   const std::weak_ptr<Invoker>& weak_from_this() const { return self_; }
 
-  // What the functions that are added now have reserved of the workers, and that no other will.
-  Status reserve(int workers);
-  // What they may spend.
-  Status open_accounts(const std::vector<Budget>& budgets);
-  // Both hold from now on. kNotFound: a budget is of a function that is not here.
+  // What the functions that are added now have reserved of the workers, which no other will, what
+  // they may spend, and who shares the threads.
+  Status open_catalogue(const Catalogue& functions, const std::vector<Budget>& budgets,
+                        const std::vector<Tenant>& tenants);
+  // It holds from now on. kNotFound: a budget is of a function that is not here.
   Status close_catalogue();
   std::vector<BudgetStats> budgets() const;
 
@@ -165,6 +167,7 @@ class Invoker final : public ContextHost {
   // Submits, however full the executor is, by trying again later; destroys the task once it has
   // closed.
   void submit_surely(Task task);
+  const Sharing& sharing() const { return sharing_; }
 
   // Shutdown, in this order; see Runtime::stop.
   using Pump =
@@ -288,12 +291,11 @@ class Invoker final : public ContextHost {
   // Accepted: on its way to a thread, its slot taken. Nobody else knows it yet.
   void enqueue(const std::shared_ptr<CallNode>& node);
   void enqueue_task(const std::shared_ptr<CallNode>& node);
+  std::shared_ptr<Flow> flow_of(const CallNode& node) const;
   // The same for one that is counted, running to others, and has a slot.
   void begin_later(const std::shared_ptr<CallNode>& node);
-  // An executor's queue also holds tasks whose calls are gone: a waiter ran them, or they were
-  // cancelled. A call that finds the queue full lodges in one of those. False: there is none.
+  // See lodgers.hpp. False: there is no place.
   bool lodge(const std::shared_ptr<CallNode>& node, Task& task);
-  void forget_lodger(const CallNode& node);
   // With `inline_retries` on this thread to the end, else later attempts go through the timer and
   // the executor.
   void run_claimed(CallNode& node, bool inline_retries);
@@ -359,7 +361,9 @@ class Invoker final : public ContextHost {
   Status born_stopped_;  // constant after construction
   // Constant once the runtime has started.
   std::shared_ptr<Shares> shares_;  // null: nobody has a reservation
-  bool open_to_reservations_ = true;
+  bool catalogue_open_ = true;
+  Sharing sharing_;
+  bool calls_in_rows_ = false;  // started calls go by calls_
   std::vector<std::unique_ptr<BudgetAccount>> accounts_;
   const std::uint64_t origin_;
   const std::uint64_t forks_;
@@ -383,12 +387,8 @@ class Invoker final : public ContextHost {
   std::uint64_t anchored_ = 0;  // constant after construction
   Anchor& anchor_;
 
-  // Tasks in the executor's queue without a call. Grows at any time, shrinks under the mutex.
-  std::atomic<std::size_t> spare_tasks_{0};
-
+  Lodgers lodgers_;
   Mutex mutex_;
-  // Oldest first; never more than spare tasks, each of which takes one when its turn comes.
-  std::deque<std::shared_ptr<CallNode>> lodgers_ ABSL_GUARDED_BY(mutex_);
   Parker* drainer_ ABSL_GUARDED_BY(mutex_) = nullptr;
   std::vector<std::weak_ptr<Route>> routes_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::pair<const void*, std::stop_source>> tokens_ ABSL_GUARDED_BY(mutex_);

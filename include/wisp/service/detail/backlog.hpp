@@ -54,7 +54,7 @@ struct Shipment {
   std::uint64_t delay = 0;                 // number of the delay that it is or was in
   bool token = false;                      // runs under one
   bool alone = false;                      // no other shares its next batch
-  std::optional<Rate::Turn> turn;          // that it has, of its function's rate
+  Pace::Turns turns;                       // that it has
   std::shared_ptr<const Receipt> receipt;  // so far, where Route::Rules::receipts
 
   // The backlog's, as is what follows. Those before and after it in a chain.

@@ -11,7 +11,10 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstddef>
+#include <limits>
 #include <optional>
 
 #include <wisp/base/clock.hpp>
@@ -69,6 +72,57 @@ class Rate {
   const Duration tolerance_;
   mutable BriefMutex mutex_;
   Time full_ ABSL_GUARDED_BY(mutex_){Duration::min()};
+};
+
+// The rates that a delivery keeps to: its tenant's and its function's. A turn of the second is
+// taken once that of the first has come, so that who waits for its own rate takes nothing of a rate
+// that is others' too.
+//
+// Threads: value; the turns belong to one at a time.
+class Pace {
+ public:
+  struct Turns {
+    // From when on what was taken last may be used; nothing: none was taken.
+    std::optional<Time> at() const {
+      for (const auto& turn : {each[1], each[0]})
+        if (turn) return turn->at;
+      return std::nullopt;
+    }
+    bool empty() const { return !each[0] && !each[1]; }
+
+    std::array<std::optional<Rate::Turn>, 2> each{};
+  };
+
+  // Null: unlimited.
+  Pace(Rate* tenant, Rate* function) : rates_{tenant, function} {}
+
+  bool unlimited() const { return rates_[0] == nullptr && rates_[1] == nullptr; }
+
+  // Takes what is missing, up to the first that is still to come. True: all have come.
+  bool take(Turns& turns, Time now) const {
+    for (std::size_t i = 0; i < rates_.size(); ++i) {
+      if (rates_[i] == nullptr) continue;
+      if (!turns.each[i]) turns.each[i] = rates_[i]->reserve(now);
+      if (turns.each[i]->at > now) return false;
+    }
+    return true;
+  }
+  // Of a delivery that does not begin after all.
+  void give_back(Turns& turns) const {
+    for (std::size_t i = 0; i < rates_.size(); ++i) {
+      if (turns.each[i]) rates_[i]->give_back(*turns.each[i]);
+      turns.each[i] = std::nullopt;
+    }
+  }
+  int ready(Time now) const {
+    int ready = std::numeric_limits<int>::max();
+    for (const Rate* const rate : rates_)
+      if (rate != nullptr) ready = std::min(ready, rate->ready(now));
+    return ready;
+  }
+
+ private:
+  std::array<Rate*, 2> rates_;
 };
 
 }  // namespace wisp::inline v0::detail

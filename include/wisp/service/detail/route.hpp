@@ -16,11 +16,8 @@
 // Threads: any.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <functional>
-#include <limits>
-#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,129 +26,21 @@
 
 #include <wisp/base/mutex.hpp>
 #include <wisp/base/park.hpp>
-#include <wisp/engine/budget.hpp>
 #include <wisp/engine/meter.hpp>
 #include <wisp/engine/timer.hpp>
-#include <wisp/model/registry.hpp>
 #include <wisp/service/detail/backlog.hpp>
+#include <wisp/service/detail/fair_queue.hpp>
+#include <wisp/service/detail/function_state.hpp>
 #include <wisp/service/detail/post_log.hpp>
 #include <wisp/service/detail/rate.hpp>
-#include <wisp/service/detail/retry_budget.hpp>
-#include <wisp/service/detail/versions.hpp>
 
 namespace wisp::inline v0::detail {
 
 class Cancellation;
-struct FunctionState;
 class Invoker;
-class Route;
 
 // Whether a handler's input, or what its batches are of, is the event as a whole.
 bool takes_event(const Definition& definition);
-
-// A delivery, or a token of batches, that waits for a slot of a function.
-struct WaitsForSlot {
-  FunctionState* function;
-  const Route* route;
-  Task resume;
-};
-
-// What the functions without a reservation share, once another has one.
-struct Shares {
-  explicit Shares(int most) : max(most) {}
-
-  const int max;
-  Mutex mutex;
-  int inside ABSL_GUARDED_BY(mutex) = 0;
-  // In the order in which they came; bounded as FunctionState::waiting.
-  std::list<WaitsForSlot> waiting ABSL_GUARDED_BY(mutex);
-};
-
-// A function within one Runtime: its first version, and what all its versions share, such as its
-// concurrency limit.
-struct FunctionState final : Attachment, RunVersion {
-  explicit FunctionState(Invoker& invoker) : owner(invoker) {}
-
-  Invoker& owner;
-  Directions directions{*this};
-  bool narrow = false;           // has a limit, a rate or a budget, or shares one
-  std::shared_ptr<Route> posts;  // the route of its posts; null for a handler without a name
-
-  // Before anybody knows it.
-  void limit_to(const Limits& limits, const std::shared_ptr<Shares>& all);
-  Status prepare() override;
-  const Version* first() const override;
-  Result<std::shared_ptr<const Version>> make(std::shared_ptr<const Definition> made,
-                                              int number) override;
-  void direct(const Traffic& traffic) override;
-  void let_go() override;
-  // Requires: limited(). Takes a token of its rate and a slot, or says why not.
-  Status enter(const Clock& clock) ABSL_LOCKS_EXCLUDED(mutex);
-  // Requires: limited(). Takes a slot, or says no.
-  bool try_enter() ABSL_LOCKS_EXCLUDED(mutex);
-  Status limit_reached() const;
-  // Takes a slot, or keeps `resume` until one is free and then submits it, slot taken. False: kept.
-  bool enter_or_wait(Task& resume, const Route& route) ABSL_LOCKS_EXCLUDED(mutex);
-  // Destroys what waits of a route that has ended.
-  void drop(const Route& route, Invoker& invoker) ABSL_LOCKS_EXCLUDED(mutex);
-  // Destroys what waits, and keeps nothing from now on: the runtime stops.
-  void close(Invoker& invoker) ABSL_LOCKS_EXCLUDED(mutex);
-  // Hands the slot on, or frees it.
-  void leave(Invoker& invoker) ABSL_LOCKS_EXCLUDED(mutex);
-  bool limited() const { return narrow; }
-  // Whether an instance of any version is being built ahead of its call.
-  bool building() ABSL_LOCKS_EXCLUDED(mutex);
-
-  // Made when the first call fails: most never do.
-  RetryBudget& budget() ABSL_LOCKS_EXCLUDED(mutex) {
-    const MutexLock lock(mutex);
-    if (retry_budget == nullptr) retry_budget = std::make_unique<RetryBudget>();
-    return *retry_budget;
-  }
-
-  // Relaxed: counts, on paths that are slow anyway.
-  void note_failed(Outcome outcome) {
-    failed[static_cast<std::size_t>(outcome)].fetch_add(1, std::memory_order_relaxed);
-  }
-  std::array<std::atomic<std::uint64_t>, 6> failed{};  // attempts, by outcome
-  std::atomic<std::uint64_t> retries{0};
-  std::atomic<std::uint64_t> withheld{0};  // retries that the budget refused, or put off
-  std::atomic<std::uint64_t> dead{0};      // expired ones too
-  std::atomic<std::uint64_t> late{0};      // see watchdog.hpp
-  // Accepted, and ended without an attempt; or parts of batches, beyond the calls that those are.
-  std::atomic<std::uint64_t> unbegun{0};
-
-  // Of those that share. Requires: the shares' mutex.
-  bool room_shared(const Shares& all) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(all.mutex) {
-    return inside_shared < limit && all.inside < all.max;
-  }
-  bool leave_shared(Task& next);
-  void take_out(const Route* route, Invoker& invoker) ABSL_LOCKS_EXCLUDED(mutex);
-  void hand_on(Invoker& invoker) ABSL_LOCKS_EXCLUDED(mutex);
-  int inside_shared = 0;  // the shares' mutex guards these
-  bool closed_shared = false;
-
-  Mutex mutex;
-  int inside ABSL_GUARDED_BY(mutex) = 0;
-  // Bounded by the queues of the routes that lead here: what waits keeps its place in them.
-  // A list, as it takes no memory while nobody waits.
-  std::list<WaitsForSlot> waiting ABSL_GUARDED_BY(mutex);
-  std::unique_ptr<RetryBudget> retry_budget ABSL_GUARDED_BY(mutex);
-  bool closed ABSL_GUARDED_BY(mutex) = false;
-  // Of its other versions, those that wait for calls too.
-  std::vector<std::weak_ptr<InstancePool>> pools ABSL_GUARDED_BY(mutex);
-  std::vector<std::shared_ptr<InstancePool>> all_pools() ABSL_LOCKS_EXCLUDED(mutex);
-
-  // Constant: of calls inside at once, its own and what all share that have no reservation.
-  static constexpr int kUnlimited = std::numeric_limits<int>::max();
-  int limit = kUnlimited;
-  std::shared_ptr<Shares> shares;  // with the invoker's other functions; null: no reservations
-  std::unique_ptr<Rate> rate;      // constant; null: unlimited
-  // Constant: those that its calls may count against, depending on their tenant and tag. The
-  // invoker has them.
-  std::vector<BudgetAccount*> accounts;
-  bool reserved_late = false;  // a reservation that came after the start
-};
 
 class Route : public std::enable_shared_from_this<Route> {
  public:
@@ -170,6 +59,17 @@ class Route : public std::enable_shared_from_this<Route> {
   // `own` is the state of a handler without a name, which lives here; else null and `function`
   // outlives the invoker.
   Route(Invoker& invoker, Rules rules, FunctionState* function, std::unique_ptr<FunctionState> own);
+  // A tenant's part of another.
+  Route(Route& whole, std::string_view tenant);
+
+  // Which route the deliveries for a tenant take: where tenants share, one with a queue of its own,
+  // in `keep`, which ends with this; else this. Those of a serial route, of batches and of
+  // schedules go together whosever they are.
+  Route& of(std::string_view tenant, std::shared_ptr<Route>& keep);
+  // Of which this is a part, if it has not gone; or this.
+  std::shared_ptr<Route> whole();
+  bool part() const { return part_; }
+  const std::shared_ptr<Flow>& flow() const { return flow_; }
 
   const Rules& rules() const { return rules_; }
   FunctionState& function() const { return *function_; }
@@ -198,6 +98,8 @@ class Route : public std::enable_shared_from_this<Route> {
   // The same as a count of deliveries. Requires: not takes_records.
   int on_their_way() const;
   int queued(int* again = nullptr);
+  // With its parts.
+  int queued_in_all();
   // Posts in the log and their handlers that run, beyond the one that outstanding() knows of.
   std::int64_t uncounted();
 
@@ -242,6 +144,7 @@ class Route : public std::enable_shared_from_this<Route> {
   friend class Invoker;
 
   using Shipments = std::vector<std::unique_ptr<Shipment>>;
+  struct Parts;
 
   // What a token does next, and then has done.
   struct Work {
@@ -275,11 +178,13 @@ class Route : public std::enable_shared_from_this<Route> {
   // Ends a claim. What is to be deleted without the lock; `rest`: the log has come to rest.
   PostBlock::Pointer leave_log(PostBlock* block, bool* rest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void cancel_posts();
+  std::shared_ptr<Parts> make_parts() const;
+  std::vector<std::shared_ptr<Route>> parts();
   std::unique_ptr<Shipment> begin() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Of the function's rate. Whether something may begin now, which then takes turn_.
+  // Of its rates. Whether something may begin now, which then takes turns_.
   bool in_turn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Of one that does not enter its handler after all.
-  void give_turn_back(Shipment& delivery) const;
+  void give_turn_back(Shipment& delivery) const { pace_.give_back(delivery.turns); }
   // False: it is due when its budgets have money again, and has given its turn back.
   bool affords(Shipment& delivery) const;
   bool before_turn() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -331,8 +236,14 @@ class Route : public std::enable_shared_from_this<Route> {
   Invoker& invoker_;  // alive while a token, a delivery that is away, or a verb is; see keep_
   const std::weak_ptr<Invoker> keep_;
   const Rules rules_;
-  const std::unique_ptr<FunctionState> own_;
+  const std::shared_ptr<FunctionState> own_;  // with its parts
   FunctionState* const function_;
+  const Pace pace_;
+  // Constant. Null: neither lanes nor tenants.
+  const std::shared_ptr<Flow> flow_;
+  const std::shared_ptr<Parts> parts_;  // its own; null: it has none
+  const bool part_ = false;
+  const std::weak_ptr<Route> whole_;       // of a part
   static constexpr unsigned kClosed = 1;   // closed_, for publishers
   static constexpr unsigned kAwaited = 2;  // by publishers: room
   std::atomic<unsigned> notice_{0};        // release in cancel() and reserve()
@@ -363,8 +274,8 @@ class Route : public std::enable_shared_from_this<Route> {
   std::optional<Time> window_due_ ABSL_GUARDED_BY(mutex_);
   std::optional<TimerId> window_timer_ ABSL_GUARDED_BY(mutex_);
   bool hurried_ ABSL_GUARDED_BY(mutex_) = false;  // the next one does not wait
-  // Of a function with a rate: when the next one may begin, and whether a timer looks.
-  std::optional<Rate::Turn> turn_ ABSL_GUARDED_BY(mutex_);
+  // Under a rate: when the next one may begin, and whether a timer looks.
+  Pace::Turns turns_ ABSL_GUARDED_BY(mutex_);
   bool turn_armed_ ABSL_GUARDED_BY(mutex_) = false;
   std::shared_ptr<const Receipt> receipt_ ABSL_GUARDED_BY(mutex_);
   // Changed as a delivery leaves the queue; read by who has that, and under the lock.
