@@ -12,6 +12,7 @@
 #include <wisp/base/fields.hpp>
 #include <wisp/base/money.hpp>
 #include <wisp/base/status.hpp>
+#include <wisp/cost_watch.hpp>
 #include <wisp/engine/focus.hpp>
 #include <wisp/model/batch.hpp>
 #include <wisp/model/declare.hpp>

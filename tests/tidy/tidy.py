@@ -64,6 +64,7 @@ FLOORS = """
     meter → metrics
     focus → meter
     budget
+    cost_band
     trace
     detail/ledger → meter, metrics
     detail/shard → meter, metrics
@@ -87,7 +88,8 @@ FLOORS = """
 4 .
     zones
     runtime → zones
-    wisp → runtime
+    cost_watch → runtime
+    wisp → cost_watch, runtime
 5 sim
     faults
     world → faults
