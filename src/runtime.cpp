@@ -8,8 +8,10 @@
 #include <fmt/format.h>
 
 #include <wisp/engine/detail/ledger.hpp>
+#include <wisp/engine/detail/metered_threads.hpp>
 #include <wisp/engine/timer.hpp>
 #include <wisp/service/detail/instances.hpp>
+#include <wisp/service/detail/tuning.hpp>
 
 namespace wisp::inline v0 {
 namespace {
@@ -42,27 +44,6 @@ Status check(const RuntimeOptions& options) {
     return unimplemented("RuntimeOptions: there is no durable store yet");
   return Status();
 }
-
-// Threads of an executor whose CPU a ledger knows as wisp's own.
-class MeteredThreads final : public Executor {
- public:
-  MeteredThreads(Executor& executor, std::shared_ptr<detail::Ledger> ledger)
-      : executor_(executor), ledger_(std::move(ledger)) {}
-
-  Status submit(Task& task) override { return executor_.submit(task); }
-  Status start_thread(std::string_view name, Task body) override {
-    return executor_.start_thread(name, boxed([ledger = ledger_, body = std::move(body)]() mutable {
-                                    ledger->thread_begins();
-                                    body();
-                                    body.reset();
-                                    ledger->thread_ends();
-                                  }));
-  }
-
- private:
-  Executor& executor_;
-  const std::shared_ptr<detail::Ledger> ledger_;  // outlived by a thread that is left behind
-};
 
 }  // namespace
 
@@ -100,7 +81,9 @@ struct Runtime::Core {
                  .pooled = pool != nullptr,
                  .tokens_max = std::max(options.workers.max, 1),
                  .simulator = options.simulator,
-                 .idempotency = options.idempotency}),
+                 .idempotency = options.idempotency,
+                 .tuner = &tuner,
+                 .adjustable = options.adjustable}),
         registry([this](const detail::Registered& entry) { return invoker.attach(entry); }),
         bus(invoker),
         schedules(invoker),
@@ -150,7 +133,7 @@ struct Runtime::Core {
   std::unique_ptr<ManualExecutor> manual;
   std::unique_ptr<Pool> pool;
   Executor& executor;
-  MeteredThreads threads;
+  detail::MeteredThreads threads;
   Timer timer;
   detail::Invoker invoker;
   // Ends before the invoker: what a handler captured may call the runtime in its destructor, and is
@@ -158,6 +141,7 @@ struct Runtime::Core {
   Registry registry;
   detail::Bus bus;
   detail::Schedules schedules;
+  detail::Tuner tuner{invoker, pool.get(), options.workers};
   // What a Context refers to: a handler that stop() left behind may outlive the host's Runtime.
   Runtime for_handlers;
 

@@ -41,6 +41,7 @@
 #include <wisp/engine/pool.hpp>
 #include <wisp/model/declare.hpp>
 #include <wisp/model/registry.hpp>
+#include <wisp/model/settings.hpp>
 #include <wisp/model/tariff.hpp>
 #include <wisp/model/tenant.hpp>
 #include <wisp/service/bus.hpp>
@@ -86,6 +87,9 @@ struct RuntimeOptions {
   // calls and deliveries wait in a queue of their tenant and lane, which costs each some hundreds
   // of nanoseconds. `queue` then bounds the posts of each tenant apart.
   std::vector<Tenant> tenants{};
+  // Whether configure() may change the limits of functions and the rates of tenants. All calls then
+  // take the long way, as those that a budget may cover.
+  bool adjustable = false;
 };
 
 struct WorkerStats {
@@ -254,6 +258,14 @@ class Runtime {
 
   // A snapshot: counts that were read in one order, in which nothing ends before it was accepted.
   RuntimeStats stats() const;
+
+  // Changes what the settings name, all or nothing, and each change has a line in the log and a
+  // record; see model/settings.hpp. kNotFound for what is not here, kInvalidArgument naming the
+  // member, kFailedPrecondition for a limit of a function or a tenant that has none unless
+  // RuntimeOptions::adjustable is set.
+  Status configure(const Settings& settings);
+  // What may be changed, as it is.
+  Settings settings() const;
 
   // Calls `sink` for each step of each call and delivery that begins from now on; see record.hpp.
   // Meanwhile every call and delivery takes the long way, which costs it some hundreds of

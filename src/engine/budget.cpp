@@ -39,7 +39,20 @@ Uint128 amount(Money money) {
 }  // namespace
 
 BudgetAccount::BudgetAccount(Budget rules)
-    : rules_(std::move(rules)), part_((rules_.window + Duration(kParts - 1)) / kParts) {}
+    : rules_(std::move(rules)),
+      part_((rules_.window + Duration(kParts - 1)) / kParts),
+      limits_(rules_) {}
+
+Budget BudgetAccount::now() {
+  const BriefLock lock(mutex_);
+  return limits_;
+}
+
+void BudgetAccount::set_limits(const Budget& rules) {
+  const BriefLock lock(mutex_);
+  limits_ = rules;
+  if (!reaches(sum_, limits_.soft, limits_.soft_attempts)) warned_ = false;
+}
 
 std::int64_t BudgetAccount::part_of(Time time) const {
   // Rounded down on either side of the origin.
@@ -61,7 +74,7 @@ void BudgetAccount::roll(Time now) {
   for (std::int64_t part = std::max(last_ + 1, current - size + 1); part <= current; ++part)
     take(sum_, std::exchange(at(part), {}));
   last_ = current;
-  if (!reaches(sum_, rules_.soft, rules_.soft_attempts)) warned_ = false;
+  if (!reaches(sum_, limits_.soft, limits_.soft_attempts)) warned_ = false;
 }
 
 bool BudgetAccount::reaches(const Sum& sum, const std::optional<Money>& money,
@@ -71,12 +84,12 @@ bool BudgetAccount::reaches(const Sum& sum, const std::optional<Money>& money,
 }
 
 std::optional<Time> BudgetAccount::spent_until(Time now) {
-  if (!rules_.hard && !rules_.hard_attempts) return std::nullopt;
   const BriefLock lock(mutex_);
+  if (!limits_.hard && !limits_.hard_attempts) return std::nullopt;
   roll(now);
-  if (!reaches(sum_, rules_.hard, rules_.hard_attempts)) return std::nullopt;
+  if (!reaches(sum_, limits_.hard, limits_.hard_attempts)) return std::nullopt;
   std::int64_t part = last_ - kParts;
-  for (Sum left = sum_; reaches(left, rules_.hard, rules_.hard_attempts); ++part)
+  for (Sum left = sum_; reaches(left, limits_.hard, limits_.hard_attempts); ++part)
     take(left, at(part));
   // The last that has to go is part - 1, and does when the part comes that takes its place.
   return Time((part + kParts) * part_);
@@ -89,7 +102,7 @@ bool BudgetAccount::spend(Time now, Money cost) {
     sum->money += amount(cost);
     ++sum->attempts;
   }
-  if (warned_ || !reaches(sum_, rules_.soft, rules_.soft_attempts)) return false;
+  if (warned_ || !reaches(sum_, limits_.soft, limits_.soft_attempts)) return false;
   ++warnings_;
   return warned_ = true;
 }
@@ -109,11 +122,11 @@ BudgetStats BudgetAccount::stats(Time now) {
   roll(now);
   return {.name = rules_.name,
           .spent = Money::picodollars(1) * static_cast<std::uint64_t>(std::min(sum_.money, kMost)),
-          .soft = rules_.soft,
-          .hard = rules_.hard,
+          .soft = limits_.soft,
+          .hard = limits_.hard,
           .attempts = sum_.attempts,
-          .soft_attempts = rules_.soft_attempts,
-          .hard_attempts = rules_.hard_attempts,
+          .soft_attempts = limits_.soft_attempts,
+          .hard_attempts = limits_.hard_attempts,
           .warnings = warnings_,
           .refused = refused_,
           .put_off = put_off_};

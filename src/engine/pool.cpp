@@ -33,6 +33,7 @@ void WakeLock::flush() {
 
 PoolState::PoolState(PoolOptions options)
     : options_(std::move(options)),
+      rules_(options_.workers),
       clock_(options_.clock != nullptr ? *options_.clock : Clock::system()),
       cores_(options_.cores > 0 ? options_.cores : usable_cores()) {}
 
@@ -74,8 +75,17 @@ Status PoolState::serve(WakeLock& lock, Time now) {
   return Status();
 }
 
+void PoolState::resize(const Workers& workers) {
+  WakeLock lock(mutex_, clock_);
+  rules_.min = workers.min;
+  rules_.max = workers.max;
+  rules_.keep_alive = workers.keep_alive;
+  for (Worker* const each : parked_) clock_.wake(each->parker);
+  if (!closed_ && !queue_.empty()) serve(lock, clock_.now()).IgnoreError();
+}
+
 int PoolState::wanted(Time now, int starting) const {
-  const Workers& workers = options_.workers;
+  const Workers& workers = rules_;
   const int want = workers.policy.decide(
       {.queued = static_cast<int>(queue_.size()),
        .oldest_wait = queue_.empty() ? Duration{} : std::max(Duration{}, now - queue_.front().at),
@@ -270,6 +280,7 @@ bool Pool::has_queued() const { return state_->has_queued(); }
 bool Pool::on_executor_thread() const { return state_->on_worker(); }
 bool Pool::drain(Time until) { return state_->drain(until); }
 int Pool::close(Time until) { return state_->close(until); }
+void Pool::resize(const Workers& workers) { state_->resize(workers); }
 PoolStats Pool::stats() const { return state_->stats(); }
 
 }  // namespace wisp::inline v0

@@ -76,6 +76,7 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
   bool has_queued() const { return has_queued_.load(std::memory_order_relaxed); }
   bool on_worker() const;
   bool drain(Time until) { return await(until, false); }
+  void resize(const Workers& workers);
   int close(Time until);
   // The Pool goes: closes if nobody has, and leaves behind who is inside.
   void abandon();
@@ -158,7 +159,9 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   int wanted(Time now, int starting) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The rest is room for substitutes of those that wait.
-  int threads_max() const { return options_.workers.max + kSubstitutesMax; }
+  int threads_max() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return rules_.max + kSubstitutesMax;
+  }
   int active() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return running_ + starting_; }
   void call_back(const std::function<void(int)>& hook, int index);
   Thread retire(Thread& thread) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -175,6 +178,7 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
   void leave_supervision();
 
   const PoolOptions options_;
+  Workers rules_ ABSL_GUARDED_BY(mutex_);  // those of the options at first
   Clock& clock_;
   const int cores_;
   Parker supervisor_parker_;

@@ -108,7 +108,7 @@ Time PoolState::judge(const std::vector<Look>& looks, Time began) {
   interval_ = kPace.next(interval_, {.running = running_,
                                      .asleep = sleepers,
                                      .grew = grew || grew_,
-                                     .may_grow = active() < options_.workers.max,
+                                     .may_grow = active() < rules_.max,
                                      .cost = now - began});
   return now + interval_;
 }

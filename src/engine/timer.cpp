@@ -32,7 +32,7 @@ class TimerState : public std::enable_shared_from_this<TimerState> {
       : clock_(clock), executor_(executor), count_max_(count_max) {}
 
   Result<TimerId> schedule(Time at, Task&& task);
-  bool cancel(TimerId id);
+  Task remove(TimerId id);
   std::optional<Time> next() const;
   int fire(Time now, int max);
   bool close(Duration bound);
@@ -107,18 +107,16 @@ Status TimerState::ensure_loop() {
   return Status();
 }
 
-bool TimerState::cancel(TimerId id) {
-  MutexLock lock(mutex_);
-  const Task task = wheel_.remove(id);
-  const bool found = static_cast<bool>(task);
+Task TimerState::remove(TimerId id) {
+  const MutexLock lock(mutex_);
+  Task task = wheel_.remove(id);
   // A loop that parks for what is gone would outstay its idle time. At most one wake in that time.
-  if (found && wheel_.empty() && parked_until_ != kNotParked && !idle_until_ &&
+  if (task && wheel_.empty() && parked_until_ != kNotParked && !idle_until_ &&
       parked_until_ > clock_.now() + kIdleMax) {
     parked_until_ = kNotParked;
     clock_.wake(loop_parker_);
   }
-  lock.unlock();  // before the task is destroyed
-  return found;
+  return task;
 }
 
 std::optional<Time> TimerState::next() const {
@@ -249,7 +247,8 @@ Timer::~Timer() { state_->abandon(); }
 Result<TimerId> Timer::schedule(Time at, Task task) {
   return state_->schedule(at, std::move(task));
 }
-bool Timer::cancel(TimerId id) { return state_->cancel(id); }
+bool Timer::cancel(TimerId id) { return static_cast<bool>(state_->remove(id)); }
+Task Timer::remove(TimerId id) { return state_->remove(id); }
 std::optional<Time> Timer::next() const { return state_->next(); }
 int Timer::fire(Time now, int max) { return state_->manual() ? state_->fire(now, max) : 0; }
 bool Timer::close(Duration bound) { return state_->close(bound); }

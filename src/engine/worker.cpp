@@ -75,8 +75,11 @@ PoolState::Step PoolState::step(Worker& self, Queued& next, Time& until) {
   }
   if (self.is == Is::running) finish(self, now);
   if (take(lock, self, next, now)) return Step::run;
+  // One that was kept may go, as there are to be fewer.
+  if (self.is == Is::parked && until == Time::never() && workers_ > rules_.min)
+    until = now + rules_.keep_alive;
   const bool rested = self.is == Is::parked && now >= until;
-  if (closed_ || (rested && workers_ > options_.workers.min)) {
+  if (closed_ || (rested && workers_ > rules_.min)) {
     uncount(self);
     if (rested) note_decision("a worker was idle for its keep-alive", now);
     return Step::leave;
@@ -88,7 +91,7 @@ PoolState::Step PoolState::step(Worker& self, Queued& next, Time& until) {
   self.is = Is::parked;
   ++workers_;
   parked_.push_back(&self);
-  until = now + options_.workers.keep_alive;
+  until = now + rules_.keep_alive;
   return Step::park;
 }
 
@@ -104,7 +107,7 @@ bool PoolState::take(WakeLock& lock, Worker& self, Queued& next, Time now) {
   if (queue_.empty() || self.is == Is::parked) return false;
   if (self.is == Is::running && active() > 1) {
     // More run than should: after waits that ended, or when sleepers turned out to be burners.
-    if (active() > options_.workers.max) return false;
+    if (active() > rules_.max) return false;
     if (excess_ > 0) {
       --excess_;
       return false;

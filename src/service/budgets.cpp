@@ -19,7 +19,7 @@ std::string in_words(const std::optional<Money>& money,
 }
 
 Status out_of_money(const Broke& broke, Time now) {
-  const Budget& rules = broke.account->rules();
+  const Budget rules = broke.account->now();
   const auto left = std::chrono::ceil<std::chrono::seconds>(broke.until - now).count();
   return refused(
       StatusCode::kResourceExhausted, Reason::budget,
@@ -86,12 +86,13 @@ void Invoker::spend(const FunctionState& function, const RunVersion& version,
     const Errand errand(*this, nullptr);  // a sink may stop the runtime
     log(LogLevel::warning, definition.name,
         fmt::format("budget '{}' has reached its soft limit of {}", each->rules().name,
-                    in_words(each->rules().soft, each->rules().soft_attempts)));
+                    in_words(each->now().soft, each->now().soft_attempts)));
   }
 }
 
 bool Route::affords(Shipment& delivery) const {
   if (function_->accounts.empty()) return true;
+  const std::uint64_t asked = asked_.load();
   const Time now = invoker_.parts().clock.now();
   // It expires whatever is spent.
   if (now - delivery.accepted > kAgeMax) return true;
@@ -101,6 +102,8 @@ bool Route::affords(Shipment& delivery) const {
   // Should it come to its end so.
   if (delivery.error.ok()) delivery.error = out_of_money(*broke, now);
   give_turn_back(delivery);
+  delivery.put_off = true;
+  delivery.asked = asked;
   delivery.due = std::min(broke->until, delivery.accepted + kAgeMax + Duration(1));
   return false;
 }

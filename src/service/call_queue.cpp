@@ -95,7 +95,7 @@ inline bool CallQueue::append_within(std::shared_ptr<CallNode> entry) {
   if (!std::exchange(counted_, true)) [[unlikely]]
     invoker_.one_more();
   // One token that is free is enough here: it asks for more when it begins, if they are wanted.
-  const bool wanted = tokens_ == busy_ && tokens_ < invoker_.parts().tokens_max;
+  const bool wanted = tokens_ == busy_ && tokens_ < invoker_.tokens_max();
   if (wanted) ++tokens_;
   return wanted;
 }
@@ -246,7 +246,7 @@ void CallQueue::top_up(int served) {
     const BriefLock lock(mutex_);
     // A block that nobody is at has to be seen through, even if all that it has left is gone.
     const int calls = std::max(left() - served, unread() ? 1 : 0);
-    const int most = std::min(calls + busy_, invoker_.parts().tokens_max);
+    const int most = std::min(calls + busy_, invoker_.tokens_max());
     wanted = closed() ? 0 : std::max(most - tokens_, 0);
     tokens_ += wanted;
   }

@@ -56,6 +56,21 @@ std::shared_ptr<Flow> FairQueue::flow(Lane lane, std::string_view tenant) {
   return made;
 }
 
+void FairQueue::set_weight(std::string_view tenant, int weight) {
+  const MutexLock lock(mutex_);
+  if (const auto found = weights_.find(tenant); found != weights_.end()) found->second = weight;
+  for (InLane& lane : lanes_) {
+    if (const auto flow = lane.flows.find(tenant); flow != lane.flows.end())
+      flow->second->weight = weight;
+  }
+}
+
+int FairQueue::weight(std::string_view tenant) {
+  const MutexLock lock(mutex_);
+  const auto found = weights_.find(tenant);
+  return found == weights_.end() ? 1 : found->second;
+}
+
 // Amortised: of those that nobody has, and that nothing waits or runs of, the ones go that have had
 // no more than others; and if that are too few, all.
 void FairQueue::sweep(InLane& lane) {

@@ -73,11 +73,49 @@ SlotQueue::All SlotQueue::take_out(const Gone& gone) {
 }
 
 void FunctionState::limit_to(const Limits& limits, const std::shared_ptr<Shares>& all) {
-  if (limits.concurrency > 0) limit = limits.concurrency;
-  if (limits.reserved) limit = std::min(limit, *limits.reserved);
-  else shares = all;
-  if (limits.per_second > 0) rate = std::make_unique<Rate>(limits.per_second);
-  narrow = limit != kUnlimited || shares != nullptr || rate != nullptr || !accounts.empty();
+  if (!limits.reserved) shares = all;
+  adjust(limits.concurrency, std::nullopt);
+  const bool adjustable = owner.parts().adjustable;
+  if (adjustable || limits.per_second > 0) rate = std::make_unique<Rate>(limits.per_second);
+  narrow = adjustable || limit != kUnlimited || shares != nullptr || rate != nullptr ||
+           !accounts.empty();
+}
+
+int FunctionState::concurrency() const {
+  const int most = unpaused.load();
+  return most == kUnlimited ? 0 : most;
+}
+
+void FunctionState::adjust(std::optional<int> concurrency, std::optional<bool> pause) {
+  if (concurrency) {
+    const FunctionOptions& options = definition->options;
+    int most = *concurrency > 0 ? *concurrency : kUnlimited;
+    most = std::min(most, options.limits.reserved.value_or(kUnlimited));
+    if (options.instances.max > 0) most = std::min(most, options.instances.max);
+    unpaused = most;
+  }
+  if (pause) paused_ = *pause;
+  limit = paused() ? 0 : unpaused.load();
+  // After it: who found no room before is there by now.
+  let_in();
+}
+
+void FunctionState::let_in() {
+  FairQueue* const queue = owner.sharing().queue();
+  while (true) {
+    SlotQueue::All next;
+    if (shares != nullptr) {
+      const MutexLock lock(shares->mutex);
+      next = next_shared(queue);
+    } else {
+      const MutexLock lock(mutex);
+      if (inside < limit) next = waiting.take(queue, [](const WaitsForSlot&) { return true; });
+      if (!next.empty()) ++inside;
+    }
+    if (next.empty()) return;
+    WaitsForSlot& first = next.front();
+    owner.sharing().submit_surely(owner, std::move(first.resume), first.flow.share());
+  }
 }
 
 Status FunctionState::prepare() {
@@ -104,6 +142,10 @@ bool FunctionState::try_enter() {
 }
 
 Status FunctionState::limit_reached() const {
+  if (paused()) {
+    return refused(StatusCode::kResourceExhausted, Reason::limit,
+                   fmt::format("function '{}' is paused", definition->name));
+  }
   if (limit == 0) {
     return refused(
         StatusCode::kResourceExhausted, Reason::limit,
@@ -118,9 +160,9 @@ Status FunctionState::limit_reached() const {
                                  definition->name, shares->max));
     }
   }
-  return refused(
-      StatusCode::kResourceExhausted, Reason::limit,
-      fmt::format("function '{}' is at its concurrency limit ({})", definition->name, limit));
+  return refused(StatusCode::kResourceExhausted, Reason::limit,
+                 fmt::format("function '{}' is at its concurrency limit ({})", definition->name,
+                             limit.load()));
 }
 
 bool FunctionState::enter_or_wait(Task& resume, const Route& route) {
@@ -188,11 +230,8 @@ bool FunctionState::building() {
   for (; mine.slots > 0; --mine.slots) leave(invoker);
 }
 
-// Frees a slot, or hands it to the first that waits and has room in its own function.
-SlotQueue::All FunctionState::leave_shared(FairQueue* queue) {
-  const MutexLock lock(shares->mutex);
-  --inside_shared;
-  --shares->inside;
+// The first that waits, and has room in its own function, in a slot if there is one.
+SlotQueue::All FunctionState::next_shared(FairQueue* queue) {
   if (shares->inside >= shares->max) return {};
   SlotQueue::All next = shares->waiting.take(queue, [](const WaitsForSlot& each) {
     return each.function->inside_shared < each.function->limit;
@@ -203,6 +242,14 @@ SlotQueue::All FunctionState::leave_shared(FairQueue* queue) {
   return next;
 }
 
+// Frees a slot, or hands it on.
+SlotQueue::All FunctionState::leave_shared(FairQueue* queue) {
+  const MutexLock lock(shares->mutex);
+  --inside_shared;
+  --shares->inside;
+  return next_shared(queue);
+}
+
 void FunctionState::hand_on(Invoker& invoker) {
   FairQueue* const queue = owner.sharing().queue();
   if (queue != nullptr) queue->settle();
@@ -211,7 +258,7 @@ void FunctionState::hand_on(Invoker& invoker) {
     next = leave_shared(queue);
   } else {
     const MutexLock lock(mutex);
-    next = waiting.take(queue, [](const WaitsForSlot&) { return true; });
+    if (inside <= limit) next = waiting.take(queue, [](const WaitsForSlot&) { return true; });
     if (next.empty()) --inside;
   }
   if (next.empty()) return;

@@ -26,7 +26,7 @@ Result<std::shared_ptr<Shares>> reserve(const Catalogue& functions, int workers)
         "limits.reserved: the functions reserve {} of {} workers, and at least one has to be left",
         reserved, workers);
   }
-  return std::make_shared<Shares>(workers - reserved);
+  return std::make_shared<Shares>(workers, reserved);
 }
 
 using Accounts = std::vector<std::unique_ptr<BudgetAccount>>;
@@ -55,12 +55,14 @@ Result<Accounts> open_accounts(const std::vector<Budget>& budgets, const Tariff&
 
 Status Invoker::open_catalogue(const Catalogue& functions, const std::vector<Budget>& budgets,
                                const std::vector<Tenant>& tenants) {
-  WISP_TRY(shares_, reserve(functions, parts_.tokens_max));
+  WISP_TRY(shares_, reserve(functions, tokens_max()));
   WISP_TRY(accounts_, open_accounts(budgets, parts_.ledger.tariff()));
   const auto& all = functions.definitions;
   const bool lanes = std::any_of(
       all.begin(), all.end(), [](const auto& each) { return each->options.lane != Lane::normal; });
-  WISP_TRY(sharing_.open(parts_.clock, tenants, lanes, parts_.queue.count));
+  WISP_TRY(sharing_.open(
+      parts_.clock, tenants,
+      {.lanes = lanes, .adjustable = parts_.adjustable, .queue_max = parts_.queue.count}));
   calls_in_rows_ = parts_.pooled && sharing_.queue() == nullptr;
   return Status();
 }

@@ -46,6 +46,8 @@ std::string_view to_string(Step step) {
       return "expired";
     case Step::cancelled:
       return "cancelled";
+    case Step::changed:
+      return "changed";
     case Step::dropped:
       return "dropped";
   }
@@ -75,6 +77,8 @@ std::string to_string(const Record& record) {
       return with_error(fmt::format("attempt {} in '{}' failed, the next is due in {}",
                                     record.attempt, function, in_short(record.due - record.at)),
                         ": ");
+    case Step::changed:
+      return fmt::format("{}{}{}", function, function.empty() ? "" : ": ", record.topic);
     case Step::late:
       return fmt::format("'{}' is past its deadline and has not come back", function);
     default:

@@ -54,7 +54,7 @@ inline Route::After Route::append_within(Post& post) {
     invoker_.one_more();
   }
   // One token that is free is enough here: it asks for more when it begins, if they are wanted.
-  after.wanted = tokens_ == busy_ && tokens_ < invoker_.parts().tokens_max;
+  after.wanted = tokens_ == busy_ && tokens_ < invoker_.tokens_max();
   if (after.wanted) ++tokens_;
   return after;
 }

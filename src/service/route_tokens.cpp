@@ -25,7 +25,7 @@ void Route::see_accepted() {
 int Route::tokens_wanted(int own) {
   if (before_turn()) return 0;
   const bool manual = invoker_.parts().manual;
-  int most = invoker_.parts().tokens_max;
+  int most = invoker_.tokens_max();
   if (rules_.serial) most = held() ? 0 : 1;
   // A pump runs what was queued when it began, so there each delivery has a token of its own from
   // the start.

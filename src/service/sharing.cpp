@@ -11,34 +11,34 @@
 
 namespace wisp::inline v0::detail {
 
-Status Sharing::open(Clock& clock, const std::vector<Tenant>& tenants, bool lanes, int queue_max) {
+Status Sharing::open(Clock& clock, const std::vector<Tenant>& tenants, const Rules& rules) {
   WISP_TRY(check_tenants(tenants));
-  if (lanes || !tenants.empty()) queue_ = std::make_shared<FairQueue>(clock, tenants, queue_max);
+  if (rules.lanes || !tenants.empty())
+    queue_ = std::make_shared<FairQueue>(clock, tenants, rules.queue_max);
   for (const Tenant& each : tenants) {
-    if (each.per_second > 0)
-      rates_.emplace(each.name,
-                     TenantRate{std::make_unique<Rate>(each.per_second), each.per_second});
+    names_.push_back(each.name);
+    if (rules.adjustable || each.per_second > 0)
+      rates_.emplace(each.name, std::make_unique<Rate>(each.per_second));
   }
   return Status();
 }
 
 Rate* Sharing::rate(std::string_view tenant) const {
   const auto found = rates_.find(tenant);
-  return found == rates_.end() ? nullptr : found->second.rate.get();
+  return found == rates_.end() ? nullptr : found->second.get();
 }
 
 Status Sharing::enter(FunctionState& function, std::string_view tenant, const Clock& clock) const {
-  const auto found = rates_.find(tenant);
-  if (found == rates_.end()) return function.enter(clock);
-  const TenantRate& its = found->second;
-  const std::optional<Rate::Turn> turn = its.rate->try_take(clock.now());
+  Rate* const rate = this->rate(tenant);
+  if (rate == nullptr) return function.enter(clock);
+  const std::optional<Rate::Turn> turn = rate->try_take(clock.now());
   if (!turn) {
-    return refused(
-        StatusCode::kResourceExhausted, Reason::rate,
-        fmt::format("tenant '{}' is at its rate limit ({} per second)", tenant, its.per_second));
+    return refused(StatusCode::kResourceExhausted, Reason::rate,
+                   fmt::format("tenant '{}' is at its rate limit ({} per second)", tenant,
+                               rate->per_second()));
   }
   Status entered = function.enter(clock);
-  if (!entered.ok()) its.rate->give_back(*turn);
+  if (!entered.ok()) rate->give_back(*turn);
   return entered;
 }
 

@@ -18,7 +18,7 @@ Status FunctionState::enter(const Clock& clock) {
   if (rate != nullptr && !(turn = rate->try_take(clock.now()))) {
     return refused(StatusCode::kResourceExhausted, Reason::rate,
                    fmt::format("function '{}' is at its rate limit ({} per second)",
-                               definition->name, definition->options.limits.per_second));
+                               definition->name, rate->per_second()));
   }
   if (try_enter()) return Status();
   if (turn) rate->give_back(*turn);
@@ -40,8 +40,16 @@ bool Route::before_turn() const {
 
 // For another attempt, as a first one had its turn when it left the queue. False: it is due then.
 bool Route::has_turn(Shipment& delivery) const {
-  if (pace_.unlimited() || pace_.take(delivery.turns, invoker_.parts().clock.now())) return true;
+  if (pace_.unlimited()) return true;
+  const std::uint64_t asked = asked_.load();
+  const Time now = invoker_.parts().clock.now();
+  const std::optional<Time> at = delivery.turns.at();
+  // To come at a rate that was another one.
+  if (std::exchange(delivery.asked, asked) != asked && at && *at > now)
+    pace_.give_back(delivery.turns);
+  if (pace_.take(delivery.turns, now)) return true;
   delivery.due = *delivery.turns.at();
+  delivery.put_off = true;
   return false;
 }
 
@@ -72,6 +80,22 @@ void Route::arm_turn() {
       if (each) each->at = std::min(each->at, now);
   }
   turn_came();
+}
+
+void Route::ask_again() {
+  std::vector<TimerId> put_off;
+  asked_.fetch_add(1);
+  {
+    const BriefLock lock(mutex_);
+    pace_.give_back(turns_);
+    turn_armed_ = false;
+    for (const Delayed& each : delayed_)
+      if (each.put_off) put_off.push_back(each.timer);
+  }
+  for (const TimerId timer : put_off)
+    if (Task back = invoker_.parts().timer.remove(timer)) back();
+  top_up();
+  arm_turn();
 }
 
 void Route::turn_came() {

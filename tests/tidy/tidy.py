@@ -53,6 +53,7 @@ FLOORS = """
     cron → zone
     tariff
     tenant
+    settings
 2 engine
     executor
     scaling
@@ -69,6 +70,7 @@ FLOORS = """
     detail/ledger → meter, metrics
     detail/shard → meter, metrics
     detail/span → meter
+    detail/metered_threads → executor
 3 service
     dead_letters
     call_options

@@ -82,7 +82,12 @@ class BudgetAccount {
   // Requires: check_budget(rules).ok().
   explicit BudgetAccount(Budget rules);
 
+  // With the limits that it began with.
   const Budget& rules() const { return rules_; }
+  // Those that it has now.
+  Budget now() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Other limits from now on, for what has been spent too. Requires: check_budget(rules).ok().
+  void set_limits(const Budget& rules) ABSL_LOCKS_EXCLUDED(mutex_);
   bool covers(std::string_view tenant, std::string_view tag) const {
     return (rules_.tenant.empty() || rules_.tenant == tenant) &&
            (rules_.tag.empty() || rules_.tag == tag);
@@ -119,6 +124,7 @@ class BudgetAccount {
   const Duration part_;
 
   BriefMutex mutex_;
+  Budget limits_ ABSL_GUARDED_BY(mutex_);
   std::array<Sum, kParts + 1> parts_ ABSL_GUARDED_BY(mutex_){};
   // The current part; before the first look none.
   std::int64_t last_ ABSL_GUARDED_BY(mutex_) = std::numeric_limits<std::int64_t>::min();

@@ -126,6 +126,10 @@ class Pool : public Executor {
   // to wait longer.
   int close(Time until);
 
+  // Other bounds and another keep-alive from now on; the policy stays. Workers beyond the maximum
+  // end their tasks first. Requires: check(workers).ok().
+  void resize(const Workers& workers);
+
   PoolStats stats() const;
 
  private:

@@ -57,6 +57,9 @@ class Timer {
   // True: the task will not run, and has been destroyed. False: it has run, runs, or never was.
   bool cancel(TimerId id);
 
+  // The same, but the task is the caller's. Empty: it has run, runs, or never was.
+  Task remove(TimerId id);
+
   // When the earliest timer is due; nothing if there is none.
   std::optional<Time> next() const;
 

@@ -103,19 +103,11 @@ class Invoker final : public ContextHost {
   // To run that definition. What is `bare` may still have a limit.
   Status make_ready(RunVersion& version, std::shared_ptr<const Definition> definition);
 
-  // A Result<R>, and what assigns an error to it.
-  struct Out {
-    void* result;
-    void (*fail)(void* result, Status status);
-  };
+  using Out = CallOut;
+  using Called = CalledName;
   // On the calling thread. Assigns the result, or why the call was refused.
   void call(const Definition& function, const void* in, Out out, const CallOptions& options);
-  // By name: refused too if it takes no `in` or gives no `out`; null for none.
-  struct Called {
-    std::string_view name;
-    const TypeInfo* in;
-    const TypeInfo* out;
-  };
+  // By name: refused too if it takes no `in` or gives no `out`.
   void call(const Called& called, const void* in, Out out, const CallOptions& options);
   // On the executor. A refusal is the node's result.
   void start(const std::shared_ptr<CallNode>& node, const Definition& function,
@@ -168,6 +160,8 @@ class Invoker final : public ContextHost {
   // closed.
   void submit_surely(Task task);
   const Sharing& sharing() const { return sharing_; }
+  // Of one route in the executor. Relaxed: it may change at any time.
+  int tokens_max() const { return tokens_max_.load(std::memory_order_relaxed); }
 
   // Shutdown, in this order; see Runtime::stop.
   using Pump =
@@ -215,6 +209,7 @@ class Invoker final : public ContextHost {
   friend class PublishHere;
   friend class Route;
   friend struct Shadow;
+  friend class Tuning;
 
   using Attempt = AttemptRules;
   using Ended = AttemptEnded;
@@ -364,6 +359,7 @@ class Invoker final : public ContextHost {
   bool catalogue_open_ = true;
   Sharing sharing_;
   bool calls_in_rows_ = false;  // started calls go by calls_
+  std::atomic<int> tokens_max_{parts_.tokens_max};
   std::vector<std::unique_ptr<BudgetAccount>> accounts_;
   const std::uint64_t origin_;
   const std::uint64_t forks_;

@@ -39,6 +39,7 @@ enum class Step : std::uint8_t {
   expired,    // older than kAgeMax
   cancelled,  // by its caller, or its subscription, schedule or runtime ended first
   dropped,    // by a full queue
+  changed,    // a setting, while the runtime runs: `topic` says which, from what to what
 };
 
 std::string_view to_string(Step step);

@@ -69,4 +69,17 @@ struct CallHere {
   Deadline deadline;
 };
 
+// A Result<R>, and what assigns an error to it.
+struct CallOut {
+  void* result;
+  void (*fail)(void* result, Status status);
+};
+
+// A function by its name, and the types that its caller gives and wants; null for none.
+struct CalledName {
+  std::string_view name;
+  const TypeInfo* in;
+  const TypeInfo* out;
+};
+
 }  // namespace wisp::inline v0::detail

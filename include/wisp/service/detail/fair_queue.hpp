@@ -66,7 +66,7 @@ struct Flow {
 
   const Lane lane;
   const std::string tenant;
-  const int weight;
+  int weight;
   const std::uint64_t number;  // of two that are level the older one goes first
   std::deque<Waiting> waiting;
   int running = 0;
@@ -104,6 +104,10 @@ class FairQueue : public std::enable_shared_from_this<FairQueue> {
   // Kept while somebody else has it, while something of it waits or runs, and until others have had
   // as much.
   std::shared_ptr<Flow> flow(Lane lane, std::string_view tenant) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Of what it begins from now on. Requires: 1 <= weight <= kWeightMax.
+  void set_weight(std::string_view tenant, int weight) ABSL_LOCKS_EXCLUDED(mutex_);
+  // 1 for one that is not set.
+  int weight(std::string_view tenant) ABSL_LOCKS_EXCLUDED(mutex_);
   // Whether each tenant has flows of its own.
   bool by_tenant() const { return by_tenant_; }
 
@@ -165,9 +169,9 @@ class FairQueue : public std::enable_shared_from_this<FairQueue> {
   Clock& clock_;
   const int count_max_;
   const bool by_tenant_;
-  ByTenant<int> weights_;  // constant
 
   Mutex mutex_;
+  ByTenant<int> weights_ ABSL_GUARDED_BY(mutex_);
   std::array<InLane, kLanes> lanes_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t numbers_ ABSL_GUARDED_BY(mutex_) = 0;
   int count_ ABSL_GUARDED_BY(mutex_) = 0;  // tasks that wait

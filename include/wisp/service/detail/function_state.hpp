@@ -10,6 +10,7 @@
 #include <limits>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -57,10 +58,11 @@ class SlotQueue {
 
 // What the functions without a reservation share, once another has one.
 struct Shares {
-  explicit Shares(int most) : max(most) {}
+  Shares(int all, int those_reserved) : max(all - those_reserved), reserved(those_reserved) {}
 
-  const int max;
   Mutex mutex;
+  int max ABSL_GUARDED_BY(mutex);
+  const int reserved;  // of the workers, by others
   int inside ABSL_GUARDED_BY(mutex) = 0;
   SlotQueue waiting ABSL_GUARDED_BY(mutex);
 };
@@ -83,6 +85,13 @@ struct FunctionState final : Attachment, RunVersion {
                                               int number) override;
   void direct(const Traffic& traffic) override;
   void let_go() override;
+  // Requires: limited(). What is not given stays. Who may enter now, and waits, does.
+  void adjust(std::optional<int> concurrency, std::optional<bool> pause) ABSL_LOCKS_EXCLUDED(mutex);
+  // Those that wait for a slot and may have one, of all that share it, are submitted.
+  void let_in() ABSL_LOCKS_EXCLUDED(mutex);
+  int concurrency() const;  // 0: unlimited
+  bool paused() const { return paused_.load(); }
+
   // Requires: limited(). Takes a token of its rate and a slot, or says why not.
   Status enter(const Clock& clock) ABSL_LOCKS_EXCLUDED(mutex);
   // Requires: limited(). Takes a slot, or says no.
@@ -124,6 +133,7 @@ struct FunctionState final : Attachment, RunVersion {
     return inside_shared < limit && all.inside < all.max;
   }
   SlotQueue::All leave_shared(FairQueue* queue);
+  SlotQueue::All next_shared(FairQueue* queue) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shares->mutex);
   void take_out(const Route* route, Invoker& invoker) ABSL_LOCKS_EXCLUDED(mutex);
   void hand_on(Invoker& invoker) ABSL_LOCKS_EXCLUDED(mutex);
   int inside_shared = 0;  // the shares' mutex guards these
@@ -140,7 +150,10 @@ struct FunctionState final : Attachment, RunVersion {
 
   // Constant: of calls inside at once, its own and what all share that have no reservation.
   static constexpr int kUnlimited = std::numeric_limits<int>::max();
-  int limit = kUnlimited;
+  // 0 while paused. One adjusts at a time.
+  std::atomic<int> limit{kUnlimited};
+  std::atomic<int> unpaused{kUnlimited};
+  std::atomic<bool> paused_{false};
   std::shared_ptr<Shares> shares;  // with the invoker's other functions; null: no reservations
   std::unique_ptr<Rate> rate;      // constant; null: unlimited
   // Constant: those that its calls may count against, depending on their tenant and tag. The

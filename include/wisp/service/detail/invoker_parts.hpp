@@ -25,6 +25,7 @@ class Runtime;
 namespace detail {
 
 class Simulator;
+class Tuner;
 
 // Bumped in every child after fork; a Runtime compares it with what it was born under.
 std::uint64_t fork_generation();
@@ -47,9 +48,11 @@ struct InvokerParts {
   Queue queue;          // of posts, per function
   bool manual = false;  // the host pumps: nothing may wait for its own thread
   bool pooled = false;  // the executor is the runtime's own pool
-  int tokens_max = 64;  // of one route in the executor
+  int tokens_max = 64;  // of one route in the executor, at first
   Simulator* simulator = nullptr;
   Idempotency idempotency{};
+  Tuner* tuner = nullptr;
+  bool adjustable = false;  // what has no limits at first may have some later
 };
 
 }  // namespace detail

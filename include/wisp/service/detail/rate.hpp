@@ -14,7 +14,6 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
-#include <limits>
 #include <optional>
 
 #include <wisp/base/clock.hpp>
@@ -24,10 +23,29 @@ namespace wisp::inline v0::detail {
 
 class Rate {
  public:
-  // Requires: kRateMin <= per_second <= kRateMax.
-  explicit Rate(double per_second)
-      : interval_(static_cast<Duration::rep>(std::ceil(1e9 / per_second))),
-        tolerance_(std::max(Duration::zero(), std::chrono::seconds(1) - interval_)) {}
+  // Requires: kRateMin <= per_second <= kRateMax, or 0: unlimited.
+  explicit Rate(double per_second) { set(per_second, Time(Duration::min())); }
+
+  // What was taken is owed at the new rate.
+  void set(double per_second, Time now) {
+    const BriefLock lock(mutex_);
+    const double owed = static_cast<double>(std::max(full_ - now, Duration::zero()).count());
+    const bool owes = owed > 0 && per_second > 0 && per_second_ > 0;
+    if (full_ > now) full_ = now;
+    if (owes)
+      full_ = full_ + Duration(static_cast<Duration::rep>(owed * (per_second_ / per_second)));
+    per_second_ = per_second;
+    interval_ =
+        Duration(per_second > 0 ? static_cast<Duration::rep>(std::ceil(1e9 / per_second)) : 0);
+    tolerance_ = std::max(Duration::zero(), std::chrono::seconds(1) - interval_);
+  }
+  double per_second() const {
+    const BriefLock lock(mutex_);
+    return per_second_;
+  }
+
+  // More than anybody asks for.
+  static constexpr int kMany = 1'000'000'000;
 
   // A token taken: from when on it counts, and the bucket after it.
   struct Turn {
@@ -50,6 +68,7 @@ class Rate {
   // How many there are to take.
   int ready(Time now) const {
     const BriefLock lock(mutex_);
+    if (interval_ == Duration::zero()) return kMany;
     const Duration left = tolerance_ - std::max(full_ - now, Duration::zero());
     if (left < Duration::zero()) return 0;
     return static_cast<int>(left / interval_) + 1;
@@ -68,9 +87,10 @@ class Rate {
     return {at, full_};
   }
 
-  const Duration interval_;
-  const Duration tolerance_;
   mutable BriefMutex mutex_;
+  double per_second_ ABSL_GUARDED_BY(mutex_) = 0;
+  Duration interval_ ABSL_GUARDED_BY(mutex_){};
+  Duration tolerance_ ABSL_GUARDED_BY(mutex_){};
   Time full_ ABSL_GUARDED_BY(mutex_){Duration::min()};
 };
 
@@ -115,7 +135,7 @@ class Pace {
     }
   }
   int ready(Time now) const {
-    int ready = std::numeric_limits<int>::max();
+    int ready = Rate::kMany;
     for (const Rate* const rate : rates_)
       if (rate != nullptr) ready = std::min(ready, rate->ready(now));
     return ready;

@@ -120,6 +120,9 @@ class Route : public std::enable_shared_from_this<Route> {
   std::shared_ptr<const Receipt> receipt() const;
   void keep_receipt(std::shared_ptr<const Receipt> receipt);
 
+  // Limits, rates or budgets have changed: what waits for them asks again.
+  void ask_again();
+
   // Around a delivery that runs on the publisher's thread. False once closed.
   bool enter();
   void leave();
@@ -239,6 +242,7 @@ class Route : public std::enable_shared_from_this<Route> {
   const std::shared_ptr<FunctionState> own_;  // with its parts
   FunctionState* const function_;
   const Pace pace_;
+  std::atomic<std::uint64_t> asked_{0};  // how often ask_again() was called
   // Constant. Null: neither lanes nor tenants.
   const std::shared_ptr<Flow> flow_;
   const std::shared_ptr<Parts> parts_;  // its own; null: it has none
@@ -269,7 +273,12 @@ class Route : public std::enable_shared_from_this<Route> {
   std::vector<Parker*> waiters_ ABSL_GUARDED_BY(mutex_);  // closers, and publishers that block
   // Numbers them: an address comes back, a number does not.
   std::uint64_t delays_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::vector<std::pair<std::uint64_t, TimerId>> delayed_ ABSL_GUARDED_BY(mutex_);
+  struct Delayed {
+    std::uint64_t number;
+    TimerId timer;
+    bool put_off;  // by a rate or a budget, rather than for a retry
+  };
+  std::vector<Delayed> delayed_ ABSL_GUARDED_BY(mutex_);
   // When a timer looks whether a batch is due.
   std::optional<Time> window_due_ ABSL_GUARDED_BY(mutex_);
   std::optional<TimerId> window_timer_ ABSL_GUARDED_BY(mutex_);

@@ -5,7 +5,9 @@
 // Threads: any.
 #pragma once
 
+#include <algorithm>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -21,8 +23,12 @@ namespace wisp::inline v0::detail {
 
 class Sharing {
  public:
-  // `lanes`: some function is in another than normal. `queue_max`: the executor's.
-  Status open(Clock& clock, const std::vector<Tenant>& tenants, bool lanes, int queue_max);
+  struct Rules {
+    bool lanes = false;       // some function is in another than normal
+    bool adjustable = false;  // a tenant without a rate may have one later
+    int queue_max = 0;        // the executor's
+  };
+  Status open(Clock& clock, const std::vector<Tenant>& tenants, const Rules& rules);
 
   // Null: neither lanes nor tenants.
   FairQueue* queue() const { return queue_.get(); }
@@ -36,7 +42,13 @@ class Sharing {
   Status submit(Invoker& invoker, Task& task, const std::shared_ptr<Flow>& flow) const;
   void submit_surely(Invoker& invoker, Task task, const std::shared_ptr<Flow>& flow) const;
 
-  // Whether a tenant has a rate.
+  // Those that are set.
+  const std::vector<std::string>& names() const { return names_; }
+  bool set(std::string_view tenant) const {
+    return std::find(names_.begin(), names_.end(), tenant) != names_.end();
+  }
+
+  // Whether a tenant has a rate, or may have one.
   bool paced() const { return !rates_.empty(); }
   // Null: it has none.
   Rate* rate(std::string_view tenant) const;
@@ -44,13 +56,9 @@ class Sharing {
   Status enter(FunctionState& function, std::string_view tenant, const Clock& clock) const;
 
  private:
-  struct TenantRate {
-    std::unique_ptr<Rate> rate;
-    double per_second;
-  };
-
   std::shared_ptr<FairQueue> queue_;
-  ByTenant<TenantRate> rates_;
+  std::vector<std::string> names_;
+  ByTenant<std::unique_ptr<Rate>> rates_;
 };
 
 }  // namespace wisp::inline v0::detail

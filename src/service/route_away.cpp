@@ -1,0 +1,155 @@
+// What is away from its route: for the timer until it is due, or for its function until there is a
+// slot.
+#include <utility>
+
+#include <wisp/service/invoker.hpp>
+
+namespace wisp::inline v0::detail {
+
+// A delivery on its way back: from the timer to the executor, then to its handler.
+struct Route::Away {
+  std::shared_ptr<Route> route;
+  std::shared_ptr<Invoker> keep;
+  std::unique_ptr<Shipment> delivery;
+  bool on_timer = false;
+  bool slot_taken = false;
+
+  Away(std::shared_ptr<Route> r, std::shared_ptr<Invoker> k, std::unique_ptr<Shipment> d,
+       bool timer, bool slot)
+      : route(std::move(r)),
+        keep(std::move(k)),
+        delivery(std::move(d)),
+        on_timer(timer),
+        slot_taken(slot) {}
+  Away(Away&&) noexcept = default;
+  Away& operator=(Away&&) = delete;
+  ~Away() {
+    if (delivery != nullptr) route->lost(std::move(delivery), slot_taken);
+  }
+  void operator()() {
+    if (on_timer) {
+      on_timer = false;
+      keep->sharing().submit_surely(
+          *keep, Task(Away(route, keep, std::move(delivery), false, slot_taken)), route->flow());
+    } else {
+      route->resume(std::move(delivery), slot_taken);
+    }
+  }
+};
+
+std::unique_ptr<Shipment> Route::delay(std::unique_ptr<Shipment> delivery) {
+  delivery->token = false;
+  const Time due = delivery->due;
+  const bool put_off = std::exchange(delivery->put_off, false);
+  const std::uint64_t asked = delivery->asked;
+  std::uint64_t number = 0;
+  {
+    const BriefLock lock(mutex_);
+    if (!closed_ && !replaced()) {
+      go_away(*delivery);
+      number = delivery->delay = ++delays_;
+      delayed_.push_back({number, TimerId(), put_off});
+    }
+  }
+  if (number == 0) {
+    invoker_.note_cancelled(*this, *delivery);
+    return delivery;
+  }
+  Task task(
+      Away(shared_from_this(), invoker_.shared_from_this(), std::move(delivery), true, false));
+  // A timer that refuses destroys the task, and lost() sees to the delivery.
+  const Result<TimerId> id = invoker_.parts().timer.schedule(due, std::move(task));
+  if (!id.ok()) return nullptr;
+  bool here = false;
+  {
+    const BriefLock lock(mutex_);
+    for (Delayed& each : delayed_) {
+      if (each.number != number) continue;
+      each.timer = *id;
+      here = true;
+    }
+  }
+  // Back already, or the route was closed before it could know the timer.
+  if (!here) invoker_.parts().timer.cancel(*id);
+  // What put it off has changed before ask_again() could know the timer.
+  if (here && put_off && asked_.load() != asked)
+    if (Task back = invoker_.parts().timer.remove(*id)) back();
+  return nullptr;
+}
+
+std::unique_ptr<Shipment> Route::await_slot(std::unique_ptr<Shipment> delivery) {
+  bool ended = false;
+  {
+    const BriefLock lock(mutex_);
+    ended = closed_ || replaced();
+    if (!ended) go_away(*delivery);
+  }
+  // Those that wait here would else all begin at once.
+  give_turn_back(*delivery);
+  if (ended) {
+    invoker_.note_cancelled(*this, *delivery);
+    return delivery;
+  }
+  Shipment& mine = *delivery;
+  const bool token = std::exchange(mine.token, false);
+  Task task(
+      Away(shared_from_this(), invoker_.shared_from_this(), std::move(delivery), false, true));
+  if (!slot_or_wait(task)) return nullptr;
+  // A slot came free a moment ago: it goes on here, under the token that it has.
+  mine.token = token;
+  task();
+  return nullptr;
+}
+
+bool Route::slot_or_wait(Task& task) {
+  if (function_->enter_or_wait(task, *this)) return true;
+  if (closed()) function_->drop(*this, invoker_);  // cancel() has looked too early for it
+  return false;
+}
+
+void Route::resume(std::unique_ptr<Shipment> delivery, bool slot_taken) {
+  if (rules_.batch > 0) return rejoin(std::move(delivery));
+  bool ended = false;
+  {
+    const BriefLock lock(mutex_);
+    come_back(*delivery);
+    ended = closed_;
+    ++active_;
+  }
+  if (ended) {
+    if (slot_taken) function_->leave(invoker_);
+    give_turn_back(*delivery);
+    invoker_.cancel_delivery(*this, *delivery);
+    const BriefLock lock(mutex_);
+    queue_.release(*delivery);
+    end();
+    return;
+  }
+  run(std::move(delivery), slot_taken);
+  top_up();
+}
+
+void Route::lost(std::unique_ptr<Shipment> delivery, bool slot_taken) {
+  bool ended = false;
+  {
+    const BriefLock lock(mutex_);
+    come_back(*delivery);
+    ended = closed_ || replaced();
+  }
+  if (slot_taken) function_->leave(invoker_);
+  give_turn_back(*delivery);
+  if (ended || delivery->error.ok()) {
+    invoker_.cancel_delivery(*this, *delivery);
+  } else {
+    // No timer has room for the retry: the last error stands.
+    invoker_.give_up(*this, *delivery, false);
+    invoker_.one_less();
+  }
+  {
+    const BriefLock lock(mutex_);
+    queue_.release(*delivery);
+  }
+  top_up();
+}
+
+}  // namespace wisp::inline v0::detail
