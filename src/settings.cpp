@@ -11,7 +11,9 @@ Status Runtime::configure(const Settings& settings) {
 }
 
 Settings Runtime::settings() const {
-  return invoker_->forked() ? Settings() : invoker_->parts().tuner->settings();
+  // What a handler captured may ask when it is destroyed, and all this with it.
+  const bool here = !invoker_->forked() && invoker_->shared_from_this() != nullptr;
+  return here ? invoker_->parts().tuner->settings() : Settings();
 }
 
 }  // namespace wisp::inline v0

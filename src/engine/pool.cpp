@@ -80,6 +80,7 @@ void PoolState::resize(const Workers& workers) {
   rules_.min = workers.min;
   rules_.max = workers.max;
   rules_.keep_alive = workers.keep_alive;
+  most_ = std::max(most_, workers.max);
   for (Worker* const each : parked_) clock_.wake(each->parker);
   if (!closed_ && !queue_.empty()) serve(lock, clock_.now()).IgnoreError();
 }

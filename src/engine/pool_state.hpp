@@ -98,12 +98,13 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
     Thread thread;
     Is is = Is::absent;
     pid_t id = 0;
-    bool unborn = false;                 // counted in unborn_
-    bool inside = false;                 // counted in inside_
-    bool blocked = false;                // counted in blocked_
-    int waits = 0;                       // begin_blocking less end_blocking, and if it is aside
-    bool aside = false;                  // counted in aside_
-    Time began{};                        // its task
+    bool unborn = false;   // counted in unborn_
+    bool inside = false;   // counted in inside_
+    bool blocked = false;  // counted in blocked_
+    int waits = 0;         // begin_blocking less end_blocking, and if it is aside
+    bool aside = false;    // counted in aside_
+    Time began{};          // its task
+    Time parked_at{};
     Time looked_at{};                    // by the supervisor
     std::int64_t asleep = -1;            // the last sample that found it so
     std::uint32_t looked_run = 0;        // the value of `runs` then
@@ -159,9 +160,7 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   int wanted(Time now, int starting) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The rest is room for substitutes of those that wait.
-  int threads_max() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return rules_.max + kSubstitutesMax;
-  }
+  int threads_max() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return most_ + kSubstitutesMax; }
   int active() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return running_ + starting_; }
   void call_back(const std::function<void(int)>& hook, int index);
   Thread retire(Thread& thread) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -178,7 +177,8 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
   void leave_supervision();
 
   const PoolOptions options_;
-  Workers rules_ ABSL_GUARDED_BY(mutex_);  // those of the options at first
+  Workers rules_ ABSL_GUARDED_BY(mutex_);          // those of the options at first
+  int most_ ABSL_GUARDED_BY(mutex_) = rules_.max;  // the highest maximum that there was
   Clock& clock_;
   const int cores_;
   Parker supervisor_parker_;

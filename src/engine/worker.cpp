@@ -75,9 +75,7 @@ PoolState::Step PoolState::step(Worker& self, Queued& next, Time& until) {
   }
   if (self.is == Is::running) finish(self, now);
   if (take(lock, self, next, now)) return Step::run;
-  // One that was kept may go, as there are to be fewer.
-  if (self.is == Is::parked && until == Time::never() && workers_ > rules_.min)
-    until = now + rules_.keep_alive;
+  if (self.is == Is::parked) until = self.parked_at + rules_.keep_alive;
   const bool rested = self.is == Is::parked && now >= until;
   if (closed_ || (rested && workers_ > rules_.min)) {
     uncount(self);
@@ -91,6 +89,7 @@ PoolState::Step PoolState::step(Worker& self, Queued& next, Time& until) {
   self.is = Is::parked;
   ++workers_;
   parked_.push_back(&self);
+  self.parked_at = now;
   until = now + rules_.keep_alive;
   return Step::park;
 }

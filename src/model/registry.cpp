@@ -110,10 +110,7 @@ Status Registry::add(std::shared_ptr<const detail::Definition> definition) {
   }
   // Declared first: should it not be wanted after all, it goes once the lock has.
   std::unique_ptr<detail::Attachment> prepared;
-  const FunctionOptions& options = definition->options;
-  const bool prepares = definition->instances != nullptr || options.limits.reserved.has_value() ||
-                        options.lane != Lane::normal;
-  if (prepares && attach_ && lookup(*definition) == nullptr) {
+  if (definition->prepares() && attach_ && lookup(*definition) == nullptr) {
     prepared = attach_({.definition = definition, .attachment = nullptr});
     WISP_TRY(prepared->prepare());
   }

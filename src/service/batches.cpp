@@ -74,11 +74,19 @@ class Invoker::BatchRun {
   void set_aside(Part& part, std::vector<Part>& behind) {
     if (route_.function().accounts.empty()) return;
     std::optional<Time> until;
+    std::uint64_t asked = 0;
     const auto look_at = [&](Part& items) {
       for (auto& each : items) {
-        if (until) each->due = *until;
-        else if (route_.affords(*each)) continue;
-        else if (route_.rules().serial) until = each->due;
+        if (until) {
+          each->due = *until;
+          each->put_off = true;
+          each->asked = asked;
+        } else if (route_.affords(*each)) {
+          continue;
+        } else if (route_.rules().serial) {
+          until = each->due;
+          asked = each->asked;
+        }
         // Or the same batch would fail in the same way, for all that there is to spend.
         each->alone = each->alone || bisected_;
         again.push_back(std::move(each));

@@ -1,6 +1,8 @@
 #include <wisp/service/detail/fair_queue.hpp>
 
 #include <algorithm>
+#include <cmath>
+#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
@@ -11,13 +13,26 @@ namespace {
 // The least that a task counts for, which is about what it costs to hand it to a thread. And where
 // time stands still, tasks still take turns.
 constexpr double kLeastNs = 1'000;
-// Of what a flow's tasks took, the last ones count for so much.
+// And the most that it is taken for before it has run: what takes longer counts as it goes on.
+constexpr double kTypicalMaxNs = 10e6;
+// Of what a flow's tasks took, the last one counts for so much.
 constexpr double kLatest = 1.0 / 8;
 // Flows without work that are remembered for what they have had, in each lane.
 constexpr std::size_t kIdleMax = 10'000;
+// Virtual clocks are set back before a nanosecond is lost in them: after some minutes.
+constexpr double kRebaseNs = 1e12;
+
+// The next estimate. A task that finds nothing to do, such as no slot of its function, hardly
+// counts beside others.
+double smoothed(double typical, double cost) {
+  cost = std::min(cost, kTypicalMaxNs);
+  if (typical == 0) return cost;
+  return typical + (cost - typical) * kLatest * std::min(1.0, cost / typical);
+}
 
 }  // namespace
 
+// What the executor has: runs what is first. Destroyed without that, it has been lost.
 struct FairQueue::Turn {
   std::shared_ptr<FairQueue> queue;
 
@@ -25,40 +40,32 @@ struct FairQueue::Turn {
   Turn(Turn&&) noexcept = default;
   Turn& operator=(Turn&&) = delete;
   ~Turn() {
-    if (queue != nullptr) queue->drop_one();
+    if (queue != nullptr) queue->lose_one();
   }
   void operator()() { std::exchange(queue, nullptr)->run_one(); }
 };
 
-struct FairQueue::Inside {
-  FairQueue* queue;
-  Begun begun;
-  Inside* outer;
-};
-
-thread_local FairQueue::Inside* FairQueue::inside = nullptr;
-
-FairQueue::FairQueue(Clock& clock, const std::vector<Tenant>& tenants, int count_max)
-    : clock_(clock), count_max_(count_max), by_tenant_(!tenants.empty()) {
+FairQueue::FairQueue(Clock& clock, const std::vector<Tenant>& tenants, Rules rules)
+    : clock_(clock), rules_(std::move(rules)), by_tenant_(!tenants.empty()) {
   for (const Tenant& each : tenants) weights_.emplace(each.name, each.weight);
 }
 
 std::shared_ptr<Flow> FairQueue::flow(Lane lane, std::string_view tenant) {
-  if (!by_tenant_) tenant = {};
   const MutexLock lock(mutex_);
+  const auto weight = weights_.find(tenant);
+  if (weight == weights_.end()) tenant = {};
   InLane& in = lanes_[static_cast<std::size_t>(lane)];
   if (const auto found = in.flows.find(tenant); found != in.flows.end()) return found->second;
   if (in.flows.size() >= in.sweep_at) sweep(in);
-  const auto weight = weights_.find(tenant);
-  auto made = std::make_shared<Flow>(lane, tenant, weight == weights_.end() ? 1 : weight->second,
-                                     ++numbers_);
+  const int share = weight == weights_.end() ? 1 : weight->second;
+  auto made = std::make_shared<Flow>(lane, tenant, share, ++numbers_);
   in.flows.emplace(tenant, made);
   return made;
 }
 
 void FairQueue::set_weight(std::string_view tenant, int weight) {
   const MutexLock lock(mutex_);
-  if (const auto found = weights_.find(tenant); found != weights_.end()) found->second = weight;
+  weights_.find(tenant)->second = weight;
   for (InLane& lane : lanes_) {
     if (const auto flow = lane.flows.find(tenant); flow != lane.flows.end())
       flow->second->weight = weight;
@@ -67,8 +74,7 @@ void FairQueue::set_weight(std::string_view tenant, int weight) {
 
 int FairQueue::weight(std::string_view tenant) {
   const MutexLock lock(mutex_);
-  const auto found = weights_.find(tenant);
-  return found == weights_.end() ? 1 : found->second;
+  return weights_.find(tenant)->second;
 }
 
 // Amortised: of those that nobody has, and that nothing waits or runs of, the ones go that have had
@@ -77,7 +83,7 @@ void FairQueue::sweep(InLane& lane) {
   const auto forget = [&lane](bool debts) {
     std::erase_if(lane.flows, [&](const auto& each) {
       const Flow& flow = *each.second;
-      return each.second.use_count() == 1 && flow.waiting.empty() && flow.running == 0 &&
+      return each.second.use_count() == 1 && flow.waiting.empty() && flow.running.empty() &&
              (debts || flow.served <= lane.begun);
     });
   };
@@ -86,58 +92,85 @@ void FairQueue::sweep(InLane& lane) {
   lane.sweep_at = std::max<std::size_t>(64, 2 * lane.flows.size());
 }
 
-Status FairQueue::room(const Flow& flow) {
-  const MutexLock lock(mutex_);
-  const auto own = static_cast<int>(flow.waiting.size());
-  if (count_ + (by_tenant_ ? own : 0) < count_max_) return Status();
-  return refused(StatusCode::kResourceExhausted, Reason::full,
-                 by_tenant_ && count_ < count_max_
-                     ? fmt::format("{} of tenant '{}' wait for a thread, and each may have as many "
-                                   "as are left of {}",
-                                   own, flow.tenant, count_max_)
-                     : fmt::format("{} wait for a thread", count_max_));
+void FairQueue::rebase(InLane& lane) {
+  if (lane.begun < kRebaseNs) return;
+  lane.waiting.clear();
+  for (const auto& [tenant, flow] : lane.flows) {
+    flow->served -= lane.begun;
+    if (!flow->waiting.empty()) lane.waiting.insert(flow.get());
+  }
+  lane.begun = 0;
 }
 
-std::uint64_t FairQueue::push(Task& task, const std::shared_ptr<Flow>& flow) {
+Status FairQueue::room(const Flow& flow) {
+  const MutexLock lock(mutex_);
+  if (calls_ + (by_tenant_ ? flow.calls : 0) < rules_.calls_max) return Status();
+  return refused(StatusCode::kResourceExhausted, Reason::full,
+                 by_tenant_ && calls_ < rules_.calls_max
+                     ? fmt::format("{} calls of tenant '{}' wait for a thread, and each may have "
+                                   "as many as are left of {}",
+                                   flow.calls, flow.tenant, rules_.calls_max)
+                     : fmt::format("{} calls wait for a thread", calls_));
+}
+
+Task FairQueue::wanted_turn() {
+  if (turns_ >= std::min(count_, rules_.turns_max)) return {};
+  ++turns_;
+  return Task(Turn(shared_from_this()));
+}
+
+double FairQueue::estimate(const InLane& lane, const Flow& flow) const {
+  return std::max(flow.typical > 0 ? flow.typical : lane.typical, kLeastNs);
+}
+
+FairQueue::Pushed FairQueue::push(Task& task, const std::shared_ptr<Flow>& flow, bool call,
+                                  double prepaid) {
   const MutexLock lock(mutex_);
   InLane& lane = of(*flow);
   if (flow->waiting.empty()) {
-    if (flow->blocked.load(std::memory_order_relaxed) == 0)
-      flow->served = std::max(flow->served, lane.begun);
+    // No more is saved than what is blocked will use up.
+    const int blocked = flow->blocked.load(std::memory_order_relaxed);
+    const double kept = blocked * estimate(lane, *flow) / flow->weight;
+    flow->served = std::max(flow->served, lane.begun - kept);
     lane.waiting.insert(flow.get());
   }
-  flow->waiting.push_back({++numbers_, std::move(task)});
+  // What was taken in as a call, or as none, leaves as such.
+  flow->waiting.push_back({++numbers_, std::move(task), prepaid, call});
+  flow->calls += static_cast<int>(call);
+  calls_ += static_cast<int>(call);
   ++count_;
-  return numbers_;
+  return {numbers_, wanted_turn()};
 }
 
-Task FairQueue::turn() { return Task(Turn(shared_from_this())); }
-
-bool FairQueue::take_back(std::uint64_t number, Flow& flow, Task& task) {
+bool FairQueue::take_back(std::uint64_t number, Flow& flow, Task& task, Task& turn) {
+  Task unused;  // destroyed without the lock
   const MutexLock lock(mutex_);
+  if (turns_ > 1) {
+    // Another one comes.
+    --turns_;
+    ++void_;
+    unused = std::move(turn);
+    return false;
+  }
+  // The latest ones are at the end.
   const auto place =
-      std::find_if(flow.waiting.begin(), flow.waiting.end(),
+      std::find_if(flow.waiting.rbegin(), flow.waiting.rend(),
                    [number](const Flow::Waiting& each) { return each.number == number; });
-  if (place == flow.waiting.end()) return false;
-  task = std::move(place->task);
-  flow.waiting.erase(place);
-  --count_;
-  ++void_;
-  if (flow.waiting.empty()) of(flow).waiting.erase(&flow);
-  return true;
-}
-
-bool FairQueue::before(const Flow& left, const Flow& right) {
-  if (left.lane != right.lane) return left.lane < right.lane;
-  return Less()(&left, &right);
-}
-
-std::size_t FairQueue::first(const std::vector<const Flow*>& flows) {
-  const MutexLock lock(mutex_);
-  std::size_t best = 0;
-  for (std::size_t i = 1; i < flows.size(); ++i)
-    if (before(*flows[i], *flows[best])) best = i;
-  return best;
+  const bool found = place != flow.waiting.rend();
+  if (found) {
+    task = std::move(place->task);
+    flow.calls -= static_cast<int>(place->call);
+    calls_ -= static_cast<int>(place->call);
+    flow.waiting.erase(std::next(place).base());
+    --count_;
+    if (flow.waiting.empty()) of(flow).waiting.erase(&flow);
+  }
+  if (count_ == 0) {
+    --turns_;
+    ++void_;
+    unused = std::move(turn);
+  }
+  return found;
 }
 
 void FairQueue::set_served(InLane& lane, Flow& flow, double served) {
@@ -147,75 +180,104 @@ void FairQueue::set_served(InLane& lane, Flow& flow, double served) {
   if (waits) lane.waiting.insert(&flow);
 }
 
-FairQueue::Begun FairQueue::begin() {
+bool FairQueue::settle(InLane& lane, Flow& flow, Time now) {
+  double more = 0;
+  for (Flow::Running* const each : flow.running) {
+    const auto taken = static_cast<double>((now - each->since).count());
+    if (taken <= each->charged) continue;
+    more += (taken - each->charged) / each->weight;
+    each->charged = taken;
+  }
+  if (more == 0) return false;
+  set_served(lane, flow, flow.served + more);
+  return true;
+}
+
+FairQueue::Chosen FairQueue::choose(const std::vector<Flow*>& flows) {
   const MutexLock lock(mutex_);
+  const Time now = clock_.now();
+  for (Flow* const each : flows) settle(of(*each), *each, now);
+  std::size_t best = 0;
+  for (std::size_t i = 1; i < flows.size(); ++i) {
+    const bool above = flows[i]->lane < flows[best]->lane;
+    const bool level = flows[i]->lane == flows[best]->lane;
+    if (above || (level && Less()(flows[i], flows[best]))) best = i;
+  }
+  Flow& flow = *flows[best];
+  InLane& lane = of(flow);
+  const double prepaid = estimate(lane, flow);
+  set_served(lane, flow, flow.served + prepaid / flow.weight);
+  return {best, prepaid};
+}
+
+void FairQueue::begin(Begun& begun) {
+  const MutexLock lock(mutex_);
+  --turns_;
   const auto lane = std::find_if(lanes_.begin(), lanes_.end(),
                                  [](const InLane& each) { return !each.waiting.empty(); });
-  if (lane == lanes_.end()) return {};
+  if (lane == lanes_.end()) return;
+  const Time now = clock_.now();
+  rebase(*lane);
+  // Each is set right once at most, as the time stays.
+  while (settle(*lane, **lane->waiting.begin(), now)) continue;
   Flow& flow = **lane->waiting.begin();
   lane->waiting.erase(lane->waiting.begin());
-  Begun begun{.flow = lane->flows.find(flow.tenant)->second,
-              .task = std::move(flow.waiting.front().task),
-              .charged = std::max(flow.typical, kLeastNs),
-              .since = clock_.now()};
-  flow.waiting.pop_front();
-  --count_;
-  ++flow.running;
+  Flow::Waiting& first = flow.waiting.front();
+  begun.flow = lane->flows.find(flow.tenant)->second;
+  begun.task = std::move(first.task);
+  begun.run = {.since = now,
+               .charged = first.prepaid > 0 ? first.prepaid : estimate(*lane, flow),
+               .weight = flow.weight};
   lane->begun = std::max(lane->begun, flow.served);
-  flow.served += begun.charged / flow.weight;
+  if (first.prepaid == 0) flow.served += begun.run.charged / flow.weight;
+  flow.running.push_back(&begun.run);
+  flow.calls -= static_cast<int>(first.call);
+  calls_ -= static_cast<int>(first.call);
+  --count_;
+  flow.waiting.pop_front();
   if (!flow.waiting.empty()) lane->waiting.insert(&flow);
-  return begun;
+  begun.turn = wanted_turn();
 }
 
-double FairQueue::charge(Begun& begun) {
-  Flow& flow = *begun.flow;
-  const double cost = std::max(static_cast<double>((clock_.now() - begun.since).count()), kLeastNs);
-  set_served(of(flow), flow, flow.served + (cost - begun.charged) / flow.weight);
-  begun.charged = cost;
-  return cost;
-}
-
-void FairQueue::settle() {
-  if (inside == nullptr || inside->queue != this) return;
-  const MutexLock lock(mutex_);
-  charge(inside->begun);
-}
-
-// One that finds nothing to do, such as no slot of its function, hardly counts beside others.
 void FairQueue::end(Begun& begun) {
   const MutexLock lock(mutex_);
   Flow& flow = *begun.flow;
-  const double cost = charge(begun);
-  --flow.running;
-  const double counts = flow.typical == 0 ? 1 : kLatest * std::min(1.0, cost / flow.typical);
-  flow.typical += (cost - flow.typical) * counts;
+  InLane& lane = of(flow);
+  const auto taken = static_cast<double>((clock_.now() - begun.run.since).count());
+  const double cost = std::max(taken, kLeastNs);
+  std::erase(flow.running, &begun.run);
+  set_served(lane, flow, flow.served + (cost - begun.run.charged) / begun.run.weight);
+  flow.typical = smoothed(flow.typical, cost);
+  lane.typical = smoothed(lane.typical, cost);
 }
 
 void FairQueue::run_one() {
-  Inside mine{.queue = this, .begun = begin(), .outer = inside};
-  if (mine.begun.flow == nullptr) return;
-  inside = &mine;
-  mine.begun.task();
-  inside = mine.outer;
-  end(mine.begun);
+  Begun begun;
+  begin(begun);
+  if (begun.turn) rules_.submit_surely(std::move(begun.turn));
+  if (begun.flow == nullptr) return;
+  begun.task();
+  end(begun);
 }
 
-// What would have begun last.
-void FairQueue::drop_one() {
-  Task dropped;  // destroyed without the lock
+// While others are to come they come for all that waits; else nobody would.
+void FairQueue::lose_one() {
+  std::deque<Flow::Waiting> dropped;  // destroyed without the lock
   const MutexLock lock(mutex_);
   if (void_ > 0) {
     --void_;
     return;
   }
-  const auto lane = std::find_if(lanes_.rbegin(), lanes_.rend(),
-                                 [](const InLane& each) { return !each.waiting.empty(); });
-  if (lane == lanes_.rend()) return;
-  Flow& flow = **lane->waiting.rbegin();
-  dropped = std::move(flow.waiting.back().task);
-  flow.waiting.pop_back();
-  --count_;
-  if (flow.waiting.empty()) lane->waiting.erase(&flow);
+  if (--turns_ > 0) return;
+  for (InLane& lane : lanes_) {
+    for (Flow* const flow : lane.waiting) {
+      std::move(flow->waiting.begin(), flow->waiting.end(), std::back_inserter(dropped));
+      flow->waiting.clear();
+      flow->calls = 0;
+    }
+    lane.waiting.clear();
+  }
+  count_ = calls_ = 0;
 }
 
 }  // namespace wisp::inline v0::detail

@@ -46,7 +46,7 @@ SlotQueue::All SlotQueue::take(FairQueue* queue, const May& may) {
     return taken;
   }
   std::vector<std::pair<std::vector<All>::iterator, All::iterator>> found;
-  std::vector<const Flow*> flows;
+  std::vector<Flow*> flows;
   for (auto each = flows_.begin(); each != flows_.end(); ++each) {
     const auto place = std::find_if(each->begin(), each->end(), may);
     if (place == each->end()) continue;
@@ -54,7 +54,9 @@ SlotQueue::All SlotQueue::take(FairQueue* queue, const May& may) {
     flows.push_back(place->flow.get());
   }
   if (found.empty()) return taken;
-  const auto& [from, place] = found[queue->first(flows)];
+  const FairQueue::Chosen chosen = queue->choose(flows);
+  const auto& [from, place] = found[chosen.which];
+  place->prepaid = chosen.prepaid;
   take_from(from, place);
   return taken;
 }
@@ -96,10 +98,9 @@ void FunctionState::adjust(std::optional<int> concurrency, std::optional<bool> p
   }
   if (pause) paused_ = *pause;
   limit = paused() ? 0 : unpaused.load();
-  // After it: who found no room before is there by now.
-  let_in();
 }
 
+// After a change: who found no room before it waits by now.
 void FunctionState::let_in() {
   FairQueue* const queue = owner.sharing().queue();
   while (true) {
@@ -114,7 +115,8 @@ void FunctionState::let_in() {
     }
     if (next.empty()) return;
     WaitsForSlot& first = next.front();
-    owner.sharing().submit_surely(owner, std::move(first.resume), first.flow.share());
+    owner.sharing().submit_surely(owner, std::move(first.resume), first.flow.share(),
+                                  first.prepaid);
   }
 }
 
@@ -124,7 +126,9 @@ Status FunctionState::prepare() {
         "function '{}': {} has to be known when the Runtime starts: add it to the catalogue",
         definition->name, late_option);
   }
-  return instances == nullptr ? Status() : instances->provision();
+  if (instances != nullptr) WISP_TRY(instances->provision());
+  owner.add_route(posts);  // of one that may be refused here, not before
+  return Status();
 }
 
 bool FunctionState::try_enter() {
@@ -252,7 +256,6 @@ SlotQueue::All FunctionState::leave_shared(FairQueue* queue) {
 
 void FunctionState::hand_on(Invoker& invoker) {
   FairQueue* const queue = owner.sharing().queue();
-  if (queue != nullptr) queue->settle();
   SlotQueue::All next;
   if (shares != nullptr) {
     next = leave_shared(queue);
@@ -263,7 +266,8 @@ void FunctionState::hand_on(Invoker& invoker) {
   }
   if (next.empty()) return;
   WaitsForSlot& first = next.front();
-  invoker.sharing().submit_surely(invoker, std::move(first.resume), first.flow.share());
+  invoker.sharing().submit_surely(invoker, std::move(first.resume), first.flow.share(),
+                                  first.prepaid);
 }
 
 void FunctionState::leave(Invoker& invoker) {

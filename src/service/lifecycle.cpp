@@ -13,6 +13,9 @@ namespace wisp::inline v0::detail {
 
 namespace {
 
+// Turns of the fair queue in the executor, at most so many or two for each worker.
+constexpr int kTurnsLeast = 128;
+
 // Null: nobody reserves any.
 Result<std::shared_ptr<Shares>> reserve(const Catalogue& functions, int workers) {
   int reserved = 0;
@@ -60,9 +63,15 @@ Status Invoker::open_catalogue(const Catalogue& functions, const std::vector<Bud
   const auto& all = functions.definitions;
   const bool lanes = std::any_of(
       all.begin(), all.end(), [](const auto& each) { return each->options.lane != Lane::normal; });
+  const auto submit = [weak = weak_from_this()](Task turn) {
+    if (const std::shared_ptr<Invoker> invoker = weak.lock())
+      invoker->submit_surely(std::move(turn));
+  };
+  // A pump runs what was queued when it began: there each task has a turn from the start.
+  const int turns = parts_.manual ? INT_MAX : std::max(kTurnsLeast, 2 * parts_.tokens_max);
   WISP_TRY(sharing_.open(
-      parts_.clock, tenants,
-      {.lanes = lanes, .adjustable = parts_.adjustable, .queue_max = parts_.queue.count}));
+      parts_.clock, tenants, lanes, parts_.adjustable,
+      {.calls_max = parts_.queue.count, .turns_max = turns, .submit_surely = submit}));
   calls_in_rows_ = parts_.pooled && sharing_.queue() == nullptr;
   return Status();
 }
@@ -113,7 +122,7 @@ std::unique_ptr<Attachment> Invoker::attach(const Registered& entry) {
   Route::Rules rules{.name = fmt::format("function '{}'", entry.definition->name),
                      .queue = parts_.queue};
   state->posts = std::make_shared<Route>(*this, std::move(rules), state.get(), nullptr);
-  add_route(state->posts);
+  if (!entry.definition->prepares()) add_route(state->posts);
   return state;
 }
 

@@ -73,7 +73,7 @@ void Invoker::enqueue_task(const std::shared_ptr<CallNode>& node) {
     const Status submitted = sharing_.submit(*this, task, flow);
     if (submitted.ok()) return;
     const bool full = submitted.code() == StatusCode::kResourceExhausted;
-    if (full && lodge(node, task)) return;
+    if (full && flow == nullptr && lodge(node, task)) return;
     // The tasks that filled the queue, and that it might have lodged in, may be gone by now.
     if (full && tries < kSubmitTries) {
       node->withdraw(task);

@@ -1,8 +1,8 @@
 // Lanes and tenants: whose turn it is, and a tenant's part of a route.
-#include <algorithm>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <utility>
 
 #include <fmt/format.h>
@@ -11,13 +11,15 @@
 
 namespace wisp::inline v0::detail {
 
-Status Sharing::open(Clock& clock, const std::vector<Tenant>& tenants, const Rules& rules) {
+Status Sharing::open(Clock& clock, const std::vector<Tenant>& tenants, bool lanes, bool adjustable,
+                     FairQueue::Rules rules) {
   WISP_TRY(check_tenants(tenants));
-  if (rules.lanes || !tenants.empty())
-    queue_ = std::make_shared<FairQueue>(clock, tenants, rules.queue_max);
+  if (lanes || !tenants.empty())
+    queue_ = std::make_shared<FairQueue>(clock, tenants, std::move(rules));
   for (const Tenant& each : tenants) {
     names_.push_back(each.name);
-    if (rules.adjustable || each.per_second > 0)
+    set_.insert(each.name);
+    if (adjustable || each.per_second > 0)
       rates_.emplace(each.name, std::make_unique<Rate>(each.per_second));
   }
   return Status();
@@ -38,32 +40,33 @@ Status Sharing::enter(FunctionState& function, std::string_view tenant, const Cl
                                rate->per_second()));
   }
   Status entered = function.enter(clock);
-  if (!entered.ok()) rate->give_back(*turn);
+  if (!entered.ok()) rate->untake(*turn);
   return entered;
 }
 
 Status Sharing::submit(Invoker& invoker, Task& task, const std::shared_ptr<Flow>& flow) const {
   if (flow == nullptr) return invoker.parts().executor.submit(task);
   WISP_TRY(queue_->room(*flow));
-  const std::uint64_t number = queue_->push(task, flow);
-  Task turn = queue_->turn();
-  Status submitted = invoker.parts().executor.submit(turn);
-  if (submitted.ok() || queue_->take_back(number, *flow, task)) return submitted;
-  // It has begun already, in the turn of another.
-  invoker.submit_surely(std::move(turn));
-  return Status();
+  FairQueue::Pushed pushed = queue_->push(task, flow, true);
+  if (!pushed.turn) return Status();
+  Status submitted = invoker.parts().executor.submit(pushed.turn);
+  if (submitted.ok()) return submitted;
+  if (!queue_->take_back(pushed.number, *flow, task, pushed.turn)) submitted = Status();
+  if (pushed.turn) invoker.submit_surely(std::move(pushed.turn));
+  return submitted;
 }
 
-void Sharing::submit_surely(Invoker& invoker, Task task, const std::shared_ptr<Flow>& flow) const {
+void Sharing::submit_surely(Invoker& invoker, Task task, const std::shared_ptr<Flow>& flow,
+                            double prepaid) const {
   if (flow == nullptr) return invoker.submit_surely(std::move(task));
-  queue_->push(task, flow);
-  invoker.submit_surely(queue_->turn());
+  FairQueue::Pushed pushed = queue_->push(task, flow, false, prepaid);
+  if (pushed.turn) invoker.submit_surely(std::move(pushed.turn));
 }
 
+// One for each tenant that is set and was ever here, at most.
 struct Route::Parts {
   Mutex mutex;
-  ByTenant<std::shared_ptr<Route>> routes ABSL_GUARDED_BY(mutex);
-  std::size_t sweep_at ABSL_GUARDED_BY(mutex) = 64;
+  std::map<std::string, std::shared_ptr<Route>, std::less<>> routes ABSL_GUARDED_BY(mutex);
 };
 
 Route::Route(Route& whole, std::string_view tenant)
@@ -86,27 +89,26 @@ std::shared_ptr<Route::Parts> Route::make_parts() const {
 }
 
 Route& Route::of(std::string_view tenant, std::shared_ptr<Route>& keep) {
-  if (parts_ == nullptr || tenant.empty()) return *this;
+  if (parts_ == nullptr || !invoker_.sharing().set(tenant)) return *this;
+  const auto find = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(parts_->mutex) {
+    const auto found = parts_->routes.find(tenant);
+    if (found != parts_->routes.end()) keep = found->second;
+    return keep != nullptr;
+  };
   {
     const MutexLock lock(parts_->mutex);
-    // It refuses; and cancel() has seen all that were made before.
     if (closed()) return *this;
-    auto& routes = parts_->routes;
-    if (const auto found = routes.find(tenant); found != routes.end()) {
-      keep = found->second;
-      return *keep;
-    }
-    if (routes.size() >= parts_->sweep_at) {
-      // Amortised: those go that nobody is at, and that have nothing.
-      std::erase_if(routes, [](const auto& each) {
-        return each.second.use_count() == 1 && each.second->idle();
-      });
-      parts_->sweep_at = std::max<std::size_t>(64, 2 * routes.size());
-    }
-    keep = std::make_shared<Route>(*this, tenant);
-    routes.emplace(tenant, keep);
+    if (find()) return *keep;
   }
-  invoker_.add_route(keep);
+  // Listed before anybody can use it.
+  const auto made = std::make_shared<Route>(*this, tenant);
+  invoker_.add_route(made);
+  const MutexLock lock(parts_->mutex);
+  // It refuses; and cancel() has seen all that were made before.
+  if (closed()) return *this;
+  if (find()) return *keep;
+  keep = made;
+  parts_->routes.emplace(tenant, made);
   return *keep;
 }
 

@@ -1,6 +1,8 @@
 #include <wisp/service/detail/tuning.hpp>
 
 #include <algorithm>
+#include <string_view>
+#include <unordered_set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -43,10 +45,10 @@ std::string limits_of(const Budget& budget) {
 
 template <class All>
 Status check_once(const All& all, std::string_view member) {
-  for (auto each = all.begin(); each != all.end(); ++each) {
-    const auto same = [each](const auto& other) { return other.name == each->name; };
-    if (std::any_of(all.begin(), each, same))
-      return invalid_argument("settings: {} '{}' is there twice", member, each->name);
+  std::unordered_set<std::string_view> names;
+  for (const auto& each : all) {
+    if (!names.insert(each.name).second)
+      return invalid_argument("settings: {} '{}' is there twice", member, each.name);
   }
   return Status();
 }
@@ -153,6 +155,7 @@ void Tuning::apply(const FunctionSettings& each) {
   const double per_second = state.rate->per_second();
   if (each.per_second) state.rate->set(*each.per_second, invoker_.parts().clock.now());
   state.adjust(each.concurrency, each.paused);
+  functions_.push_back(&state);
   changed(each.name, "concurrency", concurrency, state.concurrency());
   changed(each.name, "paused", paused, state.paused());
   changed(each.name, "per_second", per_second, state.rate->per_second());
@@ -170,6 +173,7 @@ void Tuning::apply(const TenantSettings& each) {
     Rate& rate = *sharing.rate(each.name);
     const double per_second = rate.per_second();
     rate.set(*each.per_second, invoker_.parts().clock.now());
+    tenants_.push_back(each.name);
     changed("", what + "per_second", per_second, *each.per_second);
   }
 }
@@ -179,6 +183,7 @@ void Tuning::apply(const BudgetSettings& each) {
   const Budget before = account.now();
   const Budget made = merged(before, each);
   account.set_limits(made);
+  accounts_.push_back(&account);
   changed("", fmt::format("budget '{}':", each.name), limits_of(before), limits_of(made));
 }
 
@@ -188,6 +193,8 @@ void Tuning::apply_workers() {
   changed("", "workers.min", workers_->min, made.min);
   changed("", "workers.max", workers_->max, made.max);
   changed("", "workers.keep_alive ns", workers_->keep_alive.count(), made.keep_alive.count());
+  if (made.max == workers_->max) return;
+  more_or_fewer_ = true;
   invoker_.tokens_max_.store(std::max(made.max, 1), std::memory_order_relaxed);
   if (const std::shared_ptr<Shares>& shares = invoker_.shares_; shares != nullptr) {
     const MutexLock lock(shares->mutex);
@@ -200,11 +207,27 @@ void Tuning::apply() {
   for (const auto& each : settings_.tenants) apply(each);
   for (const auto& each : settings_.budgets) apply(each);
   apply_workers();
-  // What waited for any of these.
+}
+
+bool Tuning::concerns(Route& route) const {
+  const auto has = [](const auto& all, const auto& what) {
+    return std::find(all.begin(), all.end(), what) != all.end();
+  };
+  FunctionState& function = route.function();
+  if (more_or_fewer_ || has(functions_, &function)) return true;
+  if (route.flow() != nullptr && has(tenants_, route.flow()->tenant)) return true;
+  return std::any_of(function.accounts.begin(), function.accounts.end(),
+                     [&](BudgetAccount* each) { return has(accounts_, each); });
+}
+
+void Tuning::follow() const {
+  for (FunctionState* const each : functions_) each->let_in();
   for (const std::shared_ptr<Route>& each : invoker_.routes()) {
-    if (each->function().shares != nullptr) each->function().let_in();
+    if (!concerns(*each)) continue;
+    if (more_or_fewer_ && each->function().shares != nullptr) each->function().let_in();
     each->ask_again();
   }
+  if (more_or_fewer_) invoker_.calls().ask_again();
 }
 
 void Tuning::note() const {
@@ -261,13 +284,18 @@ Status Tuner::configure(const Settings& settings) {
     pool_->resize(workers_);
   }
   lock.unlock();
+  tuning.follow();
   tuning.note();
   return Status();
 }
 
 Settings Tuner::settings() {
-  const MutexLock lock(mutex_);
-  return Tuning::now(invoker_, pool_ == nullptr ? nullptr : &workers_);
+  Workers workers;
+  {
+    const MutexLock lock(mutex_);
+    workers = workers_;
+  }
+  return Tuning::now(invoker_, pool_ == nullptr ? nullptr : &workers);
 }
 
 }  // namespace wisp::inline v0::detail

@@ -34,20 +34,14 @@ bool Route::in_turn() {
 }
 
 bool Route::before_turn() const {
-  const std::optional<Time> at = turns_.at();
-  return at && *at > invoker_.parts().clock.now();
+  return !turns_.empty() && pace_.waits(turns_, invoker_.parts().clock.now());
 }
 
 // For another attempt, as a first one had its turn when it left the queue. False: it is due then.
 bool Route::has_turn(Shipment& delivery) const {
   if (pace_.unlimited()) return true;
-  const std::uint64_t asked = asked_.load();
-  const Time now = invoker_.parts().clock.now();
-  const std::optional<Time> at = delivery.turns.at();
-  // To come at a rate that was another one.
-  if (std::exchange(delivery.asked, asked) != asked && at && *at > now)
-    pace_.give_back(delivery.turns);
-  if (pace_.take(delivery.turns, now)) return true;
+  delivery.asked = asked_.load();
+  if (pace_.take(delivery.turns, invoker_.parts().clock.now())) return true;
   delivery.due = *delivery.turns.at();
   delivery.put_off = true;
   return false;
@@ -58,20 +52,30 @@ bool Route::has_turn(Shipment& delivery) const {
 void Route::arm_turn() {
   if (pace_.unlimited()) return;
   Time turn;
-  bool arms = false;
+  std::uint64_t number = 0;
   {
     const BriefLock lock(mutex_);
-    if (turns_.empty() || turn_armed_ || closed_) return;
+    if (turns_.empty() || turn_armed_ != 0 || closed_) return;
     turn = *turns_.at();
-    arms = turn_armed_ = before_turn();
+    if (before_turn()) number = turn_armed_ = ++arms_;
   }
-  if (!arms) return top_up();
-  Task task([weak = weak_from_this(), keep = keep_] {
+  if (number == 0) return top_up();
+  Task task([weak = weak_from_this(), keep = keep_, number] {
     const std::shared_ptr<Invoker> invoker = keep.lock();
     const std::shared_ptr<Route> route = invoker == nullptr ? nullptr : weak.lock();
-    if (route != nullptr) route->turn_came();
+    if (route != nullptr) route->turn_came(number);
   });
-  if (invoker_.parts().timer.schedule(turn, std::move(task)).ok()) return;
+  const Result<TimerId> id = invoker_.parts().timer.schedule(turn, std::move(task));
+  if (id.ok()) {
+    bool here = false;
+    {
+      const BriefLock lock(mutex_);
+      here = turn_armed_ == number;
+      if (here) turn_timer_ = *id;
+    }
+    if (!here) invoker_.parts().timer.cancel(*id);
+    return;
+  }
   // No timer has room: it goes as it is.
   {
     const BriefLock lock(mutex_);
@@ -79,29 +83,34 @@ void Route::arm_turn() {
     for (auto& each : turns_.each)
       if (each) each->at = std::min(each->at, now);
   }
-  turn_came();
+  turn_came(number);
 }
 
 void Route::ask_again() {
   std::vector<TimerId> put_off;
+  std::optional<TimerId> turn;
   asked_.fetch_add(1);
   {
     const BriefLock lock(mutex_);
-    pace_.give_back(turns_);
-    turn_armed_ = false;
+    turn_armed_ = 0;
+    turn = std::exchange(turn_timer_, std::nullopt);
     for (const Delayed& each : delayed_)
       if (each.put_off) put_off.push_back(each.timer);
   }
+  if (turn) invoker_.parts().timer.cancel(*turn);
   for (const TimerId timer : put_off)
     if (Task back = invoker_.parts().timer.remove(timer)) back();
   top_up();
   arm_turn();
 }
 
-void Route::turn_came() {
+void Route::turn_came(std::uint64_t number) {
   {
     const BriefLock lock(mutex_);
-    turn_armed_ = false;
+    // Another one has been armed, or will be.
+    if (turn_armed_ != number) return;
+    turn_armed_ = 0;
+    turn_timer_ = std::nullopt;
     // Dropped, or replaced, meanwhile.
     if (queue_.ready() == 0) pace_.give_back(turns_);
   }

@@ -9,7 +9,8 @@
 //                                       .soft = wisp::Money::dollars(8),
 //                                       .hard = wisp::Money::dollars(10)}}}};
 //
-// Each attempt of a call that a budget covers adds itself when it ends, and its cost: the marginal
+// Each attempt of a call that a budget covers adds itself when it ends (that of a batch as one, and
+// that of a shadow where the budget is of no tenant or tag), and its cost: the marginal
 // one of its receipt, at the tariff's first tier, without a free allowance, rounded to a
 // picodollar. Beyond the soft limit the log has a line, once until the spending has fallen below
 // it. Beyond the hard one calls and starts are refused (kResourceExhausted, Reason::budget), calls

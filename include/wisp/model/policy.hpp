@@ -143,7 +143,7 @@ inline constexpr std::size_t kKeyMax = 256;
 // begins, however long it has waited: what must not wait for ever in Lane::background has a
 // deadline, or expires. What runs is not interrupted.
 enum class Lane : std::uint8_t {
-  urgent,      // a game's tick, a control loop: short, and rare enough to leave room for others
+  urgent,  // a game's tick, a control loop: short, and rare enough to leave room for others
   normal,
   background,  // when nothing else waits; shadows too
 };

@@ -28,7 +28,8 @@ struct FunctionSettings {
   std::string name{};                  // of one that the Runtime has
   std::optional<int> concurrency{};    // Limits::concurrency; a reservation still bounds it
   std::optional<double> per_second{};  // Limits::per_second
-  std::optional<bool> paused{};        // calls are refused (Reason::limit), what is queued waits
+  // What begins to run from now on: calls are refused (Reason::limit), deliveries wait.
+  std::optional<bool> paused{};
 };
 
 struct TenantSettings {

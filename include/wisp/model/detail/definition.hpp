@@ -112,6 +112,10 @@ struct Definition {
   const InstanceOps* instances = nullptr;  // null: it has none
 
   bool reference() const { return run == nullptr; }
+  // Whether what a runtime keeps of it may refuse it, and is asked before others know it.
+  bool prepares() const {
+    return instances != nullptr || options.limits.reserved || options.lane != Lane::normal;
+  }
   // The payload that a subscription gives it; null: any.
   const TypeInfo* takes() const { return make_batch == nullptr ? in : item; }
   Attempted invoke(const void* input, void* result, Context& context) const {

@@ -79,6 +79,9 @@ class CallQueue {
   // Calls that are queued here or run from here, beyond the one that outstanding() knows of.
   std::int64_t uncounted();
 
+  // There may be more tokens than before.
+  void ask_again() { top_up(0); }
+
   // Around a wait inside a handler that runs under a token: another call may run meanwhile.
   void lend_token();
   void take_token_back();

@@ -1,8 +1,9 @@
 // What waits for a thread of the executor, where functions have lanes or tenants share.
 //
-//   const std::shared_ptr<Flow> flow = fair.flow(Lane::normal, "acme");
-//   WISP_TRY(fair.push(task, flow));        // to wait among those of its flow
-//   executor.submit(turn = fair.turn());    // for whatever is first by then
+//   const std::shared_ptr<Flow> flow = queue.flow(Lane::normal, "acme");
+//   WISP_TRY(queue.room(*flow));
+//   const Pushed pushed = queue.push(task, flow);   // to wait among those of its flow
+//   if (pushed.turn) executor.submit(pushed.turn);  // for whatever is first by then
 //
 // A flow is what one tenant has in one lane. While something waits in a lane, nothing of those
 // below it begins. Within a lane the flow begins that has had the least time of threads for its
@@ -13,7 +14,10 @@
 // as it comes back where the last that began was then. Source: Goyal, Vin, Cheng, "Start-time Fair
 // Queueing" (SIGCOMM 1996). Not deficit round robin, which has to know what a task costs before it
 // begins, and whose flows wait for a whole round of quanta: here a task counts as what those of its
-// flow took lately until it has ended, and is set right then.
+// flow took lately when it begins, as what it has taken while it runs, and is set right at its end.
+//
+// The executor has a turn for each task, but no more than turns_max: each that begins asks for the
+// next. So a backlog is here, where its order is, and not in the executor.
 //
 // A task of a flow may be refused so that others find room: it may hold as many as are still free.
 // Source: Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches"
@@ -59,6 +63,13 @@ struct Flow {
   struct Waiting {
     std::uint64_t number;
     Task task;
+    double prepaid;  // ns that it was charged for already; 0: none
+    bool call;       // counts for room()
+  };
+  struct Running {
+    Time since;
+    double charged;  // ns
+    int weight;      // by which that counts
   };
 
   Flow(Lane in, std::string_view of, int share, std::uint64_t n)
@@ -69,13 +80,15 @@ struct Flow {
   int weight;
   const std::uint64_t number;  // of two that are level the older one goes first
   std::deque<Waiting> waiting;
-  int running = 0;
-  double served = 0;            // ns / weight
-  std::atomic<int> blocked{0};  // relaxed: what waits for something else than a thread
+  std::vector<Running*> running;
+  int calls = 0;       // of those that wait, the ones that room() was asked for
+  double served = 0;   // ns / weight
   double typical = 0;  // ns of a task: the longer, the more it counts; 0: none has ended yet
+  std::atomic<int> blocked{0};  // relaxed: what waits for something else than a thread
 };
 
-// What is neither in the queue now nor done: its flow keeps its place among others meanwhile.
+// What is neither in the queue now nor done: for as much as that is worth its flow keeps its place
+// among others meanwhile.
 class BlockedFlow {
  public:
   explicit BlockedFlow(std::shared_ptr<Flow> flow) : flow_(std::move(flow)) {
@@ -96,36 +109,48 @@ class BlockedFlow {
 
 class FairQueue : public std::enable_shared_from_this<FairQueue> {
  public:
-  // `count_max` as the executor's queue. Requires: check_tenants(tenants).ok().
-  FairQueue(Clock& clock, const std::vector<Tenant>& tenants, int count_max);
+  struct Rules {
+    int calls_max = 0;  // that wait; see room()
+    int turns_max = 0;  // in the executor; 1 or more
+    // Submits a turn, however full the executor is, or destroys it. Outlived by the turns.
+    std::function<void(Task)> submit_surely;
+  };
+  // Requires: check_tenants(tenants).ok().
+  FairQueue(Clock& clock, const std::vector<Tenant>& tenants, Rules rules);
   FairQueue(const FairQueue&) = delete;
   FairQueue& operator=(const FairQueue&) = delete;
 
   // Kept while somebody else has it, while something of it waits or runs, and until others have had
-  // as much.
+  // as much. All tenants that are not set have one together, with what has no tenant.
   std::shared_ptr<Flow> flow(Lane lane, std::string_view tenant) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Of what it begins from now on. Requires: 1 <= weight <= kWeightMax.
+  // Of what it begins from now on. Requires: the tenant is set, 1 <= weight <= kWeightMax.
   void set_weight(std::string_view tenant, int weight) ABSL_LOCKS_EXCLUDED(mutex_);
-  // 1 for one that is not set.
+  // Requires: the tenant is set.
   int weight(std::string_view tenant) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Whether each tenant has flows of its own.
+  // Whether tenants are set, and have flows of their own.
   bool by_tenant() const { return by_tenant_; }
 
-  // The number of the task, which waits for a turn from now on.
-  std::uint64_t push(Task& task, const std::shared_ptr<Flow>& flow) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Whether one more of the flow has room.
+  // Whether one more call of the flow has room.
   Status room(const Flow& flow) ABSL_LOCKS_EXCLUDED(mutex_);
-  // For the executor: runs what is first. Destroyed, it destroys that. As many as there are tasks.
-  Task turn();
-  // No executor took the turn, which is then destroyed for nothing. True: `task` is the one of that
-  // number again. False: another turn has begun it, and one is still needed for what is left.
-  bool take_back(std::uint64_t number, Flow& flow, Task& task) ABSL_LOCKS_EXCLUDED(mutex_);
+  struct Pushed {
+    std::uint64_t number;  // of the task
+    Task turn;             // for the executor, if another one is wanted
+  };
+  // `call`: counts for room(). `prepaid`: what choose() has charged for it.
+  Pushed push(Task& task, const std::shared_ptr<Flow>& flow, bool call, double prepaid = 0)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // The executor took no turn for it. True: `task` is the one of that number again, and `turn` is
+  // left if others need it. False: it has begun, or another turn will come for it.
+  bool take_back(std::uint64_t number, Flow& flow, Task& task, Task& turn)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // What this thread's turn has taken so far counts from now on: before a choice that is made by
-  // first().
-  void settle() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Of these, the one whose next task would begin first. Requires: not empty.
-  std::size_t first(const std::vector<const Flow*>& flows) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Of these, the one whose next task would begin first, which is charged for it. Requires: not
+  // empty.
+  struct Chosen {
+    std::size_t which;
+    double prepaid;
+  };
+  Chosen choose(const std::vector<Flow*>& flows) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   struct Turn;
@@ -139,43 +164,44 @@ class FairQueue : public std::enable_shared_from_this<FairQueue> {
     ByTenant<std::shared_ptr<Flow>> flows;
     std::set<Flow*, Less> waiting;  // those with something that waits
     double begun = 0;               // the highest `served` at which one has begun
+    double typical = 0;             // as a flow's, for those that have none yet
     std::size_t sweep_at = 64;
   };
-  // A task out of its flow, and what that was charged for it: ns.
+  // A task out of its flow.
   struct Begun {
-    std::shared_ptr<Flow> flow;
+    std::shared_ptr<Flow> flow;  // null: there was none
     Task task;
-    double charged = 0;
-    Time since{};
+    Flow::Running run;
+    Task turn;  // that is wanted
   };
-  // The turns that a thread is inside of.
-  struct Inside;
-  static thread_local Inside* inside;
 
-  Begun begin() ABSL_LOCKS_EXCLUDED(mutex_);
+  void begin(Begun& begun) ABSL_LOCKS_EXCLUDED(mutex_);
   void end(Begun& begun) ABSL_LOCKS_EXCLUDED(mutex_);
-  // What it took until now, which is charged.
-  double charge(Begun& begun) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void run_one();
-  void drop_one();
-  // Whether the first's next task would begin first.
-  bool before(const Flow& left, const Flow& right) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void lose_one();
+  Task wanted_turn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  double estimate(const InLane& lane, const Flow& flow) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What runs has taken more than it was charged for. True: the flow's place has changed.
+  bool settle(InLane& lane, Flow& flow, Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void set_served(InLane& lane, Flow& flow, double served) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void rebase(InLane& lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void sweep(InLane& lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   InLane& of(const Flow& flow) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return lanes_[static_cast<std::size_t>(flow.lane)];
   }
 
   Clock& clock_;
-  const int count_max_;
+  const Rules rules_;
   const bool by_tenant_;
 
   Mutex mutex_;
-  ByTenant<int> weights_ ABSL_GUARDED_BY(mutex_);
+  ByTenant<int> weights_ ABSL_GUARDED_BY(mutex_);  // of those that are set
   std::array<InLane, kLanes> lanes_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t numbers_ ABSL_GUARDED_BY(mutex_) = 0;
   int count_ ABSL_GUARDED_BY(mutex_) = 0;  // tasks that wait
-  int void_ ABSL_GUARDED_BY(mutex_) = 0;   // turns that no executor took, to be destroyed
+  int calls_ ABSL_GUARDED_BY(mutex_) = 0;  // of those, calls
+  int turns_ ABSL_GUARDED_BY(mutex_) = 0;  // that have not begun; while tasks wait, one or more
+  int void_ ABSL_GUARDED_BY(mutex_) = 0;   // that no executor took, to be destroyed
 };
 
 }  // namespace wisp::inline v0::detail

@@ -34,6 +34,7 @@ struct WaitsForSlot {
   const Route* route;
   BlockedFlow flow;
   Task resume;
+  double prepaid = 0;  // see FairQueue::choose
 };
 
 // Those that wait, each flow's in the order in which they came. Bounded by the queues of the routes
@@ -85,8 +86,8 @@ struct FunctionState final : Attachment, RunVersion {
                                               int number) override;
   void direct(const Traffic& traffic) override;
   void let_go() override;
-  // Requires: limited(). What is not given stays. Who may enter now, and waits, does.
-  void adjust(std::optional<int> concurrency, std::optional<bool> pause) ABSL_LOCKS_EXCLUDED(mutex);
+  // What is not given stays. Who waits, and may enter now, does with let_in().
+  void adjust(std::optional<int> concurrency, std::optional<bool> pause);
   // Those that wait for a slot and may have one, of all that share it, are submitted.
   void let_in() ABSL_LOCKS_EXCLUDED(mutex);
   int concurrency() const;  // 0: unlimited

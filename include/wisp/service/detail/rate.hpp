@@ -14,6 +14,7 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 
 #include <wisp/base/clock.hpp>
@@ -26,31 +27,31 @@ class Rate {
   // Requires: kRateMin <= per_second <= kRateMax, or 0: unlimited.
   explicit Rate(double per_second) { set(per_second, Time(Duration::min())); }
 
-  // What was taken is owed at the new rate.
+  // Another rate from now on. What is left in the bucket stays, as far as it fits; turns that are
+  // to come are void, and whoever holds one takes another.
   void set(double per_second, Time now) {
     const BriefLock lock(mutex_);
-    const double owed = static_cast<double>(std::max(full_ - now, Duration::zero()).count());
-    const bool owes = owed > 0 && per_second > 0 && per_second_ > 0;
-    if (full_ > now) full_ = now;
-    if (owes)
-      full_ = full_ + Duration(static_cast<Duration::rep>(owed * (per_second_ / per_second)));
+    if (made_ > 0 && per_second == per_second_) return;
+    const double most = std::max(per_second, 1.0);
+    const double left = made_ == 0 || per_second_ == 0 ? most : std::min(tokens(now), most);
+    ++made_;
     per_second_ = per_second;
     interval_ =
         Duration(per_second > 0 ? static_cast<Duration::rep>(std::ceil(1e9 / per_second)) : 0);
     tolerance_ = std::max(Duration::zero(), std::chrono::seconds(1) - interval_);
+    const double missing = (most - left) * static_cast<double>(interval_.count());
+    full_ = now + Duration(static_cast<Duration::rep>(missing));
   }
   double per_second() const {
     const BriefLock lock(mutex_);
     return per_second_;
   }
 
-  // More than anybody asks for.
-  static constexpr int kMany = 1'000'000'000;
-
-  // A token taken: from when on it counts, and the bucket after it.
+  // A token taken: from when on it counts, the bucket after it, and of which rate it is.
   struct Turn {
     Time at;
     Time full;
+    std::uint64_t made;
   };
 
   std::optional<Turn> try_take(Time now) {
@@ -65,29 +66,47 @@ class Rate {
     return take(now);
   }
 
-  // How many there are to take.
+  // Whether there was no other rate since.
+  bool holds(const Turn& turn) const {
+    const BriefLock lock(mutex_);
+    return turn.made == made_;
+  }
+
+  // How many there are to take, up to kMany.
+  static constexpr int kMany = 1'000'000'000;
   int ready(Time now) const {
     const BriefLock lock(mutex_);
-    if (interval_ == Duration::zero()) return kMany;
-    const Duration left = tolerance_ - std::max(full_ - now, Duration::zero());
-    if (left < Duration::zero()) return 0;
-    return static_cast<int>(left / interval_) + 1;
+    return interval_ == Duration::zero() ? kMany : static_cast<int>(tokens(now));
   }
 
   // A token that was not used. Lost where a later one was taken: two would have the same time.
   void give_back(const Turn& turn) {
     const BriefLock lock(mutex_);
-    if (full_ == turn.full) full_ = full_ + -interval_;
+    if (turn.made == made_ && full_ == turn.full) full_ = full_ + -interval_;
+  }
+
+  // One of try_take(), whatever was taken after it: it had come already.
+  void untake(const Turn& turn) {
+    const BriefLock lock(mutex_);
+    if (turn.made == made_) full_ = full_ + -interval_;
   }
 
  private:
+  // In the bucket; none while some are owed. Requires: limited.
+  double tokens(Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    const Duration left = tolerance_ - std::max(full_ - now, Duration::zero());
+    if (left < Duration::zero()) return 0;
+    return std::floor(static_cast<double>(left.count()) / static_cast<double>(interval_.count())) +
+           1;
+  }
   Turn take(Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     const Time at = std::max(now, full_ + -tolerance_);
     full_ = std::max(full_, now) + interval_;
-    return {at, full_};
+    return {at, full_, made_};
   }
 
   mutable BriefMutex mutex_;
+  std::uint64_t made_ ABSL_GUARDED_BY(mutex_) = 0;  // how often it was set
   double per_second_ ABSL_GUARDED_BY(mutex_) = 0;
   Duration interval_ ABSL_GUARDED_BY(mutex_){};
   Duration tolerance_ ABSL_GUARDED_BY(mutex_){};
@@ -118,14 +137,23 @@ class Pace {
 
   bool unlimited() const { return rates_[0] == nullptr && rates_[1] == nullptr; }
 
-  // Takes what is missing, up to the first that is still to come. True: all have come.
+  // Takes what is missing or void, up to the first that is still to come. True: all have come.
   bool take(Turns& turns, Time now) const {
     for (std::size_t i = 0; i < rates_.size(); ++i) {
       if (rates_[i] == nullptr) continue;
+      if (turns.each[i] && is_void(i, *turns.each[i], now)) turns.each[i] = std::nullopt;
       if (!turns.each[i]) turns.each[i] = rates_[i]->reserve(now);
       if (turns.each[i]->at > now) return false;
     }
     return true;
+  }
+  // Whether one is to come, and not void.
+  bool waits(const Turns& turns, Time now) const {
+    for (std::size_t i = 0; i < rates_.size(); ++i) {
+      const auto& turn = turns.each[i];
+      if (turn && turn->at > now && !is_void(i, *turn, now)) return true;
+    }
+    return false;
   }
   // Of a delivery that does not begin after all.
   void give_back(Turns& turns) const {
@@ -142,6 +170,10 @@ class Pace {
   }
 
  private:
+  bool is_void(std::size_t which, const Rate::Turn& turn, Time now) const {
+    return turn.at > now && !rates_[which]->holds(turn);
+  }
+
   std::array<Rate*, 2> rates_;
 };
 

@@ -193,7 +193,7 @@ class Route : public std::enable_shared_from_this<Route> {
   bool before_turn() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool has_turn(Shipment& delivery) const;
   void arm_turn();
-  void turn_came();
+  void turn_came(std::uint64_t number);
   // A serial route's next delivery waits for the one that is on its way, also through a retry's
   // delay.
   bool held() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -285,7 +285,9 @@ class Route : public std::enable_shared_from_this<Route> {
   bool hurried_ ABSL_GUARDED_BY(mutex_) = false;  // the next one does not wait
   // Under a rate: when the next one may begin, and whether a timer looks.
   Pace::Turns turns_ ABSL_GUARDED_BY(mutex_);
-  bool turn_armed_ ABSL_GUARDED_BY(mutex_) = false;
+  std::uint64_t turn_armed_ ABSL_GUARDED_BY(mutex_) = 0;  // 0: none does
+  std::uint64_t arms_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::optional<TimerId> turn_timer_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const Receipt> receipt_ ABSL_GUARDED_BY(mutex_);
   // Changed as a delivery leaves the queue; read by who has that, and under the lock.
   std::shared_ptr<Cancellation> current_;

@@ -5,10 +5,11 @@
 // Threads: any.
 #pragma once
 
-#include <algorithm>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include <wisp/base/clock.hpp>
@@ -23,12 +24,10 @@ namespace wisp::inline v0::detail {
 
 class Sharing {
  public:
-  struct Rules {
-    bool lanes = false;       // some function is in another than normal
-    bool adjustable = false;  // a tenant without a rate may have one later
-    int queue_max = 0;        // the executor's
-  };
-  Status open(Clock& clock, const std::vector<Tenant>& tenants, const Rules& rules);
+  // `lanes`: some function is in another than normal. `adjustable`: a tenant without a rate may
+  // have one later.
+  Status open(Clock& clock, const std::vector<Tenant>& tenants, bool lanes, bool adjustable,
+              FairQueue::Rules rules);
 
   // Null: neither lanes nor tenants.
   FairQueue* queue() const { return queue_.get(); }
@@ -40,13 +39,12 @@ class Sharing {
 
   // Executor::submit and Invoker::submit_surely, in the flow's turn if there is one.
   Status submit(Invoker& invoker, Task& task, const std::shared_ptr<Flow>& flow) const;
-  void submit_surely(Invoker& invoker, Task task, const std::shared_ptr<Flow>& flow) const;
+  void submit_surely(Invoker& invoker, Task task, const std::shared_ptr<Flow>& flow,
+                     double prepaid = 0) const;
 
   // Those that are set.
   const std::vector<std::string>& names() const { return names_; }
-  bool set(std::string_view tenant) const {
-    return std::find(names_.begin(), names_.end(), tenant) != names_.end();
-  }
+  bool set(std::string_view tenant) const { return set_.find(tenant) != set_.end(); }
 
   // Whether a tenant has a rate, or may have one.
   bool paced() const { return !rates_.empty(); }
@@ -58,6 +56,7 @@ class Sharing {
  private:
   std::shared_ptr<FairQueue> queue_;
   std::vector<std::string> names_;
+  std::unordered_set<std::string, TenantHash, std::equal_to<>> set_;
   ByTenant<std::unique_ptr<Rate>> rates_;
 };
 

@@ -20,6 +20,7 @@ namespace wisp::inline v0::detail {
 class BudgetAccount;
 struct FunctionState;
 class Invoker;
+class Route;
 
 // One of them.
 //
@@ -33,6 +34,8 @@ class Tuning {
   Status check();
   // Requires: check() was ok.
   void apply();
+  // Lets what waits go on as it may now. Requires: applied, and no lock is held.
+  void follow() const;
   // As they are to be.
   Workers workers() const;
   // To the log and the observers: a line for each change. Requires: no lock is held.
@@ -57,6 +60,7 @@ class Tuning {
   template <class T>
   void changed(std::string_view function, std::string_view what, const T& from, const T& to);
 
+  bool concerns(Route& route) const;
   FunctionState* function(const std::string& name) const;
   BudgetAccount* budget(const std::string& name) const;
 
@@ -64,6 +68,10 @@ class Tuning {
   const Settings& settings_;
   const Workers* workers_;
   std::vector<Change> changes_;
+  std::vector<FunctionState*> functions_;
+  std::vector<std::string> tenants_;  // whose rates
+  std::vector<BudgetAccount*> accounts_;
+  bool more_or_fewer_ = false;  // workers
 };
 
 class Tuner {
