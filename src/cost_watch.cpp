@@ -59,12 +59,15 @@ class Bands {
 Schedule watch_costs(Runtime& runtime, Duration period) {
   if (period < std::chrono::seconds(1) || period > std::chrono::hours(1))
     return Schedule(invalid_argument("watch_costs: the period must be 1 s to 1 h"));
-  if (runtime.bill(period).tariff.empty()) {
+  if (runtime.tariff().name.empty()) {
     return Schedule(
         failed_precondition("watch_costs: without RuntimeOptions::tariff nothing has a cost"));
   }
   return runtime.every(period).run([period, bands = std::make_shared<Bands>()](Context& context) {
-    for (const CostAnomaly& each : bands->look(context.runtime().bill(period))) {
+    // As a call by itself would cost: what a month's allowance covers would not be seen.
+    Tariff tariff = context.runtime().tariff();
+    tariff.free_tier = false;
+    for (const CostAnomaly& each : bands->look(context.runtime().bill(period, tariff))) {
       context.log_text(LogLevel::warning,
                        fmt::format("a call of '{}', version {}, costs {} USD, and usually {}",
                                    each.function, each.version, each.per_call, each.usual));

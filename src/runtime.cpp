@@ -274,6 +274,8 @@ ScheduleBuilder Runtime::at(WallTime time) {
           detail::When{.first = core_->clock.now() + left, .wall = time, .name = "at"}};
 }
 
+const Tariff& Runtime::tariff() const { return core_->options.tariff; }
+
 Bill Runtime::bill(Duration window) const { return bill(window, core_->options.tariff); }
 
 Bill Runtime::bill(Duration window, const Tariff& tariff) const {
@@ -301,7 +303,7 @@ RuntimeStats Runtime::stats() const {
   stats.queued = std::max<std::int64_t>(core_->invoker.outstanding() - stats.workers.running, 0);
   stats.dead_letters = core_->invoker.dead_letters().size();
   stats.idempotency = core_->invoker.keys().stats();
-  stats.shed = core_->invoker.codel().shed();
+  stats.shed = core_->invoker.counters().shed.load(std::memory_order_relaxed);
   stats.budgets = core_->invoker.budgets();
   return stats;
 }

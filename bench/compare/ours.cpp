@@ -47,8 +47,9 @@ Outcome calls_by_name(const Options& options) {
   const std::vector<std::string> names = compare::names("function", 1'000);
   for (const std::string& name : names) catalogue.add(add_one(name));
   auto* runtime = new Runtime(std::move(catalogue), options_with(1));
-  return compare::on_threads(
-      1, count, [&](int n) { return *runtime->call<int>(std::string_view(names[n % 1'000]), n); });
+  return compare::on_threads(1, count, [&](int n) {
+    return *runtime->call<int>(std::string_view(names[compare::scattered(n)]), n);
+  });
 }
 
 Outcome posts(const Options& options, int producers, int workers) {

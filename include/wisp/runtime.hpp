@@ -251,6 +251,8 @@ class Runtime {
   // Once, when the wall clock says so; at once if it already does.
   ScheduleBuilder at(WallTime time);
 
+  // RuntimeOptions::tariff.
+  const Tariff& tariff() const;
   // What the last `window` cost, under the Runtime's tariff or another. See Bill. Requires: window
   // > 0.
   Bill bill(Duration window) const;

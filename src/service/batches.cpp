@@ -17,7 +17,7 @@ class Invoker::BatchRun {
   using Part = std::vector<std::unique_ptr<Shipment>>;
 
   BatchRun(Invoker& invoker, Route& route) : invoker_(invoker), route_(route) {}
-  ~BatchRun() { route_.pace_.give_back(turns_); }
+  ~BatchRun() { route_.give_back(turns_); }
   BatchRun(const BatchRun&) = delete;
   BatchRun& operator=(const BatchRun&) = delete;
 

@@ -135,6 +135,7 @@ std::shared_ptr<Invoker> CallNode::claim(Time* due) {
   if (invoker == nullptr) return nullptr;
   bool lodges = false;
   bool queued = false;
+  std::uint64_t number = 0;
   {
     const BriefLock lock(mutex_);
     if (state_ != State::queued && state_ != State::delayed) return nullptr;
@@ -144,6 +145,8 @@ std::shared_ptr<Invoker> CallNode::claim(Time* due) {
       // Before its queue may come to rest.
       counted_ = queued = true;
       invoker->one_more();
+    } else if (state_ == State::queued && number_ != 0) {
+      number = number_;
     } else if (state_ == State::queued && !lodges_) {
       // Its task stays in the executor's queue.
       spare_of_ = invoker;
@@ -153,6 +156,8 @@ std::shared_ptr<Invoker> CallNode::claim(Time* due) {
   }
   if (lodges) invoker->lodgers_.forget(*this);
   if (queued) invoker->calls_.forget(*this);
+  // What comes back finds that the call is somebody else's.
+  if (number != 0) invoker->sharing_.queue()->remove(number, *invoker->flow_of(*this));
   return invoker;
 }
 

@@ -76,6 +76,7 @@ Invoker::Ended Invoker::attempt_event(Route& route, const void* in, const Event&
 
 bool Invoker::attempt_delivery(Route& route, Shipment& delivery) {
   if (parts_.clock.now() - delivery.accepted > kAgeMax) {
+    route.give_turn_back(delivery);
     give_up(route, delivery, true);
     return true;
   }

@@ -30,6 +30,15 @@ double smoothed(double typical, double cost) {
   return typical + (cost - typical) * kLatest * std::min(1.0, cost / typical);
 }
 
+// The numbers of what waits rise.
+std::deque<Flow::Waiting>::iterator find(Flow& flow, std::uint64_t number) {
+  const auto place =
+      std::lower_bound(flow.waiting.begin(), flow.waiting.end(), number,
+                       [](const Flow::Waiting& each, std::uint64_t n) { return each.number < n; });
+  const bool found = place != flow.waiting.end() && place->number == number;
+  return found ? place : flow.waiting.end();
+}
+
 }  // namespace
 
 // What the executor has: runs what is first. Destroyed without that, it has been lost.
@@ -104,13 +113,20 @@ void FairQueue::rebase(InLane& lane) {
 
 Status FairQueue::room(const Flow& flow) {
   const MutexLock lock(mutex_);
-  if (calls_ + (by_tenant_ ? flow.calls : 0) < rules_.calls_max) return Status();
+  int all = 0;
+  int own = 0;
+  for (std::size_t i = 0; i <= static_cast<std::size_t>(flow.lane); ++i) {
+    all += lanes_[i].calls;
+    const auto found = lanes_[i].flows.find(flow.tenant);
+    if (by_tenant_ && found != lanes_[i].flows.end()) own += found->second->calls;
+  }
+  if (all + own < rules_.calls_max) return Status();
   return refused(StatusCode::kResourceExhausted, Reason::full,
-                 by_tenant_ && calls_ < rules_.calls_max
+                 all < rules_.calls_max
                      ? fmt::format("{} calls of tenant '{}' wait for a thread, and each may have "
                                    "as many as are left of {}",
-                                   flow.calls, flow.tenant, rules_.calls_max)
-                     : fmt::format("{} calls wait for a thread", calls_));
+                                   own, flow.tenant, rules_.calls_max)
+                     : fmt::format("{} calls wait for a thread", all));
 }
 
 Task FairQueue::wanted_turn() {
@@ -125,21 +141,56 @@ double FairQueue::estimate(const InLane& lane, const Flow& flow) const {
 
 FairQueue::Pushed FairQueue::push(Task& task, const std::shared_ptr<Flow>& flow, bool call,
                                   double prepaid) {
+  // Should there be no memory, `task` is as it was.
+  struct Undo {
+    Flow* flow;
+    ~Undo() {
+      if (flow != nullptr) flow->waiting.pop_back();
+    }
+  };
   const MutexLock lock(mutex_);
   InLane& lane = of(*flow);
-  if (flow->waiting.empty()) {
-    // No more is saved than what is blocked will use up.
+  const bool first = flow->waiting.empty();
+  // What it has had by now, before it is put level with others: else that would count twice.
+  if (first && !flow->running.empty()) settle(lane, *flow, now());
+  Flow::Waiting& entry = flow->waiting.emplace_back();
+  Undo undo{flow.get()};
+  if (first) {
+    // What is blocked keeps its flow's place, for about as long as one task of it takes.
     const int blocked = flow->blocked.load(std::memory_order_relaxed);
-    const double kept = blocked * estimate(lane, *flow) / flow->weight;
+    const double kept = std::min(blocked * estimate(lane, *flow), kTypicalMaxNs) / flow->weight;
     flow->served = std::max(flow->served, lane.begun - kept);
     lane.waiting.insert(flow.get());
   }
+  undo.flow = nullptr;
+  entry = {++numbers_, std::move(task), prepaid, call};
   // What was taken in as a call, or as none, leaves as such.
-  flow->waiting.push_back({++numbers_, std::move(task), prepaid, call});
   flow->calls += static_cast<int>(call);
-  calls_ += static_cast<int>(call);
+  lane.calls += static_cast<int>(call);
   ++count_;
   return {numbers_, wanted_turn()};
+}
+
+Flow::Waiting FairQueue::take_out(Flow& flow, std::deque<Flow::Waiting>::iterator place) {
+  Flow::Waiting taken = std::move(*place);
+  InLane& lane = of(flow);
+  flow.calls -= static_cast<int>(taken.call);
+  lane.calls -= static_cast<int>(taken.call);
+  --count_;
+  flow.waiting.erase(place);
+  if (flow.waiting.empty()) lane.waiting.erase(&flow);
+  return taken;
+}
+
+Task FairQueue::remove(std::uint64_t number, Flow& flow) {
+  const MutexLock lock(mutex_);
+  const auto place = find(flow, number);
+  return place == flow.waiting.end() ? Task() : take_out(flow, place).task;
+}
+
+void FairQueue::close() {
+  const MutexLock lock(mutex_);
+  closed_ = true;
 }
 
 bool FairQueue::take_back(std::uint64_t number, Flow& flow, Task& task, Task& turn) {
@@ -152,19 +203,9 @@ bool FairQueue::take_back(std::uint64_t number, Flow& flow, Task& task, Task& tu
     unused = std::move(turn);
     return false;
   }
-  // The latest ones are at the end.
-  const auto place =
-      std::find_if(flow.waiting.rbegin(), flow.waiting.rend(),
-                   [number](const Flow::Waiting& each) { return each.number == number; });
-  const bool found = place != flow.waiting.rend();
-  if (found) {
-    task = std::move(place->task);
-    flow.calls -= static_cast<int>(place->call);
-    calls_ -= static_cast<int>(place->call);
-    flow.waiting.erase(std::next(place).base());
-    --count_;
-    if (flow.waiting.empty()) of(flow).waiting.erase(&flow);
-  }
+  const auto place = find(flow, number);
+  const bool found = place != flow.waiting.end();
+  if (found) task = take_out(flow, place).task;
   if (count_ == 0) {
     --turns_;
     ++void_;
@@ -195,7 +236,7 @@ bool FairQueue::settle(InLane& lane, Flow& flow, Time now) {
 
 FairQueue::Chosen FairQueue::choose(const std::vector<Flow*>& flows) {
   const MutexLock lock(mutex_);
-  const Time now = clock_.now();
+  const Time now = this->now();
   for (Flow* const each : flows) settle(of(*each), *each, now);
   std::size_t best = 0;
   for (std::size_t i = 1; i < flows.size(); ++i) {
@@ -216,26 +257,22 @@ void FairQueue::begin(Begun& begun) {
   const auto lane = std::find_if(lanes_.begin(), lanes_.end(),
                                  [](const InLane& each) { return !each.waiting.empty(); });
   if (lane == lanes_.end()) return;
-  const Time now = clock_.now();
+  const Time now = this->now();
   rebase(*lane);
   // Each is set right once at most, as the time stays.
   while (settle(*lane, **lane->waiting.begin(), now)) continue;
   Flow& flow = **lane->waiting.begin();
-  lane->waiting.erase(lane->waiting.begin());
-  Flow::Waiting& first = flow.waiting.front();
-  begun.flow = lane->flows.find(flow.tenant)->second;
-  begun.task = std::move(first.task);
+  const double charged = flow.waiting.front().prepaid;
   begun.run = {.since = now,
-               .charged = first.prepaid > 0 ? first.prepaid : estimate(*lane, flow),
+               .charged = charged > 0 ? charged : estimate(*lane, flow),
                .weight = flow.weight};
-  lane->begun = std::max(lane->begun, flow.served);
-  if (first.prepaid == 0) flow.served += begun.run.charged / flow.weight;
   flow.running.push_back(&begun.run);
-  flow.calls -= static_cast<int>(first.call);
-  calls_ -= static_cast<int>(first.call);
-  --count_;
-  flow.waiting.pop_front();
-  if (!flow.waiting.empty()) lane->waiting.insert(&flow);
+  begun.flow = lane->flows.find(flow.tenant)->second;
+  begun.task = take_out(flow, flow.waiting.begin()).task;
+  // Level with what it had before this one, whenever it was charged for it.
+  const double share = begun.run.charged / flow.weight;
+  lane->begun = std::max(lane->begun, charged > 0 ? flow.served - share : flow.served);
+  if (charged == 0) set_served(*lane, flow, flow.served + share);
   begun.turn = wanted_turn();
 }
 
@@ -243,9 +280,10 @@ void FairQueue::end(Begun& begun) {
   const MutexLock lock(mutex_);
   Flow& flow = *begun.flow;
   InLane& lane = of(flow);
+  std::erase(flow.running, &begun.run);
+  if (closed_) return;
   const auto taken = static_cast<double>((clock_.now() - begun.run.since).count());
   const double cost = std::max(taken, kLeastNs);
-  std::erase(flow.running, &begun.run);
   set_served(lane, flow, flow.served + (cost - begun.run.charged) / begun.run.weight);
   flow.typical = smoothed(flow.typical, cost);
   lane.typical = smoothed(lane.typical, cost);
@@ -276,8 +314,9 @@ void FairQueue::lose_one() {
       flow->calls = 0;
     }
     lane.waiting.clear();
+    lane.calls = 0;
   }
-  count_ = calls_ = 0;
+  count_ = 0;
 }
 
 }  // namespace wisp::inline v0::detail

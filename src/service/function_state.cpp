@@ -24,53 +24,59 @@ thread_local Leaving* leaving = nullptr;
 
 }  // namespace
 
-void SlotQueue::push(WaitsForSlot waits) {
-  const auto same = [&waits](const All& each) { return each.front().flow == waits.flow; };
-  auto flow = std::find_if(flows_.begin(), flows_.end(), same);
-  if (flow == flows_.end()) flow = flows_.emplace(flows_.end());
-  flow->push_back(std::move(waits));
+void SlotQueue::push(FunctionState& function, const Route& route, Task& resume) {
+  All one;
+  one.push_back({&function, &route, BlockedFlow(route.flow()), Task(), 0, ++numbers_});
+  const WaitsForSlot& waits = one.front();
+  auto list = std::find_if(lists_.begin(), lists_.end(), [&waits](const All& each) {
+    return each.front().function == waits.function && each.front().flow == waits.flow;
+  });
+  if (list == lists_.end()) list = lists_.emplace(lists_.end());
+  one.front().resume = std::move(resume);
+  list->splice(list->end(), one);
 }
 
 template <class May>
 SlotQueue::All SlotQueue::take(FairQueue* queue, const May& may) {
-  All taken;
-  const auto take_from = [&](std::vector<All>::iterator from, All::iterator place) {
-    taken.splice(taken.begin(), *from, place);
-    if (from->empty()) flows_.erase(from);
-  };
-  if (flows_.size() <= 1) {
-    if (flows_.empty()) return taken;
-    All& only = flows_.front();
-    const auto place = std::find_if(only.begin(), only.end(), may);
-    if (place != only.end()) take_from(flows_.begin(), place);
-    return taken;
+  if (lists_.empty()) return {};
+  All& only = lists_.front();
+  if (lists_.size() == 1) return may(only.front()) ? take_first(only) : All();
+  // Of each flow, the list with the oldest that may.
+  std::vector<All*> found;
+  for (All& each : lists_) {
+    if (!may(each.front())) continue;
+    const auto same = std::find_if(found.begin(), found.end(), [&each](const All* other) {
+      return other->front().flow == each.front().flow;
+    });
+    if (same == found.end()) found.push_back(&each);
+    else if (each.front().number < (*same)->front().number) *same = &each;
   }
-  std::vector<std::pair<std::vector<All>::iterator, All::iterator>> found;
+  if (found.empty()) return {};
+  if (found.size() == 1) return take_first(*found.front());
   std::vector<Flow*> flows;
-  for (auto each = flows_.begin(); each != flows_.end(); ++each) {
-    const auto place = std::find_if(each->begin(), each->end(), may);
-    if (place == each->end()) continue;
-    found.emplace_back(each, place);
-    flows.push_back(place->flow.get());
-  }
-  if (found.empty()) return taken;
+  for (const All* each : found) flows.push_back(each->front().flow.get());
   const FairQueue::Chosen chosen = queue->choose(flows);
-  const auto& [from, place] = found[chosen.which];
-  place->prepaid = chosen.prepaid;
-  take_from(from, place);
+  found[chosen.which]->front().prepaid = chosen.prepaid;
+  return take_first(*found[chosen.which]);
+}
+
+SlotQueue::All SlotQueue::take_first(All& from) {
+  All taken;
+  taken.splice(taken.begin(), from, from.begin());
+  if (from.empty()) lists_.erase(lists_.begin() + (&from - lists_.data()));
   return taken;
 }
 
 template <class Gone>
 SlotQueue::All SlotQueue::take_out(const Gone& gone) {
   All out;
-  for (All& from : flows_) {
+  for (All& from : lists_) {
     for (auto next = from.begin(); next != from.end();) {
       const auto each = next++;
       if (gone(*each)) out.splice(out.end(), from, each);
     }
   }
-  std::erase_if(flows_, [](const All& each) { return each.empty(); });
+  std::erase_if(lists_, [](const All& each) { return each.empty(); });
   return out;
 }
 
@@ -100,10 +106,11 @@ void FunctionState::adjust(std::optional<int> concurrency, std::optional<bool> p
   limit = paused() ? 0 : unpaused.load();
 }
 
-// After a change: who found no room before it waits by now.
+// After a change: who found no room before it waits by now. No more at once than of a route; each
+// that leaves lets the next in, so the others still wait where their order is, and for a pause.
 void FunctionState::let_in() {
   FairQueue* const queue = owner.sharing().queue();
-  while (true) {
+  for (int more = owner.tokens_max(); more > 0; --more) {
     SlotQueue::All next;
     if (shares != nullptr) {
       const MutexLock lock(shares->mutex);
@@ -177,7 +184,7 @@ bool FunctionState::enter_or_wait(Task& resume, const Route& route) {
       ++shares->inside;
       return true;
     }
-    shares->waiting.push({this, &route, BlockedFlow(route.flow()), std::move(resume)});
+    shares->waiting.push(*this, route, resume);
     return false;
   }
   const MutexLock lock(mutex);
@@ -186,7 +193,7 @@ bool FunctionState::enter_or_wait(Task& resume, const Route& route) {
     ++inside;
     return true;
   }
-  waiting.push({this, &route, BlockedFlow(route.flow()), std::move(resume)});
+  waiting.push(*this, route, resume);
   return false;
 }
 

@@ -171,6 +171,7 @@ void Invoker::abort() {
     for (const auto& [owner, source] : tokens_) tokens.push_back(source);
   }
   calls_.close();  // what ends now makes no room for the next
+  if (sharing_.queue() != nullptr) sharing_.queue()->close();
   for (std::stop_source& each : tokens) each.request_stop();
   const std::vector<std::shared_ptr<Route>> all = routes();
   for (const std::shared_ptr<Route>& each : all) each->cancel();

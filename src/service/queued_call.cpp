@@ -70,9 +70,14 @@ void Invoker::enqueue_task(const std::shared_ptr<CallNode>& node) {
   const std::shared_ptr<Flow> flow = flow_of(*node);
   for (int tries = 1;; ++tries) {
     Task task{QueuedCall(node)};
-    const Status submitted = sharing_.submit(*this, task, flow);
-    if (submitted.ok()) return;
-    const bool full = submitted.code() == StatusCode::kResourceExhausted;
+    const Result<std::uint64_t> submitted = sharing_.submit(*this, task, flow);
+    if (submitted.ok()) {
+      const BriefLock lock(node->mutex_);
+      node->number_ = *submitted;
+      return;
+    }
+    const Status& why = submitted.status();
+    const bool full = why.code() == StatusCode::kResourceExhausted;
     if (full && flow == nullptr && lodge(node, task)) return;
     // The tasks that filled the queue, and that it might have lodged in, may be gone by now.
     if (full && tries < kSubmitTries) {
@@ -81,7 +86,7 @@ void Invoker::enqueue_task(const std::shared_ptr<CallNode>& node) {
     }
     if (node->claim_by_task(true) == nullptr) return;
     return refuse(*node, Outcome::rejected,
-                  full ? refused(submitted.code(), Reason::full, message(submitted)) : submitted);
+                  full ? refused(why.code(), Reason::full, message(why)) : why);
   }
 }
 
@@ -128,7 +133,11 @@ bool Invoker::shed_late(CallNode& node) {
   const Ticks& ticks = parts_.ledger.ticks();
   const Duration wait(
       static_cast<Duration::rep>(ticks.to_ns(ticks_between(node.accepted_, ticks.now()))));
-  if (node.attempts_ > 0 || !codel_.sheds(wait, parts_.clock.now())) return false;
+  if (node.attempts_ > 0) return false;
+  // Each flow stands by itself: where others' calls go first, theirs say nothing about its own.
+  const std::shared_ptr<Flow> flow = flow_of(node);
+  if (!(flow != nullptr ? flow->codel : codel_).sheds(wait, parts_.clock.now())) return false;
+  count(counters_.shed);
   refuse(node, Outcome::rejected,
          refused(StatusCode::kUnavailable, Reason::overload,
                  fmt::format("'{}' was shed: it had waited for {} us, and so have all in the last "

@@ -184,6 +184,11 @@ void Route::come_back(const Shipment& delivery) {
 void Route::run(std::unique_ptr<Shipment> delivery, bool slot_taken) {
   {
     const Errand errand(invoker_, this);
+    // Its slot was handed to it before the pause.
+    if (slot_taken && function_->paused()) {
+      slot_taken = false;
+      function_->leave(invoker_);
+    }
     if (!affords(*delivery) || !has_turn(*delivery)) {
       if (slot_taken) function_->leave(invoker_);
       delivery = delay(std::move(delivery));

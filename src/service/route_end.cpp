@@ -39,7 +39,7 @@ void Route::cancel() {
     queued = take_queue();
     delayed.swap(delayed_);
     window = std::exchange(window_timer_, std::nullopt);
-    pace_.give_back(turns_);
+    give_back(turns_);
     waiting = away_ > 0 || (rules_.batch > 0 && tokens_ > 0);
   }
   for (const auto& each : queued) invoker_.cancel_delivery(*this, *each);

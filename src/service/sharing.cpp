@@ -44,16 +44,21 @@ Status Sharing::enter(FunctionState& function, std::string_view tenant, const Cl
   return entered;
 }
 
-Status Sharing::submit(Invoker& invoker, Task& task, const std::shared_ptr<Flow>& flow) const {
-  if (flow == nullptr) return invoker.parts().executor.submit(task);
+Result<std::uint64_t> Sharing::submit(Invoker& invoker, Task& task,
+                                      const std::shared_ptr<Flow>& flow) const {
+  if (flow == nullptr) {
+    WISP_TRY(invoker.parts().executor.submit(task));
+    return 0;
+  }
   WISP_TRY(queue_->room(*flow));
   FairQueue::Pushed pushed = queue_->push(task, flow, true);
-  if (!pushed.turn) return Status();
+  if (!pushed.turn) return pushed.number;
   Status submitted = invoker.parts().executor.submit(pushed.turn);
-  if (submitted.ok()) return submitted;
+  if (submitted.ok()) return pushed.number;
   if (!queue_->take_back(pushed.number, *flow, task, pushed.turn)) submitted = Status();
   if (pushed.turn) invoker.submit_surely(std::move(pushed.turn));
-  return submitted;
+  WISP_TRY(submitted);
+  return pushed.number;
 }
 
 void Sharing::submit_surely(Invoker& invoker, Task task, const std::shared_ptr<Flow>& flow,

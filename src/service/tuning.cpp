@@ -290,12 +290,8 @@ Status Tuner::configure(const Settings& settings) {
 }
 
 Settings Tuner::settings() {
-  Workers workers;
-  {
-    const MutexLock lock(mutex_);
-    workers = workers_;
-  }
-  return Tuning::now(invoker_, pool_ == nullptr ? nullptr : &workers);
+  const MutexLock lock(mutex_);
+  return Tuning::now(invoker_, pool_ == nullptr ? nullptr : &workers_);
 }
 
 }  // namespace wisp::inline v0::detail

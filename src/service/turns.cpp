@@ -28,9 +28,13 @@ Status FunctionState::enter(const Clock& clock) {
 bool Route::in_turn() {
   if (pace_.unlimited()) return true;
   const Time now = invoker_.parts().clock.now();
-  // Those that nobody came for are not kept for later.
-  if (!turns_.empty() && now - *turns_.at() > kTurnKept) turns_ = {};
+  // Those that nobody came for are not kept for later, but are not lost to those who come late.
+  if (!turns_.empty() && now - *turns_.at() > kTurnKept) pace_.give_back(turns_, now);
   return pace_.take(turns_, now);
+}
+
+void Route::give_back(Pace::Turns& turns) const {
+  if (!turns.empty()) pace_.give_back(turns, invoker_.parts().clock.now());
 }
 
 bool Route::before_turn() const {
@@ -112,7 +116,7 @@ void Route::turn_came(std::uint64_t number) {
     turn_armed_ = 0;
     turn_timer_ = std::nullopt;
     // Dropped, or replaced, meanwhile.
-    if (queue_.ready() == 0) pace_.give_back(turns_);
+    if (queue_.ready() == 0) give_back(turns_);
   }
   top_up();
   arm_turn();

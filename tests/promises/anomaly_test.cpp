@@ -69,6 +69,24 @@ TEST_CASE("anomaly: a function whose calls cost more than they used to has an ev
   });
 }
 
+TEST_CASE("anomaly: what a month's allowance covers is watched too", "[anomaly]") {
+  World world{1};
+  Duration took = 10ms;
+  const auto work = wisp::function("work", [&](Context& context) { context.elapse(took); });
+  wisp::Runtime runtime{
+      wisp::Catalogue().add(work),
+      world.options({.tariff = wisp::tariffs::aws_lambda_x86({.free_tier = true})})};
+  int seen = 0;
+  auto alarms = runtime.on(wisp::kCostAnomalyTopic).to([&](const CostAnomaly&) { ++seen; });
+  auto watch = wisp::watch_costs(runtime);
+  for (int n = 0; n < 23 * 60; ++n) {
+    if (n == 20 * 60) took = 200ms;
+    CHECK(runtime.call(work).ok());
+    world.advance(1s - took);
+  }
+  CHECK(seen == 1);
+}
+
 TEST_CASE("anomaly: a watch that cannot be is refused", "[anomaly]") {
   World world{1};
   wisp::Runtime runtime{world.options()};

@@ -107,6 +107,59 @@ TEST_CASE("settings: a limit holds for what begins after it, and cancels nothing
   });
 }
 
+TEST_CASE("settings: a pause holds what waited for its end too, which crowds nobody out",
+          "[settings]") {
+  wisp::test::for_each_seed([](std::uint64_t seed) {
+    World world{seed, {.threads_max = 2}};
+    bool paused = true;
+    int ran = 0;
+    const auto work = wisp::function("work", [&](int, Context& context) {
+      CHECK_FALSE(paused);
+      ++ran;
+      return context.sleep(1ms);
+    });
+    const auto other = wisp::function("other", [](int) {}, {.pool_only = true});
+    wisp::Catalogue functions;
+    functions.add(work).add(other);
+    // Then the slots are shared ones, and a start may find none.
+    if (seed % 3 == 0)
+      functions.add(wisp::function("reserved", [] {}, {.limits = {.reserved = 2}}));
+    wisp::RuntimeOptions options =
+        world.options({.workers = {.max = 4}, .queue = {.count = 100}, .adjustable = true});
+    if (seed % 2 == 0) options.tenants = {{.name = "acme"}};
+    wisp::Runtime runtime{functions, std::move(options)};
+    REQUIRE(runtime.status().ok());
+    const auto set = [&](bool pause) {
+      paused = pause;
+      CHECK(runtime.configure({.functions = {{.name = "work", .paused = pause}}}).ok());
+    };
+    auto subscription = runtime.on("work").deliver({.queue = {.count = 400}}).to(work);
+    set(true);
+    for (int n = 0; n < 400; ++n) REQUIRE(runtime.emit("work", n).ok());
+    world.advance(1s);
+    set(false);
+    const auto beside = runtime.start(other, 0);
+    world.advance(20ms);
+    CHECK(beside.ready());  // not after all of them
+    CHECK(ran < 50);
+    for (int n = 0; n < 20; ++n) {
+      set(false);
+      for (int k = 0; k < 4; ++k) {
+        const auto started = runtime.start(other, k);
+        if (seed % 3 != 0) CHECK_FALSE(started.ready());
+        if (k == 0) world.advance(wisp::uniform(world.random(), 0, 3) * 1ms);
+      }
+      set(true);
+      world.advance(10ms);
+    }
+    CHECK(ran < 400);
+    set(false);
+    world.advance(10s);
+    CHECK(ran == 400);
+    wisp::test::conserved_at_rest(runtime);
+  });
+}
+
 TEST_CASE("settings: another rate holds from now on, for what waits for the old one too",
           "[settings]") {
   wisp::test::for_each_seed([](std::uint64_t seed) {

@@ -108,22 +108,24 @@ TEST_CASE("sharing: a flood of ten times the capacity at most doubles a quiet te
                     .limited = limited};
     const Duration alone = p99(quiet_waits(seed, load, false));
     const Duration beside = p99(quiet_waits(seed, load, true));
-    // What runs is not interrupted, and the last one has the rest of what others began before it.
+    // Beside what is fair, whole tasks: one of the flood's runs already, and by start times it has
+    // had one of both more at most (Goyal et al., theorem 1), up to the end of its last one.
     INFO("threads " << load.threads << " verb " << static_cast<int>(load.verb) << " alone "
                     << alone.count() << " beside " << beside.count());
-    CHECK(beside <= 2 * alone + load.each + load.other);
+    CHECK(beside <= 2 * alone + load.each + 3 * load.other);
   });
 }
 
 TEST_CASE("sharing: tenants with work have time by their weights, however long a call is",
           "[sharing]") {
   wisp::test::for_each_seed([](std::uint64_t seed) {
-    constexpr int kThreads = 2;
-    World world{seed, {.threads_max = kThreads}};
+    // Longer than what a task is taken for before it has run, too; and where nobody looks meanwhile.
+    const int scale = seed % 3 == 0 ? 4 : 1;
+    World world{seed, {.threads_max = static_cast<int>(1 + seed % 2)}};
     wisp::Random& random = world.random();
     const int weight = static_cast<int>(wisp::uniform(random, 1, 8));
-    const std::array<Duration, 2> each{wisp::uniform(random, 1, 9) * 1ms,
-                                       wisp::uniform(random, 1, 9) * 1ms};
+    const std::array<Duration, 2> each{wisp::uniform(random, 1, 9) * scale * 1ms,
+                                       wisp::uniform(random, 1, 9) * scale * 1ms};
     std::array<Duration, 2> had{};
     const auto work = wisp::function("work", [&](int who, Context& context) {
       had[static_cast<std::size_t>(who)] += each[static_cast<std::size_t>(who)];
@@ -140,7 +142,7 @@ TEST_CASE("sharing: tenants with work have time by their weights, however long a
       (void)shop.send(any_verb(random), 1, {.tenant = "light"});
     }
     // As soon as one has nothing left the other has it all: long before that.
-    world.advance(1500ms);
+    world.advance(scale * 1500ms);
     const double all = static_cast<double>((had[0] + had[1]).count());
     const double share = static_cast<double>(had[0].count()) / all;
     CHECK(share == Approx(static_cast<double>(weight) / (weight + 1)).margin(0.03));

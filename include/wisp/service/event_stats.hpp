@@ -51,6 +51,7 @@ struct Counters {
   std::atomic<std::uint64_t> accepted{0}, done{0}, dead{0}, expired{0}, cancelled{0};
   std::atomic<std::uint64_t> unmatched{0}, refused{0}, skipped{0}, missed{0}, duplicates{0};
   std::atomic<std::uint64_t> dropped_oldest{0}, dropped_newest{0}, coalesced{0};
+  std::atomic<std::uint64_t> shed{0};  // started calls
 };
 inline void count(std::atomic<std::uint64_t>& counter, std::uint64_t times = 1) {
   counter.fetch_add(times, std::memory_order_relaxed);

@@ -196,7 +196,6 @@ class Invoker final : public ContextHost {
   PostBlocks& post_blocks() { return post_blocks_; }
   CallQueue& calls() { return calls_; }
   IdempotencyTable& keys() { return keys_; }
-  const Codel& codel() const { return codel_; }
   // After a delivery, once open() is false.
   void wake_drainer();
 
@@ -378,7 +377,7 @@ class Invoker final : public ContextHost {
   Observers observers_{parts_.clock};
   CallQueue calls_{*this};
   Watchdog watchdog_{*this};
-  Codel codel_;  // of started calls
+  Codel codel_;  // of started calls, where they have no flows
   IdempotencyTable keys_{parts_.clock, parts_.idempotency};
   std::uint64_t anchored_ = 0;  // constant after construction
   Anchor& anchor_;

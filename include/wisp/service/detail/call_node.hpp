@@ -125,7 +125,8 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   };
 
   // Moves from queued or delayed to running; null if somebody else has. `due` is when a delayed one
-  // wanted to run. For all but a task of the executor: that of a queued one is spare from now on.
+  // wanted to run. For all but a task of the executor: that of a queued one is spare from now on,
+  // or gone.
   std::shared_ptr<Invoker> claim(Time* due) ABSL_LOCKS_EXCLUDED(mutex_);
   // The same for its task, or for the spare one that it lodges in.
   std::shared_ptr<Invoker> claim_by_task(bool lodger) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -204,6 +205,7 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   std::unique_ptr<Continuation> then_ ABSL_GUARDED_BY(mutex_);
   bool lodges_ ABSL_GUARDED_BY(mutex_) = false;  // see Invoker::lodge
   std::weak_ptr<Invoker> spare_of_ ABSL_GUARDED_BY(mutex_);
+  std::uint64_t number_ ABSL_GUARDED_BY(mutex_) = 0;  // in the FairQueue, of its task; 0: none
 };
 
 // With its types: the input by value and the result.

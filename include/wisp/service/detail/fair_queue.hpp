@@ -19,9 +19,10 @@
 // The executor has a turn for each task, but no more than turns_max: each that begins asks for the
 // next. So a backlog is here, where its order is, and not in the executor.
 //
-// A task of a flow may be refused so that others find room: it may hold as many as are still free.
-// Source: Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches"
-// (IEEE/ACM Transactions on Networking, 1998), with alpha = 1.
+// A call of a flow may be refused so that others find room: what waits below its lane does not
+// count, and of the rest its tenant may have as many as are still free. Source: Choudhury and
+// Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches" (IEEE/ACM Transactions
+// on Networking, 1998), with alpha = 1.
 //
 // Threads: any. No lock is held while a task runs or is destroyed.
 #pragma once
@@ -47,6 +48,7 @@
 #include <wisp/engine/executor.hpp>
 #include <wisp/model/policy.hpp>
 #include <wisp/model/tenant.hpp>
+#include <wisp/service/detail/codel.hpp>
 
 namespace wisp::inline v0::detail {
 
@@ -84,6 +86,7 @@ struct Flow {
   int calls = 0;       // of those that wait, the ones that room() was asked for
   double served = 0;   // ns / weight
   double typical = 0;  // ns of a task: the longer, the more it counts; 0: none has ended yet
+  Codel codel;         // any thread's; flows that wait for each other's turns stand apart
   std::atomic<int> blocked{0};  // relaxed: what waits for something else than a thread
 };
 
@@ -110,7 +113,7 @@ class BlockedFlow {
 class FairQueue : public std::enable_shared_from_this<FairQueue> {
  public:
   struct Rules {
-    int calls_max = 0;  // that wait; see room()
+    int calls_max = 0;  // that wait in a lane and those above it; see room()
     int turns_max = 0;  // in the executor; 1 or more
     // Submits a turn, however full the executor is, or destroys it. Outlived by the turns.
     std::function<void(Task)> submit_surely;
@@ -130,7 +133,7 @@ class FairQueue : public std::enable_shared_from_this<FairQueue> {
   // Whether tenants are set, and have flows of their own.
   bool by_tenant() const { return by_tenant_; }
 
-  // Whether one more call of the flow has room.
+  // Whether one more call of the flow has room. With n lanes in use, at most n * calls_max wait.
   Status room(const Flow& flow) ABSL_LOCKS_EXCLUDED(mutex_);
   struct Pushed {
     std::uint64_t number;  // of the task
@@ -143,6 +146,12 @@ class FairQueue : public std::enable_shared_from_this<FairQueue> {
   // left if others need it. False: it has begun, or another turn will come for it.
   bool take_back(std::uint64_t number, Flow& flow, Task& task, Task& turn)
       ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // The one of that number, if it still waits: it will not run. A turn may find nothing to do then.
+  Task remove(std::uint64_t number, Flow& flow) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // The clock is not read any more.
+  void close() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Of these, the one whose next task would begin first, which is charged for it. Requires: not
   // empty.
@@ -165,6 +174,7 @@ class FairQueue : public std::enable_shared_from_this<FairQueue> {
     std::set<Flow*, Less> waiting;  // those with something that waits
     double begun = 0;               // the highest `served` at which one has begun
     double typical = 0;             // as a flow's, for those that have none yet
+    int calls = 0;                  // that wait
     std::size_t sweep_at = 64;
   };
   // A task out of its flow.
@@ -184,6 +194,9 @@ class FairQueue : public std::enable_shared_from_this<FairQueue> {
   // What runs has taken more than it was charged for. True: the flow's place has changed.
   bool settle(InLane& lane, Flow& flow, Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void set_served(InLane& lane, Flow& flow, double served) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Flow::Waiting take_out(Flow& flow, std::deque<Flow::Waiting>::iterator place)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Time now() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return closed_ ? Time() : clock_.now(); }
   void rebase(InLane& lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void sweep(InLane& lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   InLane& of(const Flow& flow) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -199,7 +212,7 @@ class FairQueue : public std::enable_shared_from_this<FairQueue> {
   std::array<InLane, kLanes> lanes_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t numbers_ ABSL_GUARDED_BY(mutex_) = 0;
   int count_ ABSL_GUARDED_BY(mutex_) = 0;  // tasks that wait
-  int calls_ ABSL_GUARDED_BY(mutex_) = 0;  // of those, calls
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   int turns_ ABSL_GUARDED_BY(mutex_) = 0;  // that have not begun; while tasks wait, one or more
   int void_ ABSL_GUARDED_BY(mutex_) = 0;   // that no executor took, to be destroyed
 };

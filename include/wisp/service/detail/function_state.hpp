@@ -35,17 +35,20 @@ struct WaitsForSlot {
   BlockedFlow flow;
   Task resume;
   double prepaid = 0;  // see FairQueue::choose
+  std::uint64_t number = 0;
 };
 
-// Those that wait, each flow's in the order in which they came. Bounded by the queues of the routes
-// that lead here: what waits keeps its place in them. Takes no memory while nobody waits.
+// Those that wait, each flow's in the order in which they came as far as their functions let them.
+// Bounded by the queues of the routes that lead here: what waits keeps its place in them. Takes no
+// memory while nobody waits.
 //
 // Threads: one-at-a-time.
 class SlotQueue {
  public:
   using All = std::list<WaitsForSlot>;
 
-  void push(WaitsForSlot waits);
+  // Without memory `resume` is as it was.
+  void push(FunctionState& function, const Route& route, Task& resume);
   // Of those whose functions may have a slot: of the flow that is first, the oldest. Empty: none.
   template <class May>
   All take(FairQueue* queue, const May& may);
@@ -54,7 +57,10 @@ class SlotQueue {
   All take_out(const Gone& gone);
 
  private:
-  std::vector<All> flows_;  // each has some, all of one flow
+  All take_first(All& from);
+
+  std::vector<All> lists_;  // each has some, all of one function and one flow
+  std::uint64_t numbers_ = 0;
 };
 
 // What the functions without a reservation share, once another has one.
@@ -69,8 +75,8 @@ struct Shares {
 };
 
 // A function within one Runtime: its first version, and what all its versions share, such as its
-// concurrency limit.
-struct FunctionState final : Attachment, RunVersion {
+// concurrency limit. What each call reads is on its first line, and what a call writes is not.
+struct alignas(64) FunctionState final : Attachment, RunVersion {
   explicit FunctionState(Invoker& invoker) : owner(invoker) {}
 
   Invoker& owner;

@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include <wisp/base/clock.hpp>
 #include <wisp/base/mutex.hpp>
@@ -85,7 +86,7 @@ class Rate {
     if (turn.made == made_ && full_ == turn.full) full_ = full_ + -interval_;
   }
 
-  // One of try_take(), whatever was taken after it: it had come already.
+  // One that has come, whatever was taken after it.
   void untake(const Turn& turn) {
     const BriefLock lock(mutex_);
     if (turn.made == made_) full_ = full_ + -interval_;
@@ -155,11 +156,14 @@ class Pace {
     }
     return false;
   }
-  // Of a delivery that does not begin after all.
-  void give_back(Turns& turns) const {
+  // Of a delivery that does not begin after all. A turn that has come is whole again, as others
+  // have taken theirs beside it.
+  void give_back(Turns& turns, Time now) const {
     for (std::size_t i = 0; i < rates_.size(); ++i) {
-      if (turns.each[i]) rates_[i]->give_back(*turns.each[i]);
-      turns.each[i] = std::nullopt;
+      const auto turn = std::exchange(turns.each[i], std::nullopt);
+      if (!turn) continue;
+      if (turn->at <= now) rates_[i]->untake(*turn);
+      else rates_[i]->give_back(*turn);
     }
   }
   int ready(Time now) const {

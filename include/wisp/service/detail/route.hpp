@@ -187,7 +187,8 @@ class Route : public std::enable_shared_from_this<Route> {
   // Of its rates. Whether something may begin now, which then takes turns_.
   bool in_turn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Of one that does not enter its handler after all.
-  void give_turn_back(Shipment& delivery) const { pace_.give_back(delivery.turns); }
+  void give_turn_back(Shipment& delivery) const { give_back(delivery.turns); }
+  void give_back(Pace::Turns& turns) const;
   // False: it is due when its budgets have money again, and has given its turn back.
   bool affords(Shipment& delivery) const;
   bool before_turn() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -37,8 +37,10 @@ class Sharing {
   }
   bool by_tenant() const { return queue_ != nullptr && queue_->by_tenant(); }
 
-  // Executor::submit and Invoker::submit_surely, in the flow's turn if there is one.
-  Status submit(Invoker& invoker, Task& task, const std::shared_ptr<Flow>& flow) const;
+  // Executor::submit and Invoker::submit_surely, in the flow's turn if there is one; the number of
+  // the task in it, else 0.
+  Result<std::uint64_t> submit(Invoker& invoker, Task& task,
+                               const std::shared_ptr<Flow>& flow) const;
   void submit_surely(Invoker& invoker, Task task, const std::shared_ptr<Flow>& flow,
                      double prepaid = 0) const;
 
