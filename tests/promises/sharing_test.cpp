@@ -119,7 +119,8 @@ TEST_CASE("sharing: a flood of ten times the capacity at most doubles a quiet te
 TEST_CASE("sharing: tenants with work have time by their weights, however long a call is",
           "[sharing]") {
   wisp::test::for_each_seed([](std::uint64_t seed) {
-    // Longer than what a task is taken for before it has run, too; and where nobody looks meanwhile.
+    // Longer than what a task is taken for before it has run, too; and where nobody looks meanwhile
+    // at what it takes.
     const int scale = seed % 3 == 0 ? 4 : 1;
     World world{seed, {.threads_max = static_cast<int>(1 + seed % 2)}};
     wisp::Random& random = world.random();
