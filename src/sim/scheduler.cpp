@@ -109,6 +109,8 @@ bool Scheduler::park(Parker& parker, Time until) {
   // Even who need not wait may be overtaken here.
   self.woken = parker.take();
   self.state = Simulated::State::waiting;
+  if (self.woken || self.until <= now_) may_run(self);
+  else await_time(self);
   parker.tag.store(&self);
   hand_over(self);
   parker.tag.store(nullptr);
@@ -121,14 +123,30 @@ bool Scheduler::park(Parker& parker, Time until) {
 void Scheduler::wake(Parker& parker) {
   const MutexLock lock(mutex_);
   parker.unblock();
-  if (auto* waiter = static_cast<Simulated*>(parker.tag.load())) waiter->woken = true;
+  auto* const waiter = static_cast<Simulated*>(parker.tag.load());
+  if (waiter == nullptr) return;
+  waiter->woken = true;
+  if (waiter->state != Simulated::State::waiting || waiter->able) return;
+  asleep_.erase({waiter->until, waiter});
+  may_run(*waiter);
 }
 
 void Scheduler::yield() {
   Simulated& self = self_or_die("yield()");
   const MutexLock lock(mutex_);
   self.state = Simulated::State::ready;
+  may_run(self);
   hand_over(self);
+}
+
+void Scheduler::may_run(Simulated& thread) {
+  const auto after = [](const Simulated* each, int number) { return each->number < number; };
+  able_.insert(std::lower_bound(able_.begin(), able_.end(), thread.number, after), &thread);
+  thread.able = true;
+}
+
+void Scheduler::await_time(Simulated& thread) {
+  if (thread.until != Time::never()) asleep_.emplace(thread.until, &thread);
 }
 
 void Scheduler::advance(Duration d) {
@@ -166,6 +184,7 @@ bool Scheduler::stand_back(Mode mode, Time limit) {
 void Scheduler::hand_over(Simulated& self) {
   Simulated& next = choose();
   next.state = Simulated::State::running;
+  if (std::exchange(next.able, false)) std::erase(able_, &next);
   if (&next == &self) return;
   mutex_.unlock();
   // Release: what this thread wrote, the next holder sees (acquire in block).
@@ -174,21 +193,10 @@ void Scheduler::hand_over(Simulated& self) {
   mutex_.lock();
 }
 
-bool Scheduler::can_run(const Simulated& thread) const {
-  if (thread.state == Simulated::State::ready) return true;
-  if (thread.state != Simulated::State::waiting) return false;
-  if (thread.number == 0 && mode_ != Mode::waiting) return false;
-  return thread.woken || thread.until <= now_;
-}
-
 Simulated& Scheduler::choose() {
   if (mode_ == Mode::stepping && stepped_) return *main_;
   while (true) {
     begin_late_tasks();
-    able_.clear();
-    for (const auto& each : threads_) {
-      if (can_run(*each)) able_.push_back(each.get());
-    }
     const auto room = static_cast<std::size_t>(options_.threads_max - tasks_begun_);
     const std::size_t choices = able_.size() + std::min(room, tasks_.size());
     if (choices == 0) {
@@ -221,14 +229,12 @@ bool Scheduler::step() {
 
 bool Scheduler::pass_time() {
   const bool back = mode_ != Mode::waiting;
-  Time next = Time::never();
-  for (const auto& each : threads_) {
-    if (each->state != Simulated::State::waiting || (back && each->number == 0)) continue;
-    next = std::min(next, each->until);
-  }
+  Time next = asleep_.empty() ? Time::never() : asleep_.begin()->first;
   if (!late_.empty()) next = std::min(next, late_.begin()->first);
   if (next != Time::never() && (!back || next <= limit_)) {
     now_ = next;
+    for (; !asleep_.empty() && asleep_.begin()->first <= now_; asleep_.erase(asleep_.begin()))
+      may_run(*asleep_.begin()->second);
     if (mode_ == Mode::advancing || mode_ == Mode::stepping) steps_ = 0;
     if (const std::optional<Duration> error = faults_.wall()) wall_error_ = *error;
     return true;
@@ -259,8 +265,10 @@ Simulated& Scheduler::begin(std::size_t task) {
 
 // The lowest free number, so that numbers do not depend on how quickly the system's threads end.
 Result<Simulated*> Scheduler::idle_thread() {
-  for (const auto& each : threads_) {
-    if (each->state == Simulated::State::idle) return each.get();
+  if (!idle_.empty()) {
+    const auto number = static_cast<std::size_t>(idle_.top());
+    idle_.pop();
+    return threads_[number].get();
   }
   auto made = std::make_unique<Simulated>();
   Simulated* const thread = made.get();
@@ -289,6 +297,7 @@ void Scheduler::run(Simulated& self) {
     --(self.job == Simulated::Job::task ? tasks_begun_ : loops_);
     self.job = Simulated::Job::none;
     self.state = Simulated::State::idle;
+    idle_.push(self.number);
     hand_over(self);
   }
 }
@@ -316,6 +325,7 @@ Status Scheduler::start_thread(std::string_view name, Task body) {
   thread->body = std::move(body);
   thread->job = Simulated::Job::loop;
   thread->state = Simulated::State::ready;
+  may_run(*thread);
   thread->inside = name;
   ++loops_;
   return Status();

@@ -10,8 +10,11 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
+#include <queue>
+#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -40,6 +43,7 @@ struct Simulated {
   wisp::detail::Thread thread;
   Parker baton;
   State state = State::idle;
+  bool able = false;  // may be chosen
   Job job = Job::none;
   bool exiting = false;
   Task body;
@@ -96,7 +100,9 @@ class Scheduler {
   void run(Simulated& self);
   Simulated* self() const;
   Simulated& self_or_die(std::string_view what) const;
-  bool can_run(const Simulated& thread) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // It may be chosen, from now on; or once its time has come. Requires: neither yet.
+  void may_run(Simulated& thread) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void await_time(Simulated& thread) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Gives the baton up; returns once the calling thread holds it again, at once if it was chosen.
   void hand_over(Simulated& self) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The main thread stands back until nothing is left to do, up to `limit`. Whether another ran.
@@ -123,6 +129,10 @@ class Scheduler {
   EventLog log_ ABSL_GUARDED_BY(mutex_);
   Time now_ ABSL_GUARDED_BY(mutex_) = kStart;
   std::vector<std::unique_ptr<Simulated>> threads_ ABSL_GUARDED_BY(mutex_);  // by number
+  std::vector<Simulated*> able_ ABSL_GUARDED_BY(mutex_);  // by number: those that may be chosen
+  // Those that wait and may not; but who waits for ever, and the main thread while it stands back.
+  std::set<std::pair<Time, Simulated*>> asleep_ ABSL_GUARDED_BY(mutex_);
+  std::priority_queue<int, std::vector<int>, std::greater<>> idle_ ABSL_GUARDED_BY(mutex_);
   // Together at most kTasksMax.
   std::deque<Task> tasks_ ABSL_GUARDED_BY(mutex_);
   std::multimap<Time, Task> late_ ABSL_GUARDED_BY(mutex_);  // when they join the others
@@ -133,8 +143,7 @@ class Scheduler {
   Time limit_ ABSL_GUARDED_BY(mutex_) = Time::never();  // while the main thread stands back
   bool stepped_ ABSL_GUARDED_BY(mutex_) = false;        // since it did
   Duration wall_error_ ABSL_GUARDED_BY(mutex_){};
-  std::int64_t steps_ ABSL_GUARDED_BY(mutex_) = 0;        // without progress
-  std::vector<Simulated*> able_ ABSL_GUARDED_BY(mutex_);  // choose()'s own
+  std::int64_t steps_ ABSL_GUARDED_BY(mutex_) = 0;  // without progress
 };
 
 }  // namespace wisp::inline v0::sim
