@@ -92,7 +92,7 @@ Outcome calls(const Options& options, bool meter) {
   return compare::on_threads(1, count, [&](int n) { return metered(function, n); });
 }
 
-Outcome calls_by_name(const Options& options) {
+Outcome calls_by_name(const Options& options, int (*which)(int)) {
   std::shared_mutex mutex;
   std::unordered_map<std::string, Function> functions;
   const auto names = compare::names("function", 1'000);
@@ -101,7 +101,7 @@ Outcome calls_by_name(const Options& options) {
   return compare::on_threads(1, options.pick(1'000'000, 100'000), [&](int n) {
     const auto begin = std::chrono::steady_clock::now();
     const std::shared_lock lock(mutex);
-    const int result = functions.find(names[compare::scattered(n)])->second(n);
+    const int result = functions.find(names[which(n)])->second(n);
     compare::keep(std::chrono::steady_clock::now() - begin);
     return result;
   });
@@ -148,7 +148,8 @@ int main(int argc, char** argv) {
   auto all = compare::pool_workloads<MutexPool>();
   all["A1"] = [](const Options& o) { return calls(o, true); };
   all["A2"] = [](const Options& o) { return calls(o, false); };
-  all["A3"] = calls_by_name;
+  all["A3"] = [](const Options& o) { return calls_by_name(o, compare::in_order); };
+  all["A3.scattered"] = [](const Options& o) { return calls_by_name(o, compare::scattered); };
   all["B1.ring"] = spin_ring;
   all["D3.idle"] = compare::sleeping;
   all["G1"] = [](const Options& o) { return publish(o, 1); };

@@ -29,6 +29,16 @@ wisp::RuntimeOptions options_with(int workers) {
           .queue = {.count = kPostsMax, .bytes = std::size_t{1} << 34}};
 }
 
+// Two tenants that share the threads, to which calls belong by turns.
+constexpr std::array<std::string_view, 2> kTenants = {"a", "b"};
+
+wisp::RuntimeOptions shared_with(int workers) {
+  wisp::RuntimeOptions options = options_with(workers);
+  for (const std::string_view each : kTenants)
+    options.tenants.push_back({.name = std::string(each)});
+  return options;
+}
+
 auto add_one(std::string_view name, wisp::FunctionOptions options = {}) {
   return wisp::function(name, [](int n) { return n + 1; }, options);
 }
@@ -41,15 +51,14 @@ Outcome calls(const Options& options, wisp::Meter meter, int threads) {
   return compare::on_threads(threads, count, [&](int n) { return *runtime->call(function, n); });
 }
 
-Outcome calls_by_name(const Options& options) {
+Outcome calls_by_name(const Options& options, int (*which)(int)) {
   const int count = options.pick(1'000'000, 100'000);
   Catalogue catalogue;
   const std::vector<std::string> names = compare::names("function", 1'000);
   for (const std::string& name : names) catalogue.add(add_one(name));
   auto* runtime = new Runtime(std::move(catalogue), options_with(1));
-  return compare::on_threads(1, count, [&](int n) {
-    return *runtime->call<int>(std::string_view(names[compare::scattered(n)]), n);
-  });
+  return compare::on_threads(
+      1, count, [&](int n) { return *runtime->call<int>(std::string_view(names[which(n)]), n); });
 }
 
 Outcome posts(const Options& options, int producers, int workers) {
@@ -60,16 +69,29 @@ Outcome posts(const Options& options, int producers, int workers) {
                           [&] { require(runtime->post(count).ok(), "a post was refused"); });
 }
 
-Outcome starts(const Options& options) {
+// By two tenants.
+Outcome shared_posts(const Options& options, int producers, int workers) {
+  Countdown countdown(options.pick(compare::kPosts, compare::kPostsQuick));
+  const auto count = wisp::function("count", [&countdown] { countdown.one(); });
+  auto* runtime = new Runtime(Catalogue().add(count), shared_with(workers));
+  return compare::outside(options, producers, countdown, [&] {
+    thread_local std::size_t turn = 0;
+    const wisp::CallOptions by{.tenant = kTenants[++turn % 2]};
+    require(runtime->post(count, by).ok(), "a post was refused");
+  });
+}
+
+Outcome starts(const Options& options, bool shared) {
   constexpr int kBatch = 10'000;
   const auto function = add_one("f");
-  auto* runtime = new Runtime(Catalogue().add(function), options_with(2));
+  auto* runtime = new Runtime(Catalogue().add(function), shared ? shared_with(2) : options_with(2));
   const int batches = options.pick(20, 3);
   const Stopwatch watch;
   for (int b = 0; b < batches; ++b) {
     std::vector<wisp::Pending<int>> pending;
     pending.reserve(kBatch);
-    for (int i = 0; i < kBatch; ++i) pending.push_back(runtime->start(function, i));
+    for (int i = 0; i < kBatch; ++i)
+      pending.push_back(runtime->start(function, i, {.tenant = shared ? kTenants[i % 2] : ""}));
     for (int i = 0; i < kBatch; ++i) {
       const auto& result = pending[i].wait();
       require(result.ok() && *result == i + 1, "a wrong result");
@@ -285,10 +307,13 @@ int main(int argc, char** argv) {
       {"A1", [](const Options& o) { return calls(o, Meter::batched, 1); }},
       {"A1.2T", [](const Options& o) { return calls(o, Meter::batched, 2); }},
       {"A2", [](const Options& o) { return calls(o, Meter::sampled, 1); }},
-      {"A3", calls_by_name},
+      {"A3", [](const Options& o) { return calls_by_name(o, compare::in_order); }},
+      {"A3.scattered", [](const Options& o) { return calls_by_name(o, compare::scattered); }},
       {"B1", [](const Options& o) { return posts(o, 1, 1); }},
+      {"B1.shared", [](const Options& o) { return shared_posts(o, 1, 1); }},
       {"B2", [](const Options& o) { return posts(o, 1, 2); }},
-      {"C", starts},
+      {"C", [](const Options& o) { return starts(o, false); }},
+      {"C.shared", [](const Options& o) { return starts(o, true); }},
       {"D1", [](const Options& o) { return round_trips(o, false, false); }},
       {"D1.pool_only", [](const Options& o) { return round_trips(o, false, true); }},
       {"D2", [](const Options& o) { return round_trips(o, true, true); }},

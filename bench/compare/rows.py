@@ -33,11 +33,14 @@ def table(cores):
         row("A1", "A1.2T", "wisp on one thread", "ours", "A1", 1.05, "two threads"),
         row("A2", "A2", "std::function", "floors", "A2", 3),
         row("A3", "A3", "shared_mutex, map, 2 clock readings", "floors", "A3", 0.65),
+        row("A3", "A3.scattered", "shared_mutex, map, 2 clock readings", "floors", "A3.scattered", None, "scattered"),
     ]
     rows += pools("B1", {"moodycamel": 0.5, "asio": 0.25, "tbb": 0.15})
-    rows += [row("B1", "B1", "busy-spin ring", "floors", "B1.ring", None)]
+    rows += [row("B1", "B1", "busy-spin ring", "floors", "B1.ring", None),
+             row("B1", "B1.shared", "wisp without tenants", "ours", "B1", None, "two tenants")]
     rows += pools("B2", {"moodycamel": 0.6, "asio": 0.25, "tbb": 0.15})
     rows += pools("C", {"tbb": 0.15, "asio": 0.1})
+    rows += [row("C", "C.shared", "wisp without tenants", "ours", "C", None, "two tenants")]
     rows += pools("D1", every(0.3), "inline p50", figure="p50") + pools("D1", every(0.5), "inline p99", figure="p99")
     rows += pools("D1", every(1.5), "inline CPU", figure="cpu_ns")
     for figure, target in (("p50", 0.3), ("p99", 1.5), ("cpu_ns", 1.5)):
