@@ -13,6 +13,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import xml.etree.ElementTree
 from pathlib import Path
 
 FIXED = (10, 20, 60, 120)
@@ -149,6 +150,12 @@ def check_days(program, tables):
         calls_max = min(sum(map(int, row[3:])) for row in tables[0][1:] if any(map(int, row[3:])))
         some = json.loads(run(program, name, "--json", "--calls-max", calls_max)[1])["days"][0]
         check(0 < some["functions"] < len(tables[0]) - 1, "--calls-max leaves nothing out")
+        picture = Path(name) / "day.svg"
+        code, _, err = run(program, name, "--json", "--plot", picture)
+        check(code == 0 and picture.read_text().count("<polyline") == 3, f"--plot: exit {code}, {err}")
+        xml.etree.ElementTree.fromstring(picture.read_text())
+        code, _, err = run(program, name, "--json", "--plot", Path(name) / "no" / "day.svg")
+        check(code == 1 and "cannot be written" in err, f"--plot in no folder: exit {code}, {err}")
 
 
 def check_refusals(program, tables):
@@ -174,7 +181,9 @@ def check_refusals(program, tables):
     refused(lambda copies: copies[0].__delitem__(slice(1, None)), "has no functions", "an empty trace")
     for arguments, words in (((), "which folder?"), (("/nowhere",), "/nowhere/memory.csv cannot be read"),
                              (("x", "--chance", "2"), "--chance cannot be '2'"), (("x", "--seed"), "--seed cannot be ''"),
-                             (("x", "--fast"), "there is no option --fast"), (("x", "y"), "two folders")):
+                             (("x", "--fast"), "there is no option --fast"), (("x", "y"), "two folders"),
+                             (("x", "--plot"), "--plot cannot be ''"),
+                             (("x", "--plot", "p", "--calls-max", "0"), "--plot draws what --calls-max 0 leaves out")):
         code, out, err = run(program, *arguments)
         check(code == 2 and words in err and not out, f"{arguments}: exit {code}, {err or out}")
 

@@ -14,7 +14,7 @@ using namespace std::chrono_literals;
 using wisp::Duration;
 using wisp::Time;
 
-constexpr int kInFlightMax = 4'096;
+constexpr int kInFlightMax = 4'096;  // workers of a runtime
 
 // How many there are, and for how long.
 class Population {
@@ -27,8 +27,11 @@ class Population {
     since_ = now;
     alive_ += by;
     most_ = std::max(most_, alive_);
+    lately_ = std::max(lately_, alive_);
   }
   int most() const { return most_; }
+  // Since this was asked before.
+  int most_lately() { return std::exchange(lately_, alive_); }
   double hours() {
     change(0);
     return hours_;
@@ -39,6 +42,7 @@ class Population {
   Time since_;
   int alive_ = 0;
   int most_ = 0;
+  int lately_ = 0;
   double hours_ = 0;
 };
 
@@ -46,6 +50,10 @@ struct Numbers {
   explicit Numbers(const wisp::Clock& clock) : instances(clock), calls(clock) {}
   Population instances;
   Population calls;
+
+  Sample sample(wisp::Money spent) {
+    return {.in_flight = calls.most_lately(), .instances = instances.most_lately(), .spent = spent};
+  }
 };
 
 class Instance {
@@ -70,6 +78,24 @@ auto function_of(const std::string& name, const Traced& traced, Numbers& numbers
   return wisp::function(
       name, wisp::stateful<Instance>([&numbers] { return std::make_unique<Instance>(numbers); }),
       {.memory_mb = traced.memory_mb, .instances = instances});
+}
+
+double mean_ms(const Traced& traced) {
+  double sum = 0;
+  for (std::size_t i = 1; i < kDurationPercentiles.size(); ++i) {
+    const double share = kDurationPercentiles[i] - kDurationPercentiles[i - 1];
+    sum += share / 100 * (traced.duration_ms[i - 1] + traced.duration_ms[i]) / 2;
+  }
+  return sum;
+}
+
+// Calls in flight at once, on an average minute of those in which it is called.
+double in_flight(const Traced& traced) {
+  const auto active = std::count_if(traced.calls.begin(), traced.calls.end(),
+                                    [](std::uint32_t calls) { return calls > 0; });
+  return active == 0 ? 0
+                     : static_cast<double>(traced.calls_of_all) * mean_ms(traced) /
+                           (60e3 * static_cast<double>(active));
 }
 
 // Along the straight line between two percentiles.
@@ -103,6 +129,10 @@ wisp::Result<Day> replay_day(const Trace& trace, const DayOptions& options) {
   Day day;
   for (const Traced& each : trace.functions) {
     if (each.calls_of_all > options.calls_max) continue;
+    if (in_flight(each) > kInFlightMax) {
+      day.too_many.push_back(each.name);
+      continue;
+    }
     played.push_back(
         {&each, function_of(fmt::format("f{}", played.size()), each, numbers, options.instances)});
     catalogue.add(played.back().function);
@@ -133,6 +163,10 @@ wisp::Result<Day> replay_day(const Trace& trace, const DayOptions& options) {
       WISP_TRY(runtime.post(each.of->function, any_duration(*each.of->traced, world.random())));
     }
     world.advance(1min - at);
+    if (options.samples && ((m + 1) % kSample == 0 || m + 1 == trace.minutes)) {
+      const wisp::Bill so_far = runtime.bill(world.clock().now() - Time(), spent_by());
+      day.samples.push_back(numbers.sample(so_far.total));
+    }
   }
   // What the trace began it ended on the day after.
   day.instance_hours = numbers.instances.hours();

@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <cstdio>
+#include <fstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,7 @@
 #include <wisp/wisp.hpp>
 
 #include "day.hpp"
+#include "plot.hpp"
 #include "trace.hpp"
 #include "yardstick.hpp"
 
@@ -25,21 +27,23 @@ using wisp::keep_alive::Predictive;
 using wisp::keep_alive::Span;
 
 constexpr const char* kUsage =
-    "usage: replay_trace DIR [--chance P] [--calls-max N] [--seed N] [--json]\n"
+    "usage: replay_trace DIR [--chance P] [--calls-max N] [--seed N] [--json] [--plot FILE.svg]\n"
     "  DIR            has invocations.csv, durations.csv and memory.csv\n"
     "  --chance P     of a call in a minute that the yardstick's predictive policy keeps (0.015)\n"
-    "  --calls-max N  functions with more calls do not go through the runtime (2000); 0: none "
+    "  --calls-max N  functions with more calls do not go through the runtime (no limit); 0: none "
     "does\n"
     "  --seed N       of the moments and durations of those that do (1)\n"
     "  --json         one JSON document in place of the tables\n"
+    "  --plot FILE    draws demand, capacity and spend of the runtime's days, as SVG\n"
     "  --help         this\n";
 
 struct Arguments {
   std::string folder;
   Predictive predictive{};
-  std::uint64_t calls_max = 2'000;
+  std::uint64_t calls_max = DayOptions().calls_max;
   std::uint64_t seed = 1;
   bool json = false;
+  std::string plot;
   bool help = false;
 };
 
@@ -74,6 +78,9 @@ wisp::Result<Arguments> parse(int count, char** values) {
       good = parse_number(value, chance) && chance > 0 && chance <= 1;
     } else if (name == "--calls-max") {
       good = parse_number(value, arguments.calls_max);
+    } else if (name == "--plot") {
+      arguments.plot = value;
+      good = !value.empty();
     } else if (name == "--seed") {
       good = parse_number(value, arguments.seed);
     } else {
@@ -82,6 +89,8 @@ wisp::Result<Arguments> parse(int count, char** values) {
     if (!good) return wisp::invalid_argument("{} cannot be '{}'", name, value);
   }
   if (arguments.folder.empty()) return wisp::invalid_argument("which folder?");
+  if (!arguments.plot.empty() && arguments.calls_max == 0)
+    return wisp::invalid_argument("--plot draws what --calls-max 0 leaves out");
   return arguments;
 }
 
@@ -226,6 +235,14 @@ int fail(const wisp::Status& status, int code) {
   return code;
 }
 
+wisp::Status write(const std::string& name, const std::string& text) {
+  std::ofstream file(name);
+  file << text;
+  file.close();
+  if (!file) return wisp::unavailable("{} cannot be written", name);
+  return wisp::Status();
+}
+
 int run(int count, char** values) {
   const wisp::Result<Arguments> arguments = parse(count, values);
   if (!arguments.ok()) {
@@ -242,8 +259,10 @@ int run(int count, char** values) {
   if (!arguments->json) print(rows);
 
   std::vector<std::pair<std::string, Day>> days;
-  const DayOptions options{
-      .seed = arguments->seed, .calls_max = arguments->calls_max, .instances = {}};
+  const DayOptions options{.seed = arguments->seed,
+                           .calls_max = arguments->calls_max,
+                           .instances = {},
+                           .samples = !arguments->plot.empty()};
   for (const bool predictive : {false, true}) {
     if (arguments->calls_max == 0) break;
     DayOptions each = options;
@@ -253,11 +272,17 @@ int run(int count, char** values) {
     days.emplace_back(predictive ? "predictive" : "fixed 10 min", *std::move(day));
     if (!arguments->json) print(days.back().first, days.back().second);
   }
+  if (!arguments->plot.empty()) {
+    const wisp::Status drawn = write(arguments->plot, svg(days));
+    if (!drawn.ok()) return fail(drawn, 1);
+  }
   if (arguments->json) {
     fmt::print("{}", json(rows, days));
     return 0;
   }
   if (!days.empty()) {
+    for (const std::string& each : days.back().second.too_many)
+      fmt::print("left out: {}, with more calls in flight than a runtime has workers\n", each);
     for (const auto& [tariff, cost] : days.back().second.bills)
       fmt::print("the bill by {}: {}\n", tariff, wisp::to_string(cost));
   }
