@@ -59,7 +59,7 @@ class Bands {
 Schedule watch_costs(Runtime& runtime, Duration period) {
   if (period < std::chrono::seconds(1) || period > std::chrono::hours(1))
     return Schedule(invalid_argument("watch_costs: the period must be 1 s to 1 h"));
-  if (runtime.tariff().name.empty()) {
+  if (runtime.tariff().empty()) {
     return Schedule(
         failed_precondition("watch_costs: without RuntimeOptions::tariff nothing has a cost"));
   }

@@ -69,6 +69,35 @@ TEST_CASE("anomaly: a function whose calls cost more than they used to has an ev
   });
 }
 
+TEST_CASE("anomaly: what is usual follows slowly, so that a climb by small steps is told",
+          "[anomaly]") {
+  World world{1};
+  Duration took = 10ms;
+  const auto work = wisp::function("work", [&](Context& context) { context.elapse(took); });
+  wisp::Runtime runtime{wisp::Catalogue().add(work), world.options(priced())};
+  std::vector<CostAnomaly> seen;
+  auto alarms = runtime.on(wisp::kCostAnomalyTopic).to([&](const CostAnomaly& anomaly) {
+    seen.push_back(anomaly);
+  });
+  auto watch = wisp::watch_costs(runtime);
+  const auto minute = [&] {
+    for (int n = 0; n < 60; ++n) {
+      CHECK(runtime.call(work).ok());
+      world.advance(1s - took);
+    }
+  };
+  for (int n = 0; n < 20; ++n) minute();
+  // Neither step is half as much again.
+  took = 14ms;
+  minute();
+  CHECK(seen.empty());
+  took = 20ms;
+  minute();
+  minute();
+  REQUIRE(seen.size() == 1);
+  CHECK(seen[0].usual < seen[0].per_call.scaled(3, 5));
+}
+
 TEST_CASE("anomaly: what a month's allowance covers is watched too", "[anomaly]") {
   World world{1};
   Duration took = 10ms;

@@ -90,8 +90,8 @@ struct Flow {
   std::atomic<int> blocked{0};  // relaxed: what waits for something else than a thread
 };
 
-// What is neither in the queue now nor done: for as much as that is worth its flow keeps its place
-// among others meanwhile.
+// What is neither in the queue now nor done: for as much as that is worth, 10 ms at most, its flow
+// keeps its place among others meanwhile.
 class BlockedFlow {
  public:
   explicit BlockedFlow(std::shared_ptr<Flow> flow) : flow_(std::move(flow)) {
