@@ -222,9 +222,10 @@ class Runtime {
 
   // Publishes a value to a topic; see bus.hpp. No subscriber is not an error. kInvalidArgument for
   // a bad topic, kResourceExhausted if a matching subscription's queue is full, kFailedPrecondition
-  // beyond kHopsMax hops. If the copy of T throws, so does emit, and nobody gets the event; but a
-  // synchronous handler takes the value as it is, and when the copy for its dead letter throws, it
-  // and the queues have had the event, and synchronous handlers after it have not.
+  // beyond kHopsMax hops, which under a tariff says what the second half of them has cost. If the
+  // copy of T throws, so does emit, and nobody gets the event; but a synchronous handler takes the
+  // value as it is, and when the copy for its dead letter throws, it and the queues have had the
+  // event, and synchronous handlers after it have not.
   template <class T>
   Result<EventId> emit(std::string_view topic, const T& value,
                        const CallOptions& options = kNoOptions) {

@@ -75,11 +75,15 @@ Status Invoker::refuse_for(const Broke& broke) const {
   return out_of_money(broke, parts_.clock.now());
 }
 
+Money Invoker::cost_of(const Definition& definition, const Span::Taken& taken) const {
+  const Usage usage = Usage::of({.wall = Duration(taken.wall_ns), .cpu = Duration(taken.cpu_ns)});
+  return parts_.ledger.tariff().marginal(usage, definition.options.memory_mb);
+}
+
 void Invoker::spend(const FunctionState& function, const RunVersion& version,
                     const Lineage& lineage, const Span::Taken& taken) {
-  const Usage usage = Usage::of({.wall = Duration(taken.wall_ns), .cpu = Duration(taken.cpu_ns)});
   const Definition& definition = *version.definition;
-  const Money cost = parts_.ledger.tariff().marginal(usage, definition.options.memory_mb);
+  const Money cost = cost_of(definition, taken);
   for (BudgetAccount* const each : function.accounts) {
     if (!each->covers(lineage.tenant, lineage.tag)) continue;
     if (!each->spend(parts_.clock.now(), cost)) continue;

@@ -1,6 +1,7 @@
 #include <wisp/service/bus.hpp>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -269,11 +270,15 @@ Event Bus::head(std::string_view topic, EventId id, Lineage lineage) const {
 
 // Refused, and kept: a loop of events ends where somebody can see it.
 Status Bus::refuse_hops(Event event, const Given& value) {
+  const std::optional<Money> cost = invoker_.loop_costs().of(event.lineage.trace);
+  const bool priced = cost && !invoker_.parts().ledger.tariff().empty();
   Status error = refused(
       StatusCode::kFailedPrecondition, Reason::hops,
-      fmt::format("event on '{}' is {} hops from its first cause, the limit is {}: do its handlers "
-                  "publish in a circle?",
-                  event.topic, event.lineage.hops, kHopsMax));
+      fmt::format(
+          "event on '{}' is {} hops from its first cause, the limit is {}: do its handlers "
+          "publish in a circle?{}",
+          event.topic, event.lineage.hops, kHopsMax,
+          priced ? fmt::format(" Since its hop {} that has cost {} USD", kLoopHops, *cost) : ""));
   event.payload = value.keep(value.data);
   invoker_.note_refused("", event.topic, error, event.id);
   count(invoker_.counters().accepted);

@@ -212,6 +212,8 @@ Invoker::Ended Invoker::attempt(const Attempt& what) {
   if (running.lent) what.token->take_token_back();
   if (!what.function.accounts.empty()) [[unlikely]]
     spend(what.function, *version, *what.lineage, ended.taken);
+  if (what.lineage->hops >= kLoopHops) [[unlikely]]
+    loop_costs_.add(what.lineage->trace, cost_of(definition, ended.taken));
   // Last: a thread on its way out gives the shard back.
   parts_.ledger.record(shard, line,
                        {.taken = ended.taken,

@@ -138,7 +138,7 @@ bool Invoker::inherit(const ActiveFrame& frame, std::uint64_t origin, Post& post
   if (!lineage.tenant.empty() || !lineage.tag.empty()) return false;
   if (frame.event.empty()) return lineage.cause.empty() && lineage.trace.empty();
   if (frame.event.origin != origin || lineage.trace.origin != origin) return false;
-  if (lineage.hops < 0 || lineage.hops > kHopsMax) return false;
+  if (lineage.hops < 0 || lineage.hops >= kLoopHops) return false;
   post.cause = {.event = frame.event.sequence, .trace = lineage.trace.sequence};
   post.hops = static_cast<std::uint8_t>(lineage.hops);
   return true;

@@ -384,6 +384,7 @@ bool Bus::publish_here(std::string_view topic, EventId id, const Lineage& lineag
                        const Given& value, std::uint64_t closings) {
   // A line of the bill that is not the function's own has to be found first.
   if (!lineage.tenant.empty() || !lineage.tag.empty()) return false;
+  if (lineage.hops >= kLoopHops) return false;
   const Index::Match match(index_, topic);
   if (!match.list()->plain(*value.type)) return false;
   PublishHere here(invoker_, closings);

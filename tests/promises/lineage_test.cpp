@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include <wisp/sim/world.hpp>
 #include <wisp/wisp.hpp>
 
@@ -194,6 +196,42 @@ TEST_CASE("lineage: a circle of events is cut after sixteen hops", "[lineage]") 
     REQUIRE(letters.size() == 1);
     CHECK(letters.front().event->lineage.hops == 17);
     CHECK(letters.front().attempts == 0);
+  });
+}
+
+TEST_CASE("lineage: a circle that was cut says what it has cost", "[lineage]") {
+  wisp::test::for_each_seed([](std::uint64_t seed) {
+    World world{seed};
+    const wisp::Tariff tariff =
+        wisp::tariffs::own_hardware({.per_gb_hour = wisp::Money::dollars(3'600)});
+    wisp::RuntimeOptions options = world.options();
+    if (seed % 4 != 0) options.tariff = tariff;
+    wisp::Runtime runtime{std::move(options)};
+    wisp::Money cost;
+    const auto next = [&](int n, Context& context) -> wisp::Status {
+      const wisp::Duration took = wisp::uniform(world.random(), 1, 9) * 1ms;
+      context.elapse(took);
+      const wisp::Status emitted = context.runtime().emit(n % 2 == 0 ? "b" : "a", n + 1).status();
+      if (context.lineage().hops >= wisp::kHopsMax / 2 && emitted.ok())
+        cost = cost + tariff.marginal(wisp::Usage::of({.wall = took}), 128);
+      return wisp::Status();
+    };
+    // Others that are none do not count, however many there are.
+    const auto other = runtime.on("other").to([](int, Context& context) { context.elapse(1ms); });
+    const auto a = runtime.on("a").to(next);
+    const auto b = runtime.on("b").to(next);
+    REQUIRE(runtime.emit("a", 0).ok());
+    for (int n = 0; n < 200; ++n) {
+      REQUIRE(runtime.emit("other", n).ok());
+      world.advance(1ms);
+    }
+    world.advance(1min);
+    const auto letters = runtime.dead_letters().list();
+    REQUIRE(letters.size() == 1);
+    const std::string why(wisp::message(letters.front().error));
+    const std::string said = fmt::format(" Since its hop 8 that has cost {} USD", cost);
+    CHECK(why.ends_with(seed % 4 != 0 ? said : "circle?"));
+    wisp::test::conserved_at_rest(runtime);
   });
 }
 

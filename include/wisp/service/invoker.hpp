@@ -32,6 +32,7 @@
 #include <wisp/service/detail/idempotency.hpp>
 #include <wisp/service/detail/invoker_parts.hpp>
 #include <wisp/service/detail/lodgers.hpp>
+#include <wisp/service/detail/loop_costs.hpp>
 #include <wisp/service/detail/observers.hpp>
 #include <wisp/service/detail/publishing.hpp>
 #include <wisp/service/detail/route.hpp>
@@ -196,6 +197,7 @@ class Invoker final : public ContextHost {
   PostBlocks& post_blocks() { return post_blocks_; }
   CallQueue& calls() { return calls_; }
   IdempotencyTable& keys() { return keys_; }
+  const LoopCosts& loop_costs() const { return loop_costs_; }
   // After a delivery, once open() is false.
   void wake_drainer();
 
@@ -275,6 +277,7 @@ class Invoker final : public ContextHost {
   // Ends a call that there is no money for any more: true.
   bool turned_away(CallNode& node) { return !node.function_->accounts.empty() && turn_away(node); }
   bool turn_away(CallNode& node);
+  Money cost_of(const Definition& definition, const Span::Taken& taken) const;
   void spend(const FunctionState& function, const RunVersion& version, const Lineage& lineage,
              const Span::Taken& taken);
   // How much longer a retry has to wait for its budget, which it takes if that is `most` at most;
@@ -383,6 +386,7 @@ class Invoker final : public ContextHost {
   Anchor& anchor_;
 
   Lodgers lodgers_;
+  LoopCosts loop_costs_;
   Mutex mutex_;
   Parker* drainer_ ABSL_GUARDED_BY(mutex_) = nullptr;
   std::vector<std::weak_ptr<Route>> routes_ ABSL_GUARDED_BY(mutex_);
