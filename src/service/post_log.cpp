@@ -74,6 +74,7 @@ bool PostLog::begin_block() {
 }
 
 PostBlock* PostLog::claim() {
+  refresh();
   // The newest comes first in the list.
   PostBlock* left = nullptr;
   PostBlock* shared = nullptr;
@@ -94,6 +95,7 @@ PostBlock* PostLog::claim_next() {
       full_ != nullptr ? std::exchange(full_, full_->next_) : std::exchange(filling_, nullptr);
   block->next_ = std::exchange(claimed_, block);
   block->readers_ = 1;
+  block->listed_ = true;
   return block;
 }
 
@@ -115,16 +117,27 @@ void PostLog::look(PostBlock& block) {
   bytes_ -= PostBlock::bytes_of(now) - PostBlock::bytes_of(before);
 }
 
+// Amortised constant, but for the blocks that have records left: the others are taken out, by what
+// look() saw, so that each is looked at once more only by its last reader.
 void PostLog::refresh() {
-  for (PostBlock* each = claimed_; each != nullptr; each = each->next_) look(*each);
+  PostBlock** link = &claimed_;
+  while (PostBlock* const each = *link) {
+    look(*each);
+    if (PostBlock::offset_of(each->seen_) < each->end_) {
+      link = &each->next_;
+      continue;
+    }
+    *link = std::exchange(each->next_, nullptr);
+    each->listed_ = false;
+    ++finished_;
+  }
 }
 
 PostBlock::Pointer PostLog::leave(PostBlock* block) {
   look(*block);
   if (--block->readers_ > 0 || block->has_more()) return nullptr;
-  PostBlock** link = &claimed_;
-  while (*link != block) link = &(*link)->next_;
-  *link = std::exchange(block->next_, nullptr);
+  if (block->listed_) refresh();
+  --finished_;
   return PostBlock::Pointer(block);
 }
 

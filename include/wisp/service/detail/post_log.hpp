@@ -140,6 +140,7 @@ class PostBlock {
   PostBlock* next_ = nullptr;
   std::size_t end_ = 0;
   int readers_ = 0;
+  bool listed_ = false;                     // among claimed_
   std::uint64_t seen_ = 0;                  // the cursor when the log last looked
   Payload (*keep_)(const void*) = nullptr;  // of flat inputs: the same for all posts of a function
   // Kept apart from what producers write.
@@ -211,7 +212,9 @@ class PostLog {
   int count() const { return count_; }
   std::size_t bytes() const { return bytes_; }
   // Whether every record was taken and its reader has left.
-  bool at_rest() const { return filling_ == nullptr && full_ == nullptr && claimed_ == nullptr; }
+  bool at_rest() const {
+    return filling_ == nullptr && full_ == nullptr && claimed_ == nullptr && finished_ == 0;
+  }
 
  private:
   static constexpr std::size_t in_words(std::size_t bytes) { return (bytes + 7) / 8 * 8; }
@@ -244,7 +247,8 @@ class PostLog {
   PostBlock* full_ = nullptr;  // the oldest of those that nobody claimed, without filling_
   PostBlock* last_full_ = nullptr;
   PostBlock* filling_ = nullptr;
-  PostBlock* claimed_ = nullptr;
+  PostBlock* claimed_ = nullptr;  // and had records left at the last look
+  int finished_ = 0;              // had none, and have a reader still
   int count_ = 0;
   std::size_t bytes_ = 0;
 };
