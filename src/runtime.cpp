@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include <wisp/base/agent.hpp>
 #include <wisp/engine/detail/ledger.hpp>
 #include <wisp/engine/detail/metered_threads.hpp>
 #include <wisp/engine/timer.hpp>
@@ -155,10 +155,10 @@ struct Runtime::Core {
         std::erase(stop_waiters, &parker);
         if (stopped) return false;
         if (!std::exchange(stopping, true)) {
-          stopper = std::this_thread::get_id();
+          stopper = detail::current_agent();
           return true;
         }
-        if (inside || stopper == std::this_thread::get_id()) return false;
+        if (inside || stopper == detail::current_agent()) return false;
         stop_waiters.push_back(&parker);
       }
       clock.park(parker, Time::never());
@@ -169,7 +169,7 @@ struct Runtime::Core {
   void end_stop(bool over) {
     const MutexLock lock(mutex);
     stopping = false;
-    stopper = std::thread::id();
+    stopper = nullptr;
     stopped = over;
     for (Parker* each : stop_waiters) clock.wake(*each);
   }
@@ -187,7 +187,7 @@ struct Runtime::Core {
 
   Mutex mutex;
   bool stopping ABSL_GUARDED_BY(mutex) = false;
-  std::thread::id stopper ABSL_GUARDED_BY(mutex);  // whose callbacks may stop again
+  detail::AgentId stopper ABSL_GUARDED_BY(mutex) = nullptr;  // whose callbacks may stop again
   bool stopped ABSL_GUARDED_BY(mutex) = false;
   std::vector<Parker*> stop_waiters ABSL_GUARDED_BY(mutex);
 };

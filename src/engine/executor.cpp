@@ -27,7 +27,7 @@ Status ManualExecutor::submit(Task& task) {
 
 bool ManualExecutor::on_executor_thread() const {
   const MutexLock lock(mutex_);
-  return pumping_ == std::this_thread::get_id();
+  return pumping_ == detail::current_agent();
 }
 
 ManualExecutor::Pumped ManualExecutor::pump(Duration time, int tasks) {
@@ -36,8 +36,8 @@ ManualExecutor::Pumped ManualExecutor::pump(Duration time, int tasks) {
   {
     const MutexLock lock(mutex_);
     count = static_cast<int>(tasks_.size());
-    if (pumping_ != std::thread::id() || count == 0) return {.ran = 0, .left = count};
-    pumping_ = std::this_thread::get_id();
+    if (pumping_ != nullptr || count == 0) return {.ran = 0, .left = count};
+    pumping_ = detail::current_agent();
   }
   if (tasks > 0 && tasks < count) count = tasks;
   const Deadline deadline = Deadline::after(clock_, time);
@@ -53,7 +53,7 @@ ManualExecutor::Pumped ManualExecutor::pump(Duration time, int tasks) {
     ++result.ran;
   }
   const MutexLock lock(mutex_);
-  pumping_ = std::thread::id();
+  pumping_ = nullptr;
   result.left = static_cast<int>(tasks_.size());
   return result;
 }

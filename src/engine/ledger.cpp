@@ -27,27 +27,18 @@ std::atomic<std::uint64_t> ledgers{0};
 
 }  // namespace
 
-// The shards that the calling thread holds, one per ledger that it has met. Bounded: those of ended
-// ledgers go first.
-struct Ledger::ThreadShards {
-  struct Held {
-    std::uint64_t ledger;
-    bool wisp_thread;
-    std::shared_ptr<Shard> shard;  // shared with the ledger, which may end first
-  };
-  std::vector<Held> held;
+Ledger::ThreadShards::~ThreadShards() {
+  for (Held& each : held) each.shard->let_go();
+}
 
+Ledger::ThreadShards& Ledger::ThreadShards::mine() {
   // Destructors of older thread-local objects may still call.
-  ~ThreadShards() {
-    for (Held& each : held) each.shard->let_go();
-    last_ = {.thread_ends = true};
-  }
-
-  static ThreadShards& mine() {
-    thread_local ThreadShards shards;
-    return shards;
-  }
-};
+  struct OfThread : ThreadShards {
+    ~OfThread() { last_ = {.thread_ends = true}; }
+  };
+  thread_local OfThread shards;
+  return shards;
+}
 
 constinit thread_local Ledger::Last Ledger::last_;
 

@@ -6,10 +6,10 @@
 #include <cstddef>
 #include <deque>
 #include <limits>
-#include <thread>
 #include <utility>
 #include <vector>
 
+#include <wisp/base/agent.hpp>
 #include <wisp/base/mutex.hpp>
 #include <wisp/base/park.hpp>
 
@@ -61,7 +61,7 @@ class TimerState : public std::enable_shared_from_this<TimerState> {
   // The loop parks until then: only an earlier timer wakes it. Else kNotParked, before every time.
   Time parked_until_ ABSL_GUARDED_BY(mutex_) = kNotParked;
   std::optional<Time> idle_until_ ABSL_GUARDED_BY(mutex_);
-  std::thread::id firing_ ABSL_GUARDED_BY(mutex_);  // of nobody: no fire runs
+  detail::AgentId firing_ ABSL_GUARDED_BY(mutex_) = nullptr;  // null: no fire runs
   std::vector<Parker*> waiters_ ABSL_GUARDED_BY(mutex_);
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
 };
@@ -128,8 +128,8 @@ int TimerState::fire(Time now, int max) {
   int most = 0;
   {
     const MutexLock lock(mutex_);
-    if (firing_ != std::thread::id()) return 0;
-    firing_ = std::this_thread::get_id();
+    if (firing_ != nullptr) return 0;
+    firing_ = detail::current_agent();
     most = static_cast<int>(std::min(wheel_.size(), static_cast<std::size_t>(std::max(max, 0))));
   }
   int ran = 0;
@@ -142,7 +142,7 @@ int TimerState::fire(Time now, int max) {
     ++ran;
   }
   const MutexLock lock(mutex_);
-  firing_ = std::thread::id();
+  firing_ = nullptr;
   wake_waiters();
   return ran;
 }
@@ -181,8 +181,8 @@ Time TimerState::idle_or_next(Time now) {
 
 // A task that closes its own timer does not wait for itself. A loop that runs none ends by itself.
 bool TimerState::settled(bool late) const {
-  const bool firing = firing_ != std::thread::id();
-  if (firing) return late || firing_ == std::this_thread::get_id();
+  const bool firing = firing_ != nullptr;
+  if (firing) return late || firing_ == detail::current_agent();
   return !looping_ && !starting_;
 }
 
@@ -203,7 +203,7 @@ bool TimerState::close(Duration bound) {
     wait(late ? Time::never() : until);
     late = clock_.now() >= until;
   }
-  return firing_ == std::thread::id() || firing_ == std::this_thread::get_id();
+  return firing_ == nullptr || firing_ == detail::current_agent();
 }
 
 void TimerState::abandon() {

@@ -10,19 +10,8 @@
 #include <wisp/service/invoker.hpp>
 
 namespace wisp::inline v0::detail {
-namespace {
 
-// A leave() that the thread is inside of. A task that no executor takes leaves in its destructor,
-// which hands its slot to this one: or what waits would be dropped each inside of the one before.
-struct Leaving {
-  FunctionState* function;
-  int slots;  // to hand on or free; below 0, so many yet to be left that were never had
-  Leaving* outer;
-};
-
-thread_local Leaving* leaving = nullptr;
-
-}  // namespace
+constinit thread_local Leaving* Leaving::top = nullptr;
 
 void SlotQueue::push(FunctionState& function, const Route& route, Task& resume) {
   All one;
@@ -234,10 +223,10 @@ bool FunctionState::building() {
     gone = waiting.take_out(goes);
   }
   // Each leaves in its destructor, here, a slot that it never had.
-  Leaving mine{.function = this, .slots = -static_cast<int>(gone.size()), .outer = leaving};
-  leaving = &mine;
+  Leaving mine{.function = this, .slots = -static_cast<int>(gone.size()), .outer = Leaving::top};
+  Leaving::top = &mine;
   gone.clear();
-  leaving = mine.outer;
+  Leaving::top = mine.outer;
   for (; mine.slots > 0; --mine.slots) leave(invoker);
 }
 
@@ -278,15 +267,15 @@ void FunctionState::hand_on(Invoker& invoker) {
 }
 
 void FunctionState::leave(Invoker& invoker) {
-  for (Leaving* each = leaving; each != nullptr; each = each->outer) {
+  for (Leaving* each = Leaving::top; each != nullptr; each = each->outer) {
     if (each->function != this) continue;
     ++each->slots;
     return;
   }
-  Leaving mine{.function = this, .slots = 1, .outer = leaving};
-  leaving = &mine;
+  Leaving mine{.function = this, .slots = 1, .outer = Leaving::top};
+  Leaving::top = &mine;
   for (; mine.slots > 0; --mine.slots) hand_on(invoker);
-  leaving = mine.outer;
+  Leaving::top = mine.outer;
 }
 
 }  // namespace wisp::inline v0::detail

@@ -12,8 +12,6 @@ namespace {
 // Rows that are over and leave with each look: more than one comes.
 constexpr int kSweep = 4;
 
-constinit thread_local IdempotencyTable::Holding* holding = nullptr;
-
 Status stopped() {
   return refused(StatusCode::kCancelled, Reason::stopped,
                  "the runtime stopped before the call began");
@@ -21,12 +19,14 @@ Status stopped() {
 
 }  // namespace
 
+constinit thread_local IdempotencyTable::Holding* IdempotencyTable::Holding::top_ = nullptr;
+
 IdempotencyTable::Holding::Holding(IdempotencyTable& table, KeyHold hold)
-    : table_(table), hold_(std::move(hold)), outer_(std::exchange(holding, this)) {}
+    : table_(table), hold_(std::move(hold)), outer_(std::exchange(top_, this)) {}
 
 IdempotencyTable::Holding::~Holding() {
   if (!ended_) (void)end({.status = aborted("the first caller of this key threw")}, 0);
-  holding = outer_;
+  top_ = outer_;
 }
 
 IdempotencyTable::AllAttached IdempotencyTable::Holding::end(const Kept& kept, std::size_t bytes) {
@@ -35,7 +35,7 @@ IdempotencyTable::AllAttached IdempotencyTable::Holding::end(const Kept& kept, s
 }
 
 bool IdempotencyTable::holds(const Row& row) const {
-  for (const Holding* each = holding; each != nullptr; each = each->outer_) {
+  for (const Holding* each = Holding::top_; each != nullptr; each = each->outer_) {
     if (&each->table_ == this && each->hold_.holder == row.holder) return true;
   }
   if (row.holder_node == nullptr) return false;

@@ -60,7 +60,7 @@ InstancePool::Taken InstancePool::take() {
   }
   if (!idle_.empty()) return {.instance = pop()};
   // One call waits for it, as another could not have it; and not its own factory's.
-  if (building_ && !awaited_ && builder_ != std::this_thread::get_id()) {
+  if (building_ && !awaited_ && builder_ != current_agent()) {
     awaited_ = true;
     return {.awaits = true};
   }
@@ -344,7 +344,7 @@ void InstancePool::build_ahead(Invoker& invoker) {
     // A call came first, or the time has passed.
     if (closed_ || alive_ > 0 || inside_ > 0 || !in_span(clock_.now())) return;
     building_ = true;
-    builder_ = std::this_thread::get_id();
+    builder_ = current_agent();
     ++alive_;
     ++starts_.ahead;
   }

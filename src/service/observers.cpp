@@ -132,7 +132,7 @@ bool Observers::add(const std::shared_ptr<Observer>& observer) {
 }
 
 void Observers::remove(const std::shared_ptr<Observer>& observer) {
-  const std::thread::id self = std::this_thread::get_id();
+  const AgentId self = current_agent();
   Parker parker;
   RecordSink gone;  // what it captured goes here, outside of the lock
   for (bool waits = false;; waits = true) {
@@ -141,7 +141,7 @@ void Observers::remove(const std::shared_ptr<Observer>& observer) {
       std::erase(observers_, observer);
       any_.store(!observers_.empty(), std::memory_order_relaxed);
       const bool others = std::any_of(observer->inside.begin(), observer->inside.end(),
-                                      [self](std::thread::id each) { return each != self; });
+                                      [self](AgentId each) { return each != self; });
       if (!others) {
         std::erase(observer->waiting, &parker);
         // This thread may be inside of it.
@@ -157,7 +157,7 @@ void Observers::remove(const std::shared_ptr<Observer>& observer) {
 void Observers::note(Record record) {
   record.at = clock_.now();
   const WallTime wall = clock_.wall();
-  const std::thread::id self = std::this_thread::get_id();
+  const AgentId self = current_agent();
   std::array<std::shared_ptr<Observer>, kObserversMax> watching;
   std::size_t count = 0;
   {

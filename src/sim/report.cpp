@@ -10,11 +10,14 @@ namespace wisp::inline v0::sim {
 std::string Scheduler::report(std::string_view what) const {
   std::string text =
       fmt::format("wisp::sim, seed {}, {} after the start: {}\n", seed_, moment(now_), what);
+  const bool ours = self() != nullptr;  // or it may be running meanwhile
   for (const auto& each : threads_) {
     if (each->state == Simulated::State::idle) continue;
     std::string line =
         each->number == 0 ? "  the main thread" : fmt::format("  thread {}", each->number);
-    if (!each->inside.empty()) line += fmt::format(", in {},", each->inside);
+    const std::string_view function = ours ? each->fiber->function() : std::string_view();
+    if (!function.empty()) line += fmt::format(", in '{}',", function);
+    else if (!each->name.empty()) line += fmt::format(", in {},", each->name);
     const bool back = each->number == 0 && mode_ != Mode::waiting;
     if (back) {
       line += " advances time";

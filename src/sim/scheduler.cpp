@@ -9,23 +9,17 @@
 
 #include <fmt/format.h>
 
-#include <wisp/service/detail/frame.hpp>
-
 namespace wisp::inline v0::sim {
 namespace {
+
+// Of address space; what of it a handler never touches takes no memory.
+constexpr std::size_t kStackBytes = std::size_t{1} << 20U;
 
 // What abandoned handlers get to come to their end when their world does.
 constexpr std::int64_t kClosingSteps = 10'000;
 
 // Sets where faults strike apart from who goes on.
 constexpr std::uint64_t kFaultStream = 0xbb67ae8584caa73bU;
-
-thread_local Simulated* simulated = nullptr;  // of the calling thread, unless it is a main one
-
-std::string innermost_function() {
-  const wisp::detail::ActiveFrame* frame = wisp::detail::ActiveFrame::top();
-  return frame == nullptr ? std::string() : fmt::format("'{}'", frame->function);
-}
 
 [[noreturn]] void die(const std::string& report) {
   std::fputs(report.c_str(), stderr);
@@ -39,11 +33,13 @@ Scheduler::Scheduler(std::uint64_t seed, const WorldOptions& options)
     : seed_(seed),
       options_(options),
       main_(new Simulated),
+      running_(main_),
       choices_(seed),
       faults_(seed ^ kFaultStream, options.faults),
       log_(options.log_max) {
   assert(options.threads_max >= 1 && options.steps_max >= 1 && options.log_max >= 0);
-  main_->scheduler = this;
+  main_->agent = wisp::detail::current_agent();
+  main_->fiber = std::make_unique<Fiber>();
   main_->job = Simulated::Job::main;
   main_->state = Simulated::State::running;
   threads_.emplace_back(main_);
@@ -86,8 +82,8 @@ std::uint64_t Scheduler::hash() const {
 }
 
 Simulated* Scheduler::self() const {
-  if (simulated != nullptr && simulated->scheduler == this) return simulated;
-  return std::this_thread::get_id() == main_id_ ? main_ : nullptr;
+  Simulated* const running = running_.load(std::memory_order_relaxed);
+  return running->agent == wisp::detail::current_agent() ? running : nullptr;
 }
 
 Simulated& Scheduler::self_or_die(std::string_view what) const {
@@ -101,9 +97,7 @@ Simulated& Scheduler::self_or_die(std::string_view what) const {
 
 bool Scheduler::park(Parker& parker, Time until) {
   Simulated& self = self_or_die("a wait");
-  std::string inside = innermost_function();
   const MutexLock lock(mutex_);
-  self.inside = std::move(inside);
   self.since = now_;
   self.until = until;
   // Even who need not wait may be overtaken here.
@@ -186,10 +180,9 @@ void Scheduler::hand_over(Simulated& self) {
   next.state = Simulated::State::running;
   if (std::exchange(next.able, false)) std::erase(able_, &next);
   if (&next == &self) return;
+  running_.store(&next, std::memory_order_relaxed);
   mutex_.unlock();
-  // Release: what this thread wrote, the next holder sees (acquire in block).
-  next.baton.unblock();
-  self.baton.block(Duration::max());
+  self.fiber->switch_to(*next.fiber);
   mutex_.lock();
 }
 
@@ -263,7 +256,6 @@ Simulated& Scheduler::begin(std::size_t task) {
   return chosen;
 }
 
-// The lowest free number, so that numbers do not depend on how quickly the system's threads end.
 Result<Simulated*> Scheduler::idle_thread() {
   if (!idle_.empty()) {
     const auto number = static_cast<std::size_t>(idle_.top());
@@ -272,23 +264,19 @@ Result<Simulated*> Scheduler::idle_thread() {
   }
   auto made = std::make_unique<Simulated>();
   Simulated* const thread = made.get();
-  thread->scheduler = this;
   thread->number = static_cast<int>(threads_.size());
-  WISP_TRY(thread->thread, wisp::detail::Thread::start(fmt::format("sim-{}", thread->number),
-                                                       [this, thread] { run(*thread); }));
+  WISP_TRY(thread->fiber, Fiber::make(kStackBytes, [this, thread] { run(*thread); }));
+  thread->agent = thread->fiber.get();
   threads_.push_back(std::move(made));
   return thread;
 }
 
 void Scheduler::run(Simulated& self) {
-  simulated = &self;
-  self.baton.block(Duration::max());
   while (true) {
     Task body;
     {
       const MutexLock lock(mutex_);
-      if (self.exiting) return;
-      self.inside.clear();
+      if (self.exiting) break;
       body = std::move(self.body);
     }
     body();
@@ -297,9 +285,11 @@ void Scheduler::run(Simulated& self) {
     --(self.job == Simulated::Job::task ? tasks_begun_ : loops_);
     self.job = Simulated::Job::none;
     self.state = Simulated::State::idle;
+    self.name.clear();
     idle_.push(self.number);
     hand_over(self);
   }
+  self.fiber->end_with(*main_->fiber);
 }
 
 Status Scheduler::submit(Task& task) {
@@ -326,7 +316,7 @@ Status Scheduler::start_thread(std::string_view name, Task body) {
   thread->job = Simulated::Job::loop;
   thread->state = Simulated::State::ready;
   may_run(*thread);
-  thread->inside = name;
+  thread->name = name;
   ++loops_;
   return Status();
 }
@@ -367,19 +357,15 @@ bool Scheduler::close() {
     const MutexLock lock(mutex_);
     for (const auto& each : threads_) {
       if (each->number == 0) continue;
-      if (each->state == Simulated::State::idle) {
-        each->exiting = true;
-        idle.push_back(each.get());
-      } else {
-        each->thread.detach();
-        all = false;
-      }
+      each->exiting = each->state == Simulated::State::idle;
+      if (each->exiting) idle.push_back(each.get());
+      else all = false;
     }
     if (!all) std::fputs(report("some threads never end, and are left behind").c_str(), stderr);
   }
   for (Simulated* each : idle) {
-    each->baton.unblock();
-    each->thread.join();
+    main_->fiber->switch_to(*each->fiber);
+    each->fiber.reset();
   }
   return all;
 }

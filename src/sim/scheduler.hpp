@@ -1,13 +1,13 @@
-// Real threads that pass a baton, and the virtual time that passes when nobody can take it.
+// Fibers that take turns on the main thread, and the virtual time that passes when none can run.
 //
-// The holder of the baton runs; everybody else blocks in the Parker of its own record. Who gives
-// the baton up (it parks, yields, or its task ends) chooses the next holder itself, under the
-// mutex. The mutex is a leaf: nothing of wisp's is called under it, and wake() may come under any
-// lock.
+// Who gives way (it parks, yields, or its task ends) chooses itself who goes on, under the mutex,
+// and switches to it. The mutex is there for the program's other threads, which may submit tasks
+// and wake. It is a leaf: nothing of wisp's is called under it, and wake() may come under any lock.
 //
-// Threads: any.
+// Threads: any, but park(), yield(), advance(), advance_one() and close(): the world's.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -17,31 +17,30 @@
 #include <set>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
+#include <wisp/base/agent.hpp>
 #include <wisp/base/clock.hpp>
 #include <wisp/base/mutex.hpp>
 #include <wisp/base/park.hpp>
 #include <wisp/base/random.hpp>
-#include <wisp/engine/detail/thread.hpp>
 #include <wisp/engine/executor.hpp>
 #include <wisp/sim/world.hpp>
 
 #include "event_log.hpp"
 #include "fault_source.hpp"
+#include "fiber.hpp"
 
 namespace wisp::inline v0::sim {
 
-// One simulated thread. But for the baton, everything is guarded by the scheduler's mutex.
+// One simulated thread. But for the fiber, everything is guarded by the scheduler's mutex.
 struct Simulated {
   enum class State { idle, ready, waiting, running };
   enum class Job { none, main, task, loop };
 
-  const Scheduler* scheduler = nullptr;
-  int number = 0;  // 0: the main thread
-  wisp::detail::Thread thread;
-  Parker baton;
+  int number = 0;                         // 0: the main thread
+  wisp::detail::AgentId agent = nullptr;  // constant
+  std::unique_ptr<Fiber> fiber;
   State state = State::idle;
   bool able = false;  // may be chosen
   Job job = Job::none;
@@ -51,7 +50,7 @@ struct Simulated {
   Time until;
   bool woken = false;
   Time since;
-  std::string inside;  // what it runs, for reports
+  std::string name;  // of a loop, for reports
 };
 
 class Scheduler {
@@ -65,7 +64,7 @@ class Scheduler {
   void wake(Parker& parker);
   void yield();
   void advance(Duration d);
-  // Lets one thread go on until it gives the baton up, once time has come to whatever is due, or to
+  // Lets one thread go on until it gives way, once time has come to whatever is due, or to
   // `limit`. False: nobody can run, and that is where time is.
   bool advance_one(Time limit);
 
@@ -85,8 +84,8 @@ class Scheduler {
   std::uint64_t hash() const;
   std::uint64_t seed() const { return seed_; }
 
-  // Refuses tasks from now on, and ends the threads. False if some never end: they go on using the
-  // scheduler.
+  // Refuses tasks from now on, and ends the threads. False if some never end: their stacks go on
+  // using the scheduler.
   bool close();
 
  private:
@@ -97,13 +96,14 @@ class Scheduler {
     closing,    // the same, without reports
   };
 
-  void run(Simulated& self);
+  void run(Simulated& self);  // the body of its fiber
+  // Null on any thread or fiber that is not the world's.
   Simulated* self() const;
   Simulated& self_or_die(std::string_view what) const;
   // It may be chosen, from now on; or once its time has come. Requires: neither yet.
   void may_run(Simulated& thread) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void await_time(Simulated& thread) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Gives the baton up; returns once the calling thread holds it again, at once if it was chosen.
+  // Lets another go on; returns once `self` is chosen, which may be at once.
   void hand_over(Simulated& self) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The main thread stands back until nothing is left to do, up to `limit`. Whether another ran.
   bool stand_back(Mode mode, Time limit);
@@ -120,8 +120,9 @@ class Scheduler {
 
   const std::uint64_t seed_;
   const WorldOptions options_;
-  const std::thread::id main_id_ = std::this_thread::get_id();
   Simulated* const main_;  // the first of threads_
+  // Relaxed: only who is that one finds itself.
+  std::atomic<Simulated*> running_;
 
   mutable Mutex mutex_;
   SeededRandom choices_ ABSL_GUARDED_BY(mutex_);

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include <wisp/sim/world.hpp>
 #include <wisp/wisp.hpp>
 
 #include "catch.hpp"
@@ -190,4 +191,24 @@ TEST_CASE("alloc_meter: what follows the last call of a row is nobody's", "[allo
   CHECK(line_of(ledger.bill(1h, {}), "f").calls == 1);
   CHECK(line_of(ledger.bill(1h, {}), "f").allocations == 2);
   CHECK(line_of(ledger.bill(1h, {}), "f").allocated_bytes == 20);
+}
+
+TEST_CASE("alloc_meter: of two simulated threads each is billed for its own", "[alloc_meter]") {
+  wisp::sim::World world{1};
+  // A wait allocates a little as well.
+  const auto waits = wisp::function(
+      "waits", [](wisp::Context& context) { return context.sleep(std::chrono::milliseconds(2)); });
+  const auto big = wisp::function("big", [](wisp::Context& context) {
+    if (wisp::Status waited = context.sleep(std::chrono::milliseconds(1)); !waited.ok())
+      return waited;
+    allocate(100, 10'000);
+    return wisp::Status();
+  });
+  wisp::Runtime runtime{wisp::Catalogue().add(waits).add(big), world.options()};
+  auto first = runtime.start(waits);
+  auto second = runtime.start(big);
+  REQUIRE(first.wait().ok());
+  REQUIRE(second.wait().ok());
+  CHECK(first.receipt().allocated_bytes < 100'000);
+  CHECK(second.receipt().allocated_bytes >= 1'000'000);
 }

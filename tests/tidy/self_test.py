@@ -69,6 +69,7 @@ BROKEN = [
     ("quotes in a public header", "include/wisp/base/money.hpp", header('"clock.hpp"'), {"include-style"}),
     ("a TODO without kind", "src/runtime.cpp", "// TODO: later\n", {"todo"}),
     ("a TODO without sentence", "src/runtime.cpp", "// TODO(perf):\n", {"todo"}),
+    ("a new thread-local", "src/runtime.cpp", "// thread_local\nthread_local int n;\n", {"thread-local"}),
     ("a long line", "src/runtime.cpp", "//" + "x" * (LINE_COLUMNS - 1) + "\n", {"line-length"}),
     ("a long file", "src/runtime.cpp", "//\n" * FILE_LINES, {"file-length"}),
     ("a long function", "src/runtime.cpp", "int f() {\n" + "\n" * (FUNCTION_LINES - 2) + "}\n", {"function-length"}),

@@ -18,6 +18,7 @@ from pathlib import Path
 FLOORS = """
 0 base
     config
+    agent
     allocations
     type_name
     mutex
@@ -104,6 +105,21 @@ FUNCTION_LINES = 70   # a body, from its opening to its closing brace, has fewer
 LINE_COLUMNS = 100    # a line has at most so many
 THREADS = ("value", "any", "one-at-a-time", "pump thread", "see methods")
 TREES = ("include", "src", "tests", "examples", "bench")
+
+# Of the library's files those with thread-local variables: what is in them a simulator puts aside with each of its
+# fibers (service/detail/thread_locals.hpp), or it says there why not.
+THREAD_LOCAL = {
+    "include/wisp/base/agent.hpp", "src/base/agent.cpp",
+    "include/wisp/base/allocations.hpp", "src/base/allocations.cpp",
+    "include/wisp/base/park.hpp", "src/base/park.cpp",
+    "include/wisp/base/per_thread.hpp",
+    "include/wisp/engine/detail/ledger.hpp", "src/engine/ledger.cpp",
+    "src/engine/worker.cpp",
+    "include/wisp/service/detail/frame.hpp", "src/service/frame.cpp",
+    "include/wisp/service/detail/function_state.hpp", "src/service/function_state.cpp",
+    "include/wisp/service/detail/idempotency.hpp", "src/service/idempotency.cpp",
+    "src/sim/fiber.cpp",
+}
 
 # Besides std, Abseil, fmt and wisp itself: what Linux and its compilers bring.
 SYSTEM_HEADER = re.compile(
@@ -254,6 +270,11 @@ class Tidy:
         for start, count in function_bodies(text):
             if count >= FUNCTION_LINES:
                 self.fault(path, start, "function-length", f"{count} lines; the limit is {FUNCTION_LINES - 1}")
+        name = path.relative_to(self.root).as_posix()
+        if name.startswith(("include/", "src/")) and name not in THREAD_LOCAL:
+            for number, line in enumerate(blank(text).splitlines(), 1):
+                if re.search(r"\bthread_local\b", line):
+                    self.fault(path, number, "thread-local", "a simulator's fibers would share it: see THREAD_LOCAL")
         includes = [(number, *match.groups()) for number, line in enumerate(lines, 1)
                     if (match := INCLUDE.match(line))]
         for number, bracket, name in includes:

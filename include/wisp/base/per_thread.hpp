@@ -18,6 +18,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include <wisp/base/mutex.hpp>
@@ -88,17 +89,34 @@ class PerThread {
     };
     std::vector<Entry> entries;
 
-    // Destructors of older thread-local objects may still come.
     ~Mine() {
-      last_ = {.thread_ends = true};
       for (const Entry& each : entries) each.held->in_use.store(false, std::memory_order_release);
     }
     static Mine& get() {
-      thread_local Mine mine;
+      // Destructors of older thread-local objects may still come.
+      struct OfThread : Mine {
+        ~OfThread() { last_ = {.thread_ends = true}; }
+      };
+      thread_local OfThread mine;
       return mine;
     }
   };
 
+ public:
+  // See ThreadLocals in service/detail/thread_locals.hpp.
+  class Aside {
+   public:
+    void swap() {
+      std::swap(last, last_);
+      mine.entries.swap(Mine::get().entries);
+    }
+
+   private:
+    Last last;
+    Mine mine;
+  };
+
+ private:
   Held* find(bool* borrowed) {
     if (last_.thread_ends) {
       *borrowed = true;

@@ -91,6 +91,8 @@ class Readers {
   };
 
  public:
+  using Aside = PerThread<Slot>::Aside;  // see ThreadLocals in service/detail/thread_locals.hpp
+
   class Look {
    public:
     explicit Look(Readers& readers) : slot_(readers.slots_) {

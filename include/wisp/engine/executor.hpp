@@ -13,8 +13,8 @@
 
 #include <deque>
 #include <string_view>
-#include <thread>
 
+#include <wisp/base/agent.hpp>
 #include <wisp/base/callable.hpp>
 #include <wisp/base/clock.hpp>
 #include <wisp/base/mutex.hpp>
@@ -99,7 +99,7 @@ class ManualExecutor final : public Executor {
   mutable Mutex mutex_;
   std::deque<Task> tasks_ ABSL_GUARDED_BY(mutex_);
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
-  std::thread::id pumping_ ABSL_GUARDED_BY(mutex_);  // of nobody: no pass is running
+  detail::AgentId pumping_ ABSL_GUARDED_BY(mutex_) = nullptr;  // null: no pass is running
 };
 
 }  // namespace wisp::inline v0

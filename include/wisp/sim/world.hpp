@@ -9,12 +9,13 @@
 //   CHECK(runtime.stats().events.done == 30);
 //   CHECK(world.run_until([&] { return delivered == 3; }, 1h));   // and stands at that moment
 //
-// Handlers run on simulated threads: real ones, of which exactly one runs at any time. It keeps the
-// processor until it waits (context.sleep, pending.wait(), a full queue, the end of a Subscription)
-// or ends; then the seed chooses who goes on. So handlers overlap as they would on a pool, one
-// inside while another waits, and a seed replays its interleaving exactly, unless something beside
-// it differs: real time, real randomness, the order of addresses, threads of the program's own. A
-// process bound to one core (taskset) runs its worlds in about half of the time.
+// Handlers run on simulated threads: fibers that take turns on the world's main thread, each with a
+// stack of 1 MiB and all that wisp and C++ keep of a thread. One runs until it waits
+// (context.sleep, pending.wait(), a full queue, the end of a Subscription) or ends; then the seed
+// chooses who goes on. So handlers overlap as they would on a pool, one inside while another waits,
+// and a seed replays its interleaving exactly, unless something beside it differs: real time, real
+// randomness, the order of addresses, threads of the program's own. The program's own thread_local
+// variables, and std::this_thread::get_id(), are the main thread's in all of them.
 //
 // Virtual time passes only while nobody can run: inside advance() and run_until(), and while the
 // world's main thread, the one that made it, waits for something itself, as in pending.wait() or
@@ -24,8 +25,9 @@
 // with the seed, the virtual time and what each thread waits for, when
 //   - the main thread waits, nobody can run, and nothing is ever due: a deadlock;
 //   - WorldOptions::steps_max steps did not bring virtual time, or the main thread's wait, forward.
-// It cannot see a wait that does not go through wisp: a mutex that a handler holds across a
-// context.sleep and that another one wants, a condition variable, a sleep on real time.
+// It cannot see a wait that does not go through wisp, which would stop all of its threads: a mutex
+// that a handler holds across a context.sleep and that another one wants, a condition variable, a
+// sleep on real time.
 //
 // Threads: one-at-a-time, the main thread, but for yield(), clock(), executor(), random(),
 // faults() and note(): any of the world's threads, its handlers' among them.

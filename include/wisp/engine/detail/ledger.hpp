@@ -63,6 +63,9 @@ class Ledger {
     return shard_slow();
   }
 
+  // See ThreadLocals in service/detail/thread_locals.hpp.
+  class Aside;
+
   // Around everything else that a thread of wisp's own does. The process knows it as wisp's
   // meanwhile, so that no ledger takes it for the host's.
   void thread_begins();
@@ -150,7 +153,20 @@ class Ledger {
     Shard* shard = nullptr;
     bool thread_ends = false;  // its shards have been let go, but destructors may still call
   };
-  struct ThreadShards;
+
+  // The shards that the calling thread holds, one per ledger that it has met. Bounded: those of
+  // ended ledgers go first.
+  struct ThreadShards {
+    struct Held {
+      std::uint64_t ledger;
+      bool wisp_thread;
+      std::shared_ptr<Shard> shard;  // shared with the ledger, which may end first
+    };
+    std::vector<Held> held;
+
+    ~ThreadShards();
+    static ThreadShards& mine();
+  };
 
   // Growth per second, minute and hour: at most 60, 1,440 and 768 buckets, oldest first, none for
   // idle times.
@@ -232,6 +248,18 @@ class Ledger {
   std::deque<HostReading> host_readings_ ABSL_GUARDED_BY(mutex_);
   ThreadCpu host_seen_ ABSL_GUARDED_BY(mutex_);       // at the last bill
   std::int64_t host_ns_ ABSL_GUARDED_BY(mutex_) = 0;  // until then; a handler is read late
+};
+
+class Ledger::Aside {
+ public:
+  void swap() {
+    std::swap(last_, Ledger::last_);
+    shards_.held.swap(ThreadShards::mine().held);
+  }
+
+ private:
+  Last last_;
+  ThreadShards shards_;
 };
 
 }  // namespace wisp::inline v0::detail

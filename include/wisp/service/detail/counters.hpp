@@ -24,7 +24,11 @@ enum class Counter : std::uint8_t { accepted, done, dead };
 inline constexpr std::size_t kCounters = 3;
 
 class CounterShards {
+  using Words = std::array<std::atomic<std::uint64_t>, kCounters>;
+
  public:
+  using Aside = PerThread<Words>::Aside;  // see ThreadLocals in thread_locals.hpp
+
   void add(Counter counter, std::uint64_t n = 1) {
     const PerThread<Words>::Use words(words_);
     std::atomic<std::uint64_t>& word = (*words)[static_cast<std::size_t>(counter)];
@@ -42,8 +46,6 @@ class CounterShards {
   }
 
  private:
-  using Words = std::array<std::atomic<std::uint64_t>, kCounters>;
-
   PerThread<Words> words_;
 };
 

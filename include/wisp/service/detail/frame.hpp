@@ -4,7 +4,7 @@
 // and how a waiter knows that it holds a worker. Where there is little to know, a BareFrame stands
 // for it until somebody asks. An Errand is how stop() and a Subscription's
 // destructor know that they run inside of what they would wait for. Thread-local pointers hold
-// both; a simulator that moves handlers between threads has to carry them along.
+// them: see thread_locals.hpp.
 //
 // Threads: one-at-a-time, except Cancellation: any.
 #pragma once
@@ -134,6 +134,7 @@ struct ActiveFrame : Frame {
 
  private:
   friend class BareFrame;
+  friend class ThreadLocals;
   void inherit();
 
   // Constant at first, so that no access has to ask whether it has been initialised.
@@ -183,6 +184,7 @@ class BareFrame {
 
  private:
   friend struct ActiveFrame;
+  friend class ThreadLocals;
   void fill();
   void leave_filled();
 
@@ -230,6 +232,7 @@ class Errand {
   Invoker* call_token = nullptr;
 
  private:
+  friend class ThreadLocals;
   Errand(const Invoker& invoker, const Route* route, const std::atomic<Route*>* marked)
       : invoker_(invoker), route_(route), marked_(marked) {
     (void)ActiveFrame::top();  // that of a publish comes with its frame: first, as it is outside

@@ -24,6 +24,16 @@
 
 namespace wisp::inline v0::detail {
 
+// A leave() that the thread is inside of. A task that no executor takes leaves in its destructor,
+// which hands its slot to this one: or what waits would be dropped each inside of the one before.
+struct Leaving {
+  FunctionState* function;
+  int slots;  // to hand on or free; below 0, so many yet to be left that were never had
+  Leaving* outer;
+
+  static constinit thread_local Leaving* top;
+};
+
 struct FunctionState;
 class Invoker;
 class Route;

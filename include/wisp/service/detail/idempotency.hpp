@@ -137,10 +137,13 @@ class IdempotencyTable {
 
    private:
     friend class IdempotencyTable;
+    friend class ThreadLocals;
     IdempotencyTable& table_;
     const KeyHold hold_;
     bool ended_ = false;
     Holding* const outer_;
+
+    static constinit thread_local Holding* top_;
   };
 
  private:

@@ -22,9 +22,9 @@
 #include <deque>
 #include <memory>
 #include <optional>
-#include <thread>
 #include <vector>
 
+#include <wisp/base/agent.hpp>
 #include <wisp/base/clock.hpp>
 #include <wisp/base/mutex.hpp>
 #include <wisp/base/park.hpp>
@@ -134,13 +134,13 @@ class InstancePool : public std::enable_shared_from_this<InstancePool> {
   std::uint64_t looks_ ABSL_GUARDED_BY(mutex_) = 0;          // that were wanted so far
   std::optional<TimerId> timer_id_ ABSL_GUARDED_BY(mutex_);  // which does
   int alive_ ABSL_GUARDED_BY(mutex_) = 0;                    // those being built too
-  int inside_ ABSL_GUARDED_BY(mutex_) = 0;            // calls, of the instances that are not idle
-  int ahead_ ABSL_GUARDED_BY(mutex_) = 0;             // tasks that are to build one without a call
-  bool building_ ABSL_GUARDED_BY(mutex_) = false;     // one does,
-  std::thread::id builder_ ABSL_GUARDED_BY(mutex_);   // on this thread
-  bool awaited_ ABSL_GUARDED_BY(mutex_) = false;      // by a call,
-  void* handed_ ABSL_GUARDED_BY(mutex_) = nullptr;    // which has it, once it is built
-  Parker* waiter_ ABSL_GUARDED_BY(mutex_) = nullptr;  // which parks
+  int inside_ ABSL_GUARDED_BY(mutex_) = 0;             // calls, of the instances that are not idle
+  int ahead_ ABSL_GUARDED_BY(mutex_) = 0;              // tasks that are to build one without a call
+  bool building_ ABSL_GUARDED_BY(mutex_) = false;      // one does,
+  AgentId builder_ ABSL_GUARDED_BY(mutex_) = nullptr;  // that one
+  bool awaited_ ABSL_GUARDED_BY(mutex_) = false;       // by a call,
+  void* handed_ ABSL_GUARDED_BY(mutex_) = nullptr;     // which has it, once it is built
+  Parker* waiter_ ABSL_GUARDED_BY(mutex_) = nullptr;   // which parks
   Starts starts_ ABSL_GUARDED_BY(mutex_);
   // If predictive: since when no call is inside, and when to build one.
   keep_alive::IdleTimes seen_ ABSL_GUARDED_BY(mutex_);

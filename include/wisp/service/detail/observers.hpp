@@ -14,9 +14,9 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include <wisp/base/agent.hpp>
 #include <wisp/base/mutex.hpp>
 #include <wisp/base/park.hpp>
 #include <wisp/service/record.hpp>
@@ -26,7 +26,7 @@ namespace wisp::inline v0::detail {
 struct Observer {
   RecordSink sink;
   // Threads inside of the sink. The Observers' mutex guards both.
-  std::vector<std::thread::id> inside;
+  std::vector<AgentId> inside;
   std::vector<Parker*> waiting;
 };
 

@@ -68,6 +68,8 @@ class Publishers {
     std::array<Lineage, kDepth> lineages{};  // of events from outside
   };
 
+  using Aside = PerThread<Slot>::Aside;  // see ThreadLocals in thread_locals.hpp
+
   // How many are inside of `route`, or whether any is at all. With a heavy barrier before.
   int count(const Route& route) const;
   bool any_inside() const;
