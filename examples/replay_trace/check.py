@@ -158,6 +158,23 @@ def check_days(program, tables):
         check(code == 1 and "cannot be written" in err, f"--plot in no folder: exit {code}, {err}")
 
 
+def check_memory(program, tables):
+    """Days of the same functions one after the other take no more of it than one does."""
+    def peak_kb(days):
+        invocations, durations, memory = tables
+        longer = [row[:3] + row[3:] * days for row in invocations[1:]]
+        head = invocations[0][:3] + [str(n + 1) for n in range(len(longer[0]) - 3)]
+        with tempfile.TemporaryDirectory() as name:
+            write(Path(name), ([head, *longer], durations, memory))
+            child = subprocess.Popen([program, name], stdout=subprocess.DEVNULL)
+            _, status, usage = os.wait4(child.pid, 0)
+            check(status == 0, f"{days} days: status {status}")
+            return usage.ru_maxrss
+
+    one, eight = peak_kb(1), peak_kb(8)
+    check(eight < 1.3 * one, f"one day took {one} kB at most, eight of them {eight}")
+
+
 def check_refusals(program, tables):
     def refused(change, words, what):
         copies = [[list(row) for row in rows] for rows in tables]
@@ -195,6 +212,8 @@ def main():
         check_copies(program, made_up(seed, 24, 1440), f"made up {seed}")
     check_days(program, tables)
     check_refusals(program, tables)
+    if "--sanitized" not in sys.argv:
+        check_memory(program, tables)
     given = os.environ.get("WISP_TRACE_DIR")
     if given:
         real = []

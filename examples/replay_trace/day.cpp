@@ -14,7 +14,7 @@ using namespace std::chrono_literals;
 using wisp::Duration;
 using wisp::Time;
 
-constexpr int kInFlightMax = 4'096;  // workers of a runtime
+constexpr int kInFlightMax = 32'768;  // workers of a runtime
 
 // How many there are, and for how long.
 class Population {

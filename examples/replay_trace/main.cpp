@@ -12,6 +12,7 @@
 #include <wisp/model/keep_alive.hpp>
 #include <wisp/wisp.hpp>
 
+#include "cost.hpp"
 #include "day.hpp"
 #include "plot.hpp"
 #include "trace.hpp"
@@ -206,6 +207,18 @@ void print(const std::string& policy, const Day& day) {
       day.workers_most, wait ? fmt::format("{} ns", *wait) : "unavailable");
 }
 
+// Not in the document, which is the same for the same seed.
+void print_cost(const Day& day, double ns) {
+  const double call = ns / static_cast<double>(day.calls);
+  const double few = heap_ns(static_cast<std::size_t>(day.workers_most));
+  const double all = heap_ns(day.calls);
+  fmt::print(
+      "a simulated call took {:.1f} us: {:.1f} times a push and a pop of a heap that holds all of "
+      "the day's calls ({:.2f} us), {:.1f} times those of one that holds the calls in flight "
+      "({:.2f} us)\n",
+      call / 1e3, call / all, all / 1e3, call / few, few / 1e3);
+}
+
 std::string json(const std::vector<Row>& rows,
                  const std::vector<std::pair<std::string, Day>>& days) {
   std::string text = "{\"yardstick\":[";
@@ -263,11 +276,14 @@ int run(int count, char** values) {
                            .calls_max = arguments->calls_max,
                            .instances = {},
                            .samples = !arguments->plot.empty()};
+  double took_ns = 0;  // the last one
   for (const bool predictive : {false, true}) {
     if (arguments->calls_max == 0) break;
     DayOptions each = options;
     each.instances.predictive = predictive;
+    const Stopwatch watch;
     wisp::Result<Day> day = replay_day(*trace, each);
+    took_ns = watch.ns();
     if (!day.ok()) return fail(day.status(), 1);
     days.emplace_back(predictive ? "predictive" : "fixed 10 min", *std::move(day));
     if (!arguments->json) print(days.back().first, days.back().second);
@@ -285,6 +301,7 @@ int run(int count, char** values) {
       fmt::print("left out: {}, with more calls in flight than a runtime has workers\n", each);
     for (const auto& [tariff, cost] : days.back().second.bills)
       fmt::print("the bill by {}: {}\n", tariff, wisp::to_string(cost));
+    print_cost(days.back().second, took_ns);
   }
   return 0;
 }

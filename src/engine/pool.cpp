@@ -256,7 +256,7 @@ PoolStats PoolState::stats() const {
 }  // namespace detail
 
 Status check(const Workers& workers) {
-  constexpr int kMax = 4096;
+  constexpr int kMax = 32'768;
   if (workers.max < 1 || workers.max > kMax) {
     return invalid_argument("workers.max is {}: from 1 to {}", workers.max, kMax);
   }

@@ -35,7 +35,7 @@ struct Workers {
   scaling::Policy policy{};
 };
 
-// kInvalidArgument naming the member unless 0 <= min <= max, 1 <= max <= 4096 and keep_alive >= 0.
+// kInvalidArgument naming the member unless 0 <= min <= max, 1 <= max <= 32768 and keep_alive >= 0.
 Status check(const Workers& workers);
 
 struct PoolOptions {
