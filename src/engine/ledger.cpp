@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include <fmt/format.h>
+#include <wisp/base/text.hpp>
 #include <wisp/engine/detail/thread.hpp>
 
 namespace wisp::inline v0 {
@@ -63,16 +63,21 @@ std::int64_t Ledger::now_second() const {
   return std::chrono::duration_cast<std::chrono::seconds>(clock_.now().since_origin()).count();
 }
 
-// Lengths first: a tenant may hold any byte.
-std::string Ledger::text_of(const LineKey& key) {
-  std::string text = fmt::format("{} {} {} ", key.function.size(), key.tenant.size(), key.version);
-  return text.append(key.function).append(key.tenant).append(key.tag);
+std::size_t Ledger::LineHash::operator()(const LineName& name) const {
+  // Odd numbers, so that the same text in another place is another key.
+  return hash_text(name.function) + 0x9e3779b97f4a7c15U * static_cast<unsigned>(name.version) +
+         0xbf58476d1ce4e5b9U * hash_text(name.tenant) + 0x94d049bb133111ebU * hash_text(name.tag);
+}
+
+std::optional<int> Ledger::line(const LineName& name) const {
+  const MutexLock lock(mutex_);
+  const auto found = line_index_.find(name);
+  return found == line_index_.end() ? std::nullopt : std::optional(found->second);
 }
 
 int Ledger::line(const LineKey& key) {
-  const std::string text = text_of(key);
   const MutexLock lock(mutex_);
-  const auto found = line_index_.find(text);
+  const auto found = line_index_.find(name_of(key));
   if (found != line_index_.end()) return found->second;
   const bool labelled = !key.tenant.empty() || !key.tag.empty();
   if (lines_.size() >= static_cast<std::size_t>(labelled ? kLinesMax / 2 : kLinesMax))
@@ -80,11 +85,11 @@ int Ledger::line(const LineKey& key) {
   const int number = static_cast<int>(lines_.size());
   int base = number;
   if (labelled) {
-    const auto own = line_index_.find(text_of({.function = key.function, .version = key.version}));
+    const auto own = line_index_.find({key.function, key.version, "", ""});
     if (own != line_index_.end()) base = own->second;
   }
   lines_.push_back(std::make_unique<Line>(Line{.key = key, .base = base}));
-  line_index_.emplace(text, number);
+  line_index_.emplace(name_of(lines_.back()->key), number);
   return number;
 }
 

@@ -99,6 +99,10 @@ Deadline Invoker::deadline(const CallOptions& options) const {
 }
 
 int Invoker::labelled_line(const RunVersion& version, const Lineage& lineage) {
+  const std::string_view function = version.definition->name;
+  const std::optional<int> known =
+      parts_.ledger.line({function, version.version, lineage.tenant, lineage.tag});
+  if (known) return *known;
   const FunctionOptions& options = version.definition->options;
   const int line = parts_.ledger.line({.function = version.definition->name,
                                        .version = version.version,

@@ -22,6 +22,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <absl/container/flat_hash_map.h>
@@ -53,8 +54,19 @@ class Ledger {
     int memory_mb = 128;
     Meter meter = Meter::batched;
   };
-  // The line of that key, made at first. Takes the mutex: callers keep the number.
+  // What tells one line from another.
+  struct LineName {
+    std::string_view function;
+    int version;
+    std::string_view tenant;
+    std::string_view tag;
+
+    friend bool operator==(const LineName&, const LineName&) = default;
+  };
+  // The line of that key, made at first. Takes the mutex, as the next: callers keep the number.
   int line(const LineKey& key);
+  // The same, if it has been made.
+  std::optional<int> line(const LineName& name) const;
 
   // The calling thread's shard. Takes no lock once the thread has one.
   Shard& shard() {
@@ -196,7 +208,12 @@ class Ledger {
   friend class Shard;
   friend class Span;
   Shard& shard_slow(bool wisp_thread = false);
-  static std::string text_of(const LineKey& key);
+  struct LineHash {
+    std::size_t operator()(const LineName& name) const;
+  };
+  static LineName name_of(const LineKey& key) {
+    return {key.function, key.version, key.tenant, key.tag};
+  }
   int base_of(int line) ABSL_LOCKS_EXCLUDED(mutex_);
   std::shared_ptr<Shard> take_shard(bool wisp_thread) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void flush(Shard& shard);
@@ -242,7 +259,7 @@ class Ledger {
 
   mutable Mutex mutex_;
   std::vector<std::unique_ptr<Line>> lines_ ABSL_GUARDED_BY(mutex_);
-  absl::flat_hash_map<std::string, int> line_index_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<LineName, int, LineHash> line_index_ ABSL_GUARDED_BY(mutex_);  // of lines_
   // Shared with the threads that they belong to.
   std::vector<std::shared_ptr<Shard>> shards_ ABSL_GUARDED_BY(mutex_);
   std::deque<HostReading> host_readings_ ABSL_GUARDED_BY(mutex_);
