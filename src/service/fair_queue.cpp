@@ -161,6 +161,7 @@ FairQueue::Pushed FairQueue::push(Task& task, const std::shared_ptr<Flow>& flow,
     const double kept = std::min(blocked * estimate(lane, *flow), kTypicalMaxNs) / flow->weight;
     flow->served = std::max(flow->served, lane.begun - kept);
     lane.waiting.insert(flow.get());
+    note_waits();
   }
   undo.flow = nullptr;
   entry = {++numbers_, std::move(task), prepaid, call};
@@ -178,8 +179,17 @@ Flow::Waiting FairQueue::take_out(Flow& flow, std::deque<Flow::Waiting>::iterato
   lane.calls -= static_cast<int>(taken.call);
   --count_;
   flow.waiting.erase(place);
-  if (flow.waiting.empty()) lane.waiting.erase(&flow);
+  if (flow.waiting.empty()) {
+    lane.waiting.erase(&flow);
+    note_waits();
+  }
   return taken;
+}
+
+void FairQueue::note_waits() {
+  std::size_t first = 0;
+  while (first + 1 < kLanes && lanes_[first].waiting.empty()) ++first;
+  waits_in_.store(static_cast<Lane>(first), std::memory_order_relaxed);
 }
 
 Task FairQueue::remove(std::uint64_t number, Flow& flow) {
@@ -317,6 +327,7 @@ void FairQueue::lose_one() {
     lane.calls = 0;
   }
   count_ = 0;
+  note_waits();
 }
 
 }  // namespace wisp::inline v0::detail

@@ -11,9 +11,10 @@ namespace wisp::inline v0::detail {
 namespace {
 
 // How long one token keeps its worker before it goes to the back of the executor's queue: so many
-// deliveries or claims of the log, or so much time.
+// deliveries or claims of the log, or so much time; less where others have their turns.
 constexpr int kRunsPerToken = 16;
 constexpr std::uint64_t kNsPerToken = 100'000;
+constexpr std::uint64_t kNsPerTurn = 20'000;
 
 }  // namespace
 
@@ -95,8 +96,8 @@ PostBlock::Pointer Route::leave_log(PostBlock* block, bool* rest) {
 
 void Route::run_token() {
   const Ticks& ticks = invoker_.parts().ledger.ticks();
-  // Where there are flows, who is next is asked after each.
-  const int runs = invoker_.parts().manual || flow_ != nullptr ? 1 : kRunsPerToken;
+  const int runs = invoker_.parts().manual ? 1 : kRunsPerToken;
+  const std::uint64_t ns = flow_ != nullptr ? kNsPerTurn : kNsPerToken;
   std::uint64_t stop = 0;
   Work work;
   {
@@ -108,14 +109,14 @@ void Route::run_token() {
   // For what is queued beside: this one may be held up.
   top_up(work.block != nullptr ? 1 : 0);
   for (int i = 1;; ++i) {
-    if (stop == 0) stop = ticks.now() + ticks.from_ns(kNsPerToken);
+    if (stop == 0) stop = ticks.now() + ticks.from_ns(ns);
     if (work.delivery != nullptr) {
       work.delivery->token = true;
       run(std::move(work.delivery), false);
     } else {
       invoker_.run_posts(*this, *work.block, stop);
     }
-    const bool over = i >= runs || ticks.now() >= stop;
+    const bool over = i >= runs || ticks.now() >= stop || invoker_.sharing().above(flow_);
     bool rest = false;
     PostBlock::Pointer unused;
     {

@@ -133,6 +133,9 @@ class FairQueue : public std::enable_shared_from_this<FairQueue> {
   // Whether tenants are set, and have flows of their own.
   bool by_tenant() const { return by_tenant_; }
 
+  // Whether something waits in a lane above it, or did a moment ago.
+  bool waits_above(Lane lane) const { return lane > waits_in_.load(std::memory_order_relaxed); }
+
   // Whether one more call of the flow has room. With n lanes in use, at most n * calls_max wait.
   Status room(const Flow& flow) ABSL_LOCKS_EXCLUDED(mutex_);
   struct Pushed {
@@ -197,6 +200,7 @@ class FairQueue : public std::enable_shared_from_this<FairQueue> {
   Flow::Waiting take_out(Flow& flow, std::deque<Flow::Waiting>::iterator place)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Time now() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return closed_ ? Time() : clock_.now(); }
+  void note_waits() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void rebase(InLane& lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void sweep(InLane& lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   InLane& of(const Flow& flow) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -210,6 +214,8 @@ class FairQueue : public std::enable_shared_from_this<FairQueue> {
   Mutex mutex_;
   ByTenant<int> weights_ ABSL_GUARDED_BY(mutex_);  // of those that are set
   std::array<InLane, kLanes> lanes_ ABSL_GUARDED_BY(mutex_);
+  // The first in which something waits, or the last one. Relaxed, written under the lock.
+  std::atomic<Lane> waits_in_{static_cast<Lane>(kLanes - 1)};
   std::uint64_t numbers_ ABSL_GUARDED_BY(mutex_) = 0;
   int count_ ABSL_GUARDED_BY(mutex_) = 0;  // tasks that wait
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;

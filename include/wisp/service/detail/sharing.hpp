@@ -35,6 +35,10 @@ class Sharing {
   std::shared_ptr<Flow> flow(Lane lane, std::string_view tenant) const {
     return queue_ == nullptr ? nullptr : queue_->flow(lane, tenant);
   }
+  // Whether something waits in a lane above the flow's. Null: no.
+  bool above(const std::shared_ptr<Flow>& flow) const {
+    return flow != nullptr && queue_->waits_above(flow->lane);
+  }
   bool by_tenant() const { return queue_ != nullptr && queue_->by_tenant(); }
 
   // Executor::submit and Invoker::submit_surely, in the flow's turn if there is one; the number of
