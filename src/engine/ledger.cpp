@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <wisp/base/agent.hpp>
 #include <wisp/base/text.hpp>
 #include <wisp/engine/detail/thread.hpp>
 
@@ -145,7 +146,8 @@ std::shared_ptr<Shard> Ledger::take_shard(bool wisp_thread) {
 }
 
 void Ledger::thread_begins() {
-  mark_wisp_thread();
+  // A fiber's thread is the host's.
+  if (current_fiber == nullptr) mark_wisp_thread();
   shard_slow(true);
 }
 
@@ -157,7 +159,7 @@ void Ledger::thread_ends() {
     return true;
   });
   last_ = {};
-  unmark_wisp_thread();
+  if (current_fiber == nullptr) unmark_wisp_thread();
 }
 
 bool Ledger::marked(const void* used) const {

@@ -189,7 +189,9 @@ Flow::Waiting FairQueue::take_out(Flow& flow, std::deque<Flow::Waiting>::iterato
 void FairQueue::note_waits() {
   std::size_t first = 0;
   while (first + 1 < kLanes && lanes_[first].waiting.empty()) ++first;
-  waits_in_.store(static_cast<Lane>(first), std::memory_order_relaxed);
+  const auto lane = static_cast<Lane>(first);
+  if (waits_in_.load(std::memory_order_relaxed) != lane)
+    waits_in_.store(lane, std::memory_order_relaxed);
 }
 
 Task FairQueue::remove(std::uint64_t number, Flow& flow) {

@@ -2,7 +2,6 @@
 
 #include <cxxabi.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <cassert>
 #include <cerrno>
@@ -28,54 +27,56 @@ extern "C" {
 namespace wisp::inline v0::sim {
 namespace {
 
+// Below a stack, so that no frame of a usual size steps over it.
+constexpr std::size_t kGuardBytes = std::size_t{1} << 16U;
+
 // Of the calling thread: who switched last.
 constinit thread_local Fiber* from = nullptr;
 
 }  // namespace
 
-Fiber::Fiber() : locals_(nullptr), runs_(true) {
+Fiber::Fiber() : prepared_(true), locals_(nullptr), runs_(true) {
   if (__tsan_get_current_fiber != nullptr) thread_sanitizer_ = __tsan_get_current_fiber();
 }
 
-Fiber::Fiber(std::byte* memory, std::size_t memory_bytes, std::size_t guard_bytes, Body body)
-    : body_(std::move(body)),
-      memory_(memory),
-      memory_bytes_(memory_bytes),
-      locals_(this),
-      stack_(memory + guard_bytes),
-      stack_bytes_(memory_bytes - guard_bytes) {
-  if (__lsan_register_root_region != nullptr) __lsan_register_root_region(stack_, stack_bytes_);
-  if (__tsan_create_fiber != nullptr) thread_sanitizer_ = __tsan_create_fiber(0);
+Fiber::Fiber(std::size_t stack_bytes, Body body)
+    : body_(std::move(body)), locals_(this), stack_bytes_(stack_bytes) {}
+
+Result<std::unique_ptr<Fiber>> Fiber::make(std::size_t stack_bytes, Body body) {
+  std::unique_ptr<Fiber> made(new Fiber(stack_bytes, std::move(body)));
+  void* const memory = mmap(nullptr, kGuardBytes + stack_bytes, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+  if (memory != MAP_FAILED) made->memory_ = static_cast<std::byte*>(memory);
+  if (memory == MAP_FAILED || mprotect(memory, kGuardBytes, PROT_NONE) != 0) {
+    return unavailable("no stack of {} bytes for a simulated thread: {}", stack_bytes,
+                       std::strerror(errno));
+  }
+  made->stack_ = made->memory_ + kGuardBytes;
+  if (__lsan_register_root_region != nullptr)
+    __lsan_register_root_region(made->stack_, stack_bytes);
+  if (__tsan_create_fiber != nullptr) made->thread_sanitizer_ = __tsan_create_fiber(0);
+  return made;
+}
+
+Fiber::~Fiber() {
+  if (memory_ == nullptr) return;
+  if (thread_sanitizer_ != nullptr) __tsan_destroy_fiber(thread_sanitizer_);
+  if (stack_ != nullptr && __lsan_unregister_root_region != nullptr)
+    __lsan_unregister_root_region(stack_, stack_bytes_);
+  munmap(memory_, kGuardBytes + stack_bytes_);
+}
+
+// On the thread that it will run on, whose signal mask it gets.
+void Fiber::prepare() {
+  prepared_ = true;
   getcontext(&context_);
-  context_.uc_stack.ss_sp = memory + guard_bytes;
+  context_.uc_stack.ss_sp = memory_ + kGuardBytes;
   context_.uc_stack.ss_size = stack_bytes_;
   context_.uc_link = nullptr;
   // Its arguments are ints.
   const std::uint64_t self = reinterpret_cast<std::uintptr_t>(this);
   makecontext(&context_, reinterpret_cast<void (*)()>(&enter), 2, static_cast<unsigned>(self >> 32),
               static_cast<unsigned>(self));
-}
-
-Result<std::unique_ptr<Fiber>> Fiber::make(std::size_t stack_bytes, Body body) {
-  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  const std::size_t bytes = (stack_bytes + page - 1) / page * page + page;
-  void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-  if (memory == MAP_FAILED || mprotect(memory, page, PROT_NONE) != 0) {
-    Status failed = unavailable("no stack of {} bytes for a simulated thread: {}", stack_bytes,
-                                std::strerror(errno));
-    if (memory != MAP_FAILED) munmap(memory, bytes);
-    return failed;
-  }
-  return std::unique_ptr<Fiber>(
-      new Fiber(static_cast<std::byte*>(memory), bytes, page, std::move(body)));
-}
-
-Fiber::~Fiber() {
-  if (memory_ == nullptr) return;
-  if (__tsan_destroy_fiber != nullptr) __tsan_destroy_fiber(thread_sanitizer_);
-  if (__lsan_unregister_root_region != nullptr) __lsan_unregister_root_region(stack_, stack_bytes_);
-  munmap(memory_, memory_bytes_);
 }
 
 void Fiber::enter(unsigned high, unsigned low) {
@@ -100,6 +101,7 @@ std::string_view Fiber::function() const {
 }
 
 void Fiber::leave(Fiber& next, bool for_ever) {
+  if (!next.prepared_) next.prepare();
   runs_ = false;
   locals_.swap();
   std::memcpy(&exceptions_, abi::__cxa_get_globals(), sizeof(exceptions_));

@@ -23,7 +23,8 @@ class Fiber {
  public:
   // Of the code that calls.
   Fiber();
-  // One that runs `body` once it is switched to. kUnavailable if there is no memory for its stack.
+  // One that runs `body` once it is switched to, on the thread that does. kUnavailable if there is
+  // no memory for its stack. Requires: whole pages.
   using Body = InlineFunction<void(), 48>;
   static Result<std::unique_ptr<Fiber>> make(std::size_t stack_bytes, Body body);
   // Whatever its stack still holds is never destroyed. Requires: it does not run.
@@ -47,23 +48,23 @@ class Fiber {
     unsigned uncaught;
   };
 
-  Fiber(std::byte* memory, std::size_t memory_bytes, std::size_t guard_bytes, Body body);
+  Fiber(std::size_t stack_bytes, Body body);
+  void prepare();
   static void enter(unsigned high, unsigned low);
   void leave(Fiber& next, bool for_ever);
   void arrive();
 
   ucontext_t context_{};
   Body body_;
-  std::byte* memory_ = nullptr;  // a page that nobody may touch, then the stack
-  std::size_t memory_bytes_ = 0;
+  std::byte* memory_ = nullptr;  // what nobody may touch, then the stack
+  bool prepared_ = false;
   wisp::detail::ThreadLocals locals_;
   Exceptions exceptions_{};
   int errno_ = 0;
   bool runs_ = false;
-  // The address sanitizer's: of its stack, and what it keeps beside it.
-  const void* stack_ = nullptr;
+  const void* stack_ = nullptr;  // of who is no fiber, as the address sanitizer has it
   std::size_t stack_bytes_ = 0;
-  void* fake_stack_ = nullptr;
+  void* fake_stack_ = nullptr;  // the address sanitizer's
   void* thread_sanitizer_ = nullptr;
 };
 

@@ -82,7 +82,7 @@ std::uint64_t Scheduler::hash() const {
 }
 
 Simulated* Scheduler::self() const {
-  Simulated* const running = running_.load(std::memory_order_relaxed);
+  Simulated* const running = running_.load(std::memory_order_acquire);
   return running->agent == wisp::detail::current_agent() ? running : nullptr;
 }
 
@@ -180,7 +180,7 @@ void Scheduler::hand_over(Simulated& self) {
   next.state = Simulated::State::running;
   if (std::exchange(next.able, false)) std::erase(able_, &next);
   if (&next == &self) return;
-  running_.store(&next, std::memory_order_relaxed);
+  running_.store(&next, std::memory_order_release);
   mutex_.unlock();
   self.fiber->switch_to(*next.fiber);
   mutex_.lock();

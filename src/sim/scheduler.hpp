@@ -121,7 +121,7 @@ class Scheduler {
   const std::uint64_t seed_;
   const WorldOptions options_;
   Simulated* const main_;  // the first of threads_
-  // Relaxed: only who is that one finds itself.
+  // Release, acquire in self(): any thread looks at whose it is.
   std::atomic<Simulated*> running_;
 
   mutable Mutex mutex_;

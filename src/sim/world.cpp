@@ -70,7 +70,7 @@ World::World(std::uint64_t seed, WorldOptions options)
 
 World::~World() {
   if (parts_->scheduler.close()) return;
-  // Stacks that are left behind refer to the parts. Kept in sight, so that they are no leak.
+  // Stacks that are left behind refer to the parts. Kept in sight, so that these are no leak.
   static std::vector<std::unique_ptr<Parts>>& kept = *new std::vector<std::unique_ptr<Parts>>;
   static Mutex& mutex = *new Mutex;
   const MutexLock lock(mutex);

@@ -46,7 +46,10 @@ case $1 in
     "$CMAKE" --install "$WISP_BUILD" --prefix "$prefix"
     ;;
   find_package) program ;;
-  add_subdirectory) program -D "WISP_SOURCE=$WISP_SOURCE" ;;
+  # Its own headers are checked elsewhere.
+  add_subdirectory)
+    program -D "WISP_SOURCE=$WISP_SOURCE" -D "CMAKE_PROJECT_wisp_INCLUDE=$WISP_SOURCE/cmake/precompile.cmake"
+    ;;
   pkg_config)
     flags --modversion
     compile "$here/program/two_units.cpp" "$room/1.o"

@@ -6,7 +6,7 @@
 //
 // Where tenants are set, whatever waits for a thread is in the queue of its tenant, and the next to
 // run is of the tenant that has had the least time of threads for its weight lately. A turn is a
-// task, or 20 us of short deliveries of one function to one tenant. What has no
+// task, or up to 16 deliveries of one function, as many as begin within 20 us. What has no
 // tenant, or one that is not set, is together as if of one tenant of weight 1. So a tenant that
 // floods the runtime delays itself, and others by no more than their fair share means. Serial
 // subscriptions, batches and schedules are not divided: what they deliver, whosever it is, is

@@ -15,7 +15,9 @@
 // chooses who goes on. So handlers overlap as they would on a pool, one inside while another waits,
 // and a seed replays its interleaving exactly, unless something beside it differs: real time, real
 // randomness, the order of addresses, threads of the program's own. The program's own thread_local
-// variables, and std::this_thread::get_id(), are the main thread's in all of them.
+// variables, and std::this_thread::get_id(), are the main thread's in all of them; what goes by the
+// latter takes two handlers for one thread: a std::recursive_mutex held over a wait, the destructor
+// of a std::stop_callback whose callback waits.
 //
 // Virtual time passes only while nobody can run: inside advance() and run_until(), and while the
 // world's main thread, the one that made it, waits for something itself, as in pending.wait() or
@@ -77,8 +79,8 @@ class World {
 
   // Drops queued tasks and lets handlers that their runtime abandoned run to their end, for as long
   // as that takes in virtual time. One that never ends (it waits for what never comes, or keeps on
-  // waiting) stays blocked, with what it holds, until the process exits; stderr names it. Requires:
-  // the world's runtimes have been destroyed.
+  // waiting) stays where it is, with what it holds, until the process exits; stderr names it.
+  // Requires: the world's runtimes have been destroyed, and its main thread has not ended.
   ~World();
   World(const World&) = delete;
   World& operator=(const World&) = delete;

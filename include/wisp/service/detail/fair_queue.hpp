@@ -85,7 +85,7 @@ struct Flow {
   std::vector<Running*> running;
   int calls = 0;       // of those that wait, the ones that room() was asked for
   double served = 0;   // ns / weight
-  double typical = 0;  // ns of a task: the longer, the more it counts; 0: none has ended yet
+  double typical = 0;  // ns of a turn: the longer, the more it counts; 0: none has ended yet
   Codel codel;         // any thread's; flows that wait for each other's turns stand apart
   std::atomic<int> blocked{0};  // relaxed: what waits for something else than a thread
 };
@@ -215,7 +215,7 @@ class FairQueue : public std::enable_shared_from_this<FairQueue> {
   ByTenant<int> weights_ ABSL_GUARDED_BY(mutex_);  // of those that are set
   std::array<InLane, kLanes> lanes_ ABSL_GUARDED_BY(mutex_);
   // The first in which something waits, or the last one. Relaxed, written under the lock.
-  std::atomic<Lane> waits_in_{static_cast<Lane>(kLanes - 1)};
+  alignas(64) std::atomic<Lane> waits_in_{static_cast<Lane>(kLanes - 1)};
   std::uint64_t numbers_ ABSL_GUARDED_BY(mutex_) = 0;
   int count_ ABSL_GUARDED_BY(mutex_) = 0;  // tasks that wait
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;

@@ -5,7 +5,8 @@
 //   next.swap();        // and now those of the next fiber
 //
 // Left out, as they tell of the kernel's thread: whether it looks before it sleeps (park.cpp),
-// whose worker it is (worker.cpp). No other file has thread-local variables.
+// whose worker it is (worker.cpp), which fiber switched last (sim/fiber.cpp). No other file has
+// thread-local variables.
 //
 // Threads: one-at-a-time.
 #pragma once
