@@ -91,6 +91,8 @@ class Book {
     waits_.insert(version);
     last_ = version;
   }
+  // It has gone at once, and its number will be another one's.
+  void refused(int version) { CHECK(gone_.erase(version) == 1); }
   std::vector<int> there() const {
     std::set<int> all = {1};
     for (const auto* alias : {&now_, &before_})
@@ -134,7 +136,7 @@ void publish(wisp::Registry& registry, Book& book) {
   const wisp::Result<int> number = registry.publish(book.version(next_of(book)));
   if (!number.ok()) {
     CHECK(number.status().code() == wisp::StatusCode::kResourceExhausted);
-    return;
+    return book.refused(next_of(book));
   }
   CHECK(*number == next_of(book));
   book.published(*number);
