@@ -3,7 +3,6 @@
 #include <cxxabi.h>
 #include <sys/mman.h>
 
-#include <cassert>
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>

@@ -214,13 +214,14 @@ class FairQueue : public std::enable_shared_from_this<FairQueue> {
   Mutex mutex_;
   ByTenant<int> weights_ ABSL_GUARDED_BY(mutex_);  // of those that are set
   std::array<InLane, kLanes> lanes_ ABSL_GUARDED_BY(mutex_);
-  // The first in which something waits, or the last one. Relaxed, written under the lock.
-  alignas(64) std::atomic<Lane> waits_in_{static_cast<Lane>(kLanes - 1)};
   std::uint64_t numbers_ ABSL_GUARDED_BY(mutex_) = 0;
   int count_ ABSL_GUARDED_BY(mutex_) = 0;  // tasks that wait
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   int turns_ ABSL_GUARDED_BY(mutex_) = 0;  // that have not begun; while tasks wait, one or more
   int void_ ABSL_GUARDED_BY(mutex_) = 0;   // that no executor took, to be destroyed
+  // The first lane in which something waits, or the last one. Relaxed, a hint: written under the
+  // lock. On a line of its own, as who has a turn reads it after each delivery.
+  alignas(64) std::atomic<Lane> waits_in_{static_cast<Lane>(kLanes - 1)};
 };
 
 }  // namespace wisp::inline v0::detail
