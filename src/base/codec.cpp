@@ -39,8 +39,8 @@ std::string in_words(const Value& value) {
 
 // The real that is a whole number, and exactly that one.
 std::optional<std::int64_t> whole(double real) {
-  constexpr double kMost = 9007199254740992;  // 2^53: beyond it neighbours are not told apart
-  if (std::trunc(real) != real || std::fabs(real) > kMost) return std::nullopt;
+  constexpr double kNeighbours = 9007199254740992;  // 2^53: from it on they are not told apart
+  if (std::trunc(real) != real || std::fabs(real) >= kNeighbours) return std::nullopt;
   return static_cast<std::int64_t>(real);
 }
 

@@ -27,8 +27,15 @@ FLOORS = """
     status → config
     bytes
     fields → type_name
+    enums → fields
+    value
+    writer
+    schema → writer
+    reader → status, value
+    codec → enums, fields, reader, schema, status, writer
+    codec_containers → codec, fields
+    codec_chrono → codec
     payload → bytes, fields
-    codec → payload
     money → fields
     clock → mutex
     park → clock, mutex
@@ -98,6 +105,8 @@ FLOORS = """
     world → faults
 5 alloc_meter
     allocations
+5 json
+    json
 """
 
 FILE_LINES = 400      # a file has fewer

@@ -36,6 +36,7 @@
 #include <wisp/base/enums.hpp>
 #include <wisp/base/fields.hpp>
 #include <wisp/base/reader.hpp>
+#include <wisp/base/schema.hpp>
 #include <wisp/base/status.hpp>
 #include <wisp/base/writer.hpp>
 
@@ -51,12 +52,14 @@ template <>
 struct Codec<bool> {
   static Status read(const Reader& from, bool& to);
   static void write(Writer& to, bool value) { to.boolean(value); }
+  static void schema(Schema& to) { to.simple("boolean"); }
 };
 
 template <>
 struct Codec<std::string> {
   static Status read(const Reader& from, std::string& to);
   static void write(Writer& to, const std::string& value) { to.text(value); }
+  static void schema(Schema& to) { to.simple("string"); }
 };
 
 namespace detail {
@@ -105,6 +108,16 @@ struct Codec<T> {
     if constexpr (std::is_signed_v<T>) to.integer(value);
     else to.natural(value);
   }
+  static void schema(Schema& to) {
+    Writer& writer = to.writer();
+    writer.begin_object();
+    to.member("type", "integer");
+    writer.name("minimum");
+    write(writer, std::numeric_limits<T>::min());
+    writer.name("maximum");
+    write(writer, std::numeric_limits<T>::max());
+    writer.end_object();
+  }
 };
 
 template <std::floating_point T>
@@ -116,6 +129,7 @@ struct Codec<T> {
     return Status();
   }
   static void write(Writer& to, T value) { to.real(value); }
+  static void schema(Schema& to) { to.simple("number"); }
 };
 
 template <class T>
@@ -137,6 +151,15 @@ struct Codec<T> {
     if (name.empty()) to.null();
     else to.text(name);
   }
+  static void schema(Schema& to) {
+    Writer& writer = to.writer();
+    writer.begin_object();
+    writer.name("enum");
+    writer.begin_array();
+    for (const std::string_view each : enumerator_names<T>()) writer.text(each);
+    writer.end_array();
+    writer.end_object();
+  }
 };
 
 template <class T>
@@ -149,6 +172,16 @@ struct Codec<std::optional<T>> {
   static void write(Writer& to, const std::optional<T>& value) {
     if (value) Codec<T>::write(to, *value);
     else to.null();
+  }
+  static void schema(Schema& to) {
+    Writer& writer = to.writer();
+    writer.begin_object();
+    writer.name("anyOf");
+    writer.begin_array();
+    to.of<T>();
+    to.simple("null");
+    writer.end_array();
+    writer.end_object();
   }
 };
 
@@ -170,8 +203,32 @@ struct Codec<T> {
     });
     to.end_object();
   }
+  static void schema(Schema& to) { to.refer(type_info<T>().wire_name, &define); }
 
  private:
+  static void define(Schema& to) {
+    Writer& writer = to.writer();
+    writer.begin_object();
+    to.member("type", "object");
+    writer.name("properties");
+    writer.begin_object();
+    std::apply([&to]<class... Field>(
+                   const Field&... field) { (to.member<typename Field::Type>(field.name), ...); },
+               detail::fields_of<T>().fields);
+    writer.end_object();
+    writer.name("required");
+    writer.begin_array();
+    std::apply(
+        [&writer]<class... Field>(const Field&... field) {
+          ((detail::IsOptional<typename Field::Type>::value ? void() : writer.text(field.name)),
+           ...);
+        },
+        detail::fields_of<T>().fields);
+    writer.end_array();
+    writer.name("additionalProperties");
+    writer.boolean(false);
+    writer.end_object();
+  }
   static constexpr std::size_t kFields = std::tuple_size_v<decltype(detail::fields_of<T>().fields)>;
 
   template <std::size_t i>

@@ -47,6 +47,12 @@ struct Codec<std::chrono::duration<Rep, Period>> {
   static void write(Writer& to, Duration value) {
     detail::write_duration(to, std::chrono::duration_cast<std::chrono::nanoseconds>(value).count());
   }
+  static void schema(Schema& to) {
+    to.writer().begin_object();
+    to.member("type", "string");
+    to.member("pattern", R"(^-?[0-9]{1,10}(\.[0-9]{1,9})?s$)");
+    to.writer().end_object();
+  }
 };
 
 template <class Duration>
@@ -61,6 +67,12 @@ struct Codec<std::chrono::time_point<std::chrono::system_clock, Duration>> {
   static void write(Writer& to, Time value) {
     detail::write_time(
         to, std::chrono::duration_cast<std::chrono::nanoseconds>(value.time_since_epoch()).count());
+  }
+  static void schema(Schema& to) {
+    to.writer().begin_object();
+    to.member("type", "string");
+    to.member("format", "date-time");
+    to.writer().end_object();
   }
 };
 

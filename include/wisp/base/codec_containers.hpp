@@ -47,6 +47,18 @@ concept Set = Container<T> && !requires { typename T::mapped_type; } && requires
 template <class T>
 concept Sequence = Container<T> && requires(T& t) { t.emplace_back(); };
 
+template <class Element>
+void array_schema(Schema& to, bool unique) {
+  to.writer().begin_object();
+  to.member("type", "array");
+  to.member<Element>("items");
+  if (unique) {
+    to.writer().name("uniqueItems");
+    to.writer().boolean(true);
+  }
+  to.writer().end_object();
+}
+
 // Of a fixed length: std::array, std::pair and std::tuple.
 template <class T>
 concept TupleLike = !HasFields<T> && requires { std::tuple_size<T>::value; };
@@ -74,6 +86,7 @@ struct Codec<T> {
     for (const auto& each : value) Codec<typename T::value_type>::write(to, each);
     to.end_array();
   }
+  static void schema(Schema& to) { detail::array_schema<typename T::value_type>(to, false); }
 };
 
 // An element twice is an error.
@@ -94,6 +107,7 @@ struct Codec<T> {
     for (const auto& each : value) Codec<typename T::value_type>::write(to, each);
     to.end_array();
   }
+  static void schema(Schema& to) { detail::array_schema<typename T::value_type>(to, true); }
 };
 
 template <detail::TextMap T>
@@ -114,6 +128,12 @@ struct Codec<T> {
     }
     to.end_object();
   }
+  static void schema(Schema& to) {
+    to.writer().begin_object();
+    to.member("type", "object");
+    to.member<typename T::mapped_type>("additionalProperties");
+    to.writer().end_object();
+  }
 };
 
 template <detail::TupleLike T>
@@ -125,7 +145,7 @@ struct Codec<T> {
       return from.expected(fmt::format("an array of {}", kSize));
     std::size_t index = 0;
     return from.each_element([&](const Reader& each) {
-      return kReads(std::make_index_sequence<kSize>())[index++](each, to);
+      return reads(std::make_index_sequence<kSize>())[index++](each, to);
     });
   }
   static void write(Writer& to, const T& value) {
@@ -137,15 +157,34 @@ struct Codec<T> {
         value);
     to.end_array();
   }
+  static void schema(Schema& to) { schema_of(to, std::make_index_sequence<kSize>()); }
 
  private:
+  template <std::size_t... i>
+  static void schema_of(Schema& to, std::index_sequence<i...>) {
+    Writer& writer = to.writer();
+    writer.begin_object();
+    to.member("type", "array");
+    // Draft 2020-12 wants at least one.
+    if constexpr (kSize > 0) {
+      writer.name("prefixItems");
+      writer.begin_array();
+      (to.of<std::tuple_element_t<i, T>>(), ...);
+      writer.end_array();
+    }
+    for (const char* bound : {"minItems", "maxItems"}) {
+      writer.name(bound);
+      writer.natural(kSize);
+    }
+    writer.end_object();
+  }
   using Read = Status (*)(const Reader&, T&);
   template <std::size_t i>
   static Status read_one(const Reader& from, T& to) {
     return Codec<std::tuple_element_t<i, T>>::read(from, std::get<i>(to));
   }
   template <std::size_t... i>
-  static const Read* kReads(std::index_sequence<i...>) {
+  static const Read* reads(std::index_sequence<i...>) {
     static constexpr Read kAll[] = {&read_one<i>..., nullptr};
     return kAll;
   }
@@ -157,6 +196,7 @@ struct Codec<std::monostate> {
     return from.kind() == ValueKind::null ? Status() : from.expected("null");
   }
   static void write(Writer& to, std::monostate) { to.null(); }
+  static void schema(Schema& to) { to.simple("null"); }
 };
 
 // An object of one member, named as the type that it holds ({"Circle": {"radius": 2}}), so that no
@@ -196,7 +236,39 @@ struct Codec<std::variant<T...>> {
         value);
   }
 
+  static void schema(Schema& to) {
+    Writer& writer = to.writer();
+    writer.begin_object();
+    writer.name("oneOf");
+    writer.begin_array();
+    (schema_of<T>(to), ...);
+    writer.end_array();
+    writer.end_object();
+  }
+
  private:
+  template <class Held>
+  static void schema_of(Schema& to) {
+    if constexpr (std::same_as<Held, std::monostate>) {
+      to.of<Held>();
+    } else {
+      constexpr std::string_view name = type_info<Held>().wire_name;
+      Writer& writer = to.writer();
+      writer.begin_object();
+      to.member("type", "object");
+      writer.name("properties");
+      writer.begin_object();
+      to.member<Held>(name);
+      writer.end_object();
+      writer.name("required");
+      writer.begin_array();
+      writer.text(name);
+      writer.end_array();
+      writer.name("additionalProperties");
+      writer.boolean(false);
+      writer.end_object();
+    }
+  }
   template <class Held>
   static bool read_one(std::string_view name, const Reader& from, Variant& to, Status& status) {
     if (std::same_as<Held, std::monostate> || name != type_info<Held>().wire_name) return false;

@@ -96,4 +96,22 @@ std::string write(const T& value) {
   return text;
 }
 
+// What read<T>() takes, as a JSON Schema (draft 2020-12).
+template <HasCodec T>
+std::string schema() {
+  std::string text;
+  TextWriter writer(text);
+  writer.begin_object();
+  writer.name("$schema");
+  writer.text("https://json-schema.org/draft/2020-12/schema");
+  Schema to(writer);
+  writer.name("allOf");
+  writer.begin_array();
+  to.of<T>();
+  writer.end_array();
+  to.define();
+  writer.end_object();
+  return text;
+}
+
 }  // namespace wisp::inline v0::json

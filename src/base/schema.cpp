@@ -1,0 +1,42 @@
+#include <wisp/base/schema.hpp>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace wisp::inline v0 {
+
+void Schema::simple(std::string_view type) {
+  to_.begin_object();
+  member("type", type);
+  to_.end_object();
+}
+
+void Schema::refer(std::string_view name, Define define) {
+  auto found = std::find_if(definitions_.begin(), definitions_.end(),
+                            [define](const Definition& each) { return each.define == define; });
+  if (found == definitions_.end()) {
+    std::string own(name);
+    const auto taken = [&](const Definition& each) { return each.name == own; };
+    for (int n = 2; std::any_of(definitions_.begin(), definitions_.end(), taken); ++n)
+      own = fmt::format("{}_{}", name, n);
+    found = definitions_.insert(definitions_.end(), {std::move(own), define});
+  }
+  to_.begin_object();
+  member("$ref", fmt::format("#/$defs/{}", found->name));
+  to_.end_object();
+}
+
+void Schema::define() {
+  if (definitions_.empty()) return;
+  to_.name("$defs");
+  to_.begin_object();
+  // Each may refer to more.
+  for (std::size_t i = 0; i < definitions_.size(); ++i) {
+    to_.name(definitions_[i].name);
+    definitions_[i].define(*this);
+  }
+  to_.end_object();
+}
+
+}  // namespace wisp::inline v0
