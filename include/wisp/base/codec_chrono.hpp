@@ -1,6 +1,6 @@
 // Codecs of std::chrono: a duration is "1.5s", seconds with up to nine decimals, as in protobuf's
-// mapping to JSON; a time of std::chrono::system_clock is "2026-11-29T17:30:00.25Z", as in RFC 3339,
-// written in UTC and read with any offset.
+// mapping to JSON; a time of std::chrono::system_clock is "2026-11-29T17:30:00.25Z", as in RFC
+// 3339, written in UTC and read with any offset.
 //
 // What the type cannot hold exactly is an error: no "1.5s" for whole seconds. Within 292 years of
 // zero or of 1970.

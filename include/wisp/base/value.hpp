@@ -1,7 +1,8 @@
-// What a parser has found in a text, as codecs read it: values in the order of the text, those of an
-// array or object right after it.
+// What a parser has found in a text, as codecs read it: values in the order of the text, those of
+// an array or object right after it.
 //
-//   {"id": "4711", "tags": ["a", "b"]}    object of 2 · "id" · "4711" · "tags" · array of 2 · "a" · "b"
+//   {"id": "4711", "tags": ["a", "b"]}
+//   object of 2, "id", "4711", "tags", array of 2, "a", "b"
 //
 // One vector, whatever the nesting; nothing is copied but text that the parser had to change.
 //
