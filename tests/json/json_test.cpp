@@ -260,6 +260,31 @@ TEST_CASE("json: durations and times", "[json]") {
   }
 }
 
+TEST_CASE("json: the schema of what is read", "[json]") {
+  CHECK(json::schema<std::uint8_t>() ==
+        R"({"$schema":"https://json-schema.org/draft/2020-12/schema",)"
+        R"("allOf":[{"type":"integer","minimum":0,"maximum":255}]})");
+  // A type that holds itself is defined once.
+  CHECK(json::schema<Tree>() ==
+        R"({"$schema":"https://json-schema.org/draft/2020-12/schema",)"
+        R"("allOf":[{"$ref":"#/$defs/Tree"}],"$defs":{"Tree":{"type":"object","properties":{)"
+        R"("value":{"type":"integer","minimum":-2147483648,"maximum":2147483647},)"
+        R"("children":{"type":"array","items":{"$ref":"#/$defs/Tree"}}},)"
+        R"("required":["value","children"],"additionalProperties":false}}})");
+  // What an optional adds, and that it may be absent.
+  const std::string order = json::schema<Order>();
+  CHECK(order.find(R"("size":{"anyOf":[{"enum":["small","large"]},{"type":"null"}]})") !=
+        order.npos);
+  CHECK(order.find(R"("required":["id","items","counts"])") != order.npos);
+  CHECK(order.find(R"("Item":{"type":"object")") != order.npos);
+  // A codec of the program's own says nothing of its values.
+  CHECK(json::schema<std::vector<Celsius>>().find(R"({"type":"array","items":{}})") !=
+        std::string::npos);
+  CHECK(json::schema<std::variant<std::monostate, Circle>>().find(
+            R"({"oneOf":[{"type":"null"},{"type":"object","properties":{"Circle":)") !=
+        std::string::npos);
+}
+
 TEST_CASE("json: what is written is read as it was", "[json]") {
   using namespace std::chrono;
   for (int seed = 1; seed <= wisp::test::test_seeds(); ++seed) {
