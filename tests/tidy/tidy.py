@@ -57,6 +57,7 @@ FLOORS = """
     registry → function
     pattern → event
     topic_index → pattern
+    content_pattern
     zone
     cron → zone
     tariff

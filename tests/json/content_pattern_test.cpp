@@ -1,0 +1,220 @@
+#include <wisp/model/content_pattern.hpp>
+
+#include <string>
+#include <string_view>
+
+#include <wisp/json/json.hpp>
+
+#include "catch.hpp"
+#include "seeds.hpp"
+
+namespace {
+
+using wisp::ContentPattern;
+namespace json = wisp::json;
+
+wisp::Result<ContentPattern> compile(std::string_view text) {
+  WISP_TRY(const json::Document document, json::Document::parse(text));
+  return ContentPattern::compile(document.root());
+}
+
+bool matches(std::string_view pattern, std::string_view event) {
+  const wisp::Result<ContentPattern> compiled = compile(pattern);
+  INFO(pattern << " on " << event << ": " << wisp::to_string(compiled.status()));
+  REQUIRE(compiled.ok());
+  const auto document = json::Document::parse(event);
+  REQUIRE(document.ok());
+  return compiled->matches(document->root());
+}
+
+// Of a field "f" with that list, on an event that has it with that value.
+bool holds(std::string_view list, std::string_view value) {
+  return matches(fmt::format(R"({{"f":{}}})", list), fmt::format(R"({{"f":{}}})", value));
+}
+
+std::string refusal(std::string_view pattern) {
+  const wisp::Result<ContentPattern> compiled = compile(pattern);
+  return compiled.ok() ? "compiled" : std::string(wisp::message(compiled.status()));
+}
+
+}  // namespace
+
+TEST_CASE("content pattern: all fields, and of each list one", "[content_pattern]") {
+  constexpr std::string_view kEvent =
+      R"({"source":"shop","detail":{"state":"paid","total":120.5,"coupon":null,"express":true}})";
+  CHECK(matches(R"({"source":["shop"]})", kEvent));
+  CHECK(matches(R"({"source":["x","shop"],"detail":{"state":["paid"],"total":[120.50]}})", kEvent));
+  CHECK_FALSE(matches(R"({"source":["shop"],"detail":{"state":["open"]}})", kEvent));
+  CHECK(matches(R"({"detail":{"coupon":[null],"express":[true]}})", kEvent));
+  CHECK_FALSE(matches(R"({"detail":{"express":["true"]}})", kEvent));
+  CHECK_FALSE(matches(R"({"detail":{"missing":[null]}})", kEvent));
+  CHECK_FALSE(matches(R"({"detail":["paid"]})", kEvent));
+  CHECK_FALSE(matches(R"({"source":{"name":["shop"]}})", kEvent));
+  CHECK_FALSE(matches(R"({"source":["shop"]})", "[]"));
+}
+
+TEST_CASE("content pattern: each operator, beside what it refuses", "[content_pattern]") {
+  CHECK(holds(R"([{"prefix":"ab"}])", R"("abc")"));
+  CHECK(holds(R"([{"prefix":""}])", R"("")"));
+  CHECK_FALSE(holds(R"([{"prefix":"ab"}])", R"("Abc")"));
+  CHECK_FALSE(holds(R"([{"prefix":"1"}])", "12"));
+  CHECK(holds(R"([{"prefix":{"equals-ignore-case":"AB"}}])", R"("aBc")"));
+  CHECK_FALSE(holds(R"([{"prefix":{"equals-ignore-case":"AB"}}])", R"("a")"));
+  CHECK(holds(R"([{"suffix":".png"}])", R"("a.png")"));
+  CHECK_FALSE(holds(R"([{"suffix":".png"}])", R"("png")"));
+  CHECK(holds(R"([{"suffix":{"equals-ignore-case":".PnG"}}])", R"("a.pNg")"));
+  CHECK(holds(R"([{"equals-ignore-case":"Ab"}])", R"("aB")"));
+  CHECK_FALSE(holds(R"([{"equals-ignore-case":"Ab"}])", R"("abc")"));
+  CHECK_FALSE(holds(R"([{"equals-ignore-case":"É"}])", R"("é")"));  // ASCII only
+  CHECK(holds(R"([{"numeric":[">",0,"<=",5]}])", "5"));
+  CHECK_FALSE(holds(R"([{"numeric":[">",0,"<=",5]}])", "0"));
+  CHECK(holds(R"([{"numeric":["=",3e2]}])", "300.0"));
+  CHECK(holds(R"([{"numeric":["<",10]}])", "-1e300"));
+  CHECK_FALSE(holds(R"([{"numeric":["<",10]}])", R"("5")"));
+  CHECK(holds(R"([{"exists":true}])", "null"));
+  CHECK_FALSE(holds(R"([{"exists":true}])", R"({"a":1})"));
+  CHECK(holds(R"([{"exists":false}])", R"({"a":1})"));
+  CHECK(holds(R"([{"exists":false}])", "[]"));
+  CHECK(matches(R"({"g":[{"exists":false}]})", R"({"f":1})"));
+  CHECK(matches(R"({"g":{"h":[{"exists":false}]}})", R"({"f":1})"));
+  CHECK(matches(R"({"g":["x",{"exists":false}]})", R"({"g":"x"})"));
+  CHECK_FALSE(matches(R"({"g":["x",{"exists":false}]})", R"({"g":"y"})"));
+  CHECK(holds(R"([{"cidr":"10.0.0.0/24"}])", R"("10.0.0.255")"));
+  CHECK_FALSE(holds(R"([{"cidr":"10.0.0.0/24"}])", R"("10.0.1.0")"));
+  CHECK(holds(R"([{"cidr":"10.0.0.0/23"}])", R"("10.0.1.0")"));
+  CHECK(holds(R"([{"cidr":"0.0.0.0/0"}])", R"("255.1.2.3")"));
+  CHECK_FALSE(holds(R"([{"cidr":"0.0.0.0/0"}])", R"("::1")"));
+  CHECK(holds(R"([{"cidr":"2001:db8::/33"}])", R"("2001:db8:7fff::1")"));
+  CHECK_FALSE(holds(R"([{"cidr":"2001:db8::/33"}])", R"("2001:db8:8000::1")"));
+  CHECK_FALSE(holds(R"([{"cidr":"10.0.0.0/8"}])", R"("10.0.0.1x")"));
+  CHECK_FALSE(holds(R"([{"cidr":"10.0.0.0/8"}])", R"("10.0.0.1\u0000")"));
+}
+
+TEST_CASE("content pattern: anything but", "[content_pattern]") {
+  CHECK(holds(R"([{"anything-but":"a"}])", R"("b")"));
+  CHECK_FALSE(holds(R"([{"anything-but":"a"}])", R"("a")"));
+  CHECK(holds(R"([{"anything-but":"a"}])", "1"));
+  CHECK_FALSE(holds(R"([{"anything-but":[1,2]}])", "2.0"));
+  CHECK(holds(R"([{"anything-but":[1,2]}])", "3"));
+  CHECK_FALSE(holds(R"([{"anything-but":{"prefix":"ab"}}])", R"("abc")"));
+  CHECK(holds(R"([{"anything-but":{"prefix":["ab","cd"]}}])", R"("ef")"));
+  CHECK_FALSE(holds(R"([{"anything-but":{"suffix":["ab","cd"]}}])", R"("xcd")"));
+  CHECK_FALSE(holds(R"([{"anything-but":{"equals-ignore-case":["AB"]}}])", R"("ab")"));
+  CHECK_FALSE(holds(R"([{"anything-but":{"wildcard":"a*b"}}])", R"("axb")"));
+  CHECK_FALSE(matches(R"({"g":[{"anything-but":"a"}]})", R"({"f":1})"));  // there has to be one
+  CHECK(holds(R"([{"anything-but":"a"}])", R"(["a","b"])"));
+}
+
+TEST_CASE("content pattern: wildcards", "[content_pattern]") {
+  const auto wild = [](std::string_view pattern, std::string_view text) {
+    return holds(fmt::format(R"([{{"wildcard":"{}"}}])", pattern), fmt::format(R"("{}")", text));
+  };
+  CHECK(wild("*", ""));
+  CHECK(wild("*", "abc"));
+  CHECK(wild("a*c", "ac"));
+  CHECK(wild("a*c", "abcabc"));
+  CHECK_FALSE(wild("a*c", "abcab"));
+  CHECK_FALSE(wild("ab*bc", "abc"));  // the ends do not overlap
+  CHECK(wild("*b*d*", "abcde"));
+  CHECK_FALSE(wild("*d*b*", "abcde"));
+  CHECK(wild("a\\\\*c", "a*c"));
+  CHECK_FALSE(wild("a\\\\*c", "abc"));
+  CHECK(wild("a\\\\\\\\*", "a\\\\x"));
+  CHECK_FALSE(wild("abc", "abcd"));
+}
+
+TEST_CASE("content pattern: of a list one element, and nested fields in the same one",
+          "[content_pattern]") {
+  CHECK(holds(R"(["b"])", R"(["a","b"])"));
+  CHECK(holds(R"(["b"])", R"([["a"],["b"]])"));
+  CHECK_FALSE(holds(R"(["b"])", R"([{"b":"b"}])"));
+  constexpr std::string_view kEvent = R"({"items":[{"x":1,"y":2},{"x":3,"y":4,"z":[{"w":5}]}]})";
+  CHECK(matches(R"({"items":{"x":[1],"y":[2]}})", kEvent));
+  CHECK_FALSE(matches(R"({"items":{"x":[1],"y":[4]}})", kEvent));
+  CHECK(matches(R"({"items":{"x":[3],"z":{"w":[5]}}})", kEvent));
+  CHECK_FALSE(matches(R"({"items":{"x":[1],"z":{"w":[5]}}})", kEvent));
+  CHECK(matches(R"({"items":{"x":[1],"z":[{"exists":false}]}})", kEvent));
+  CHECK_FALSE(matches(R"({"items":{"x":[3],"z":{"w":[{"exists":false}]}}})", kEvent));
+  CHECK(matches(R"({"items":{"x":[{"exists":false}]}})", R"({"items":[]})"));
+}
+
+TEST_CASE("content pattern: or", "[content_pattern]") {
+  constexpr std::string_view kOr = R"({"a":[1],"$or":[{"b":[2]},{"c":{"d":[3]}}]})";
+  CHECK(matches(kOr, R"({"a":1,"b":2})"));
+  CHECK(matches(kOr, R"({"a":1,"c":{"d":3}})"));
+  CHECK_FALSE(matches(kOr, R"({"a":1,"b":3})"));
+  CHECK_FALSE(matches(kOr, R"({"b":2})"));
+  CHECK(matches(R"({"x":{"$or":[{"a":[1]},{"b":[1]}]}})", R"({"x":[{"a":2},{"b":1}]})"));
+  // One alternative, or values: a field of that name.
+  CHECK(matches(R"({"$or":[{"prefix":"x"}]})", R"({"$or":"xy"})"));
+  CHECK(matches(R"({"$or":[1,2]})", R"({"$or":2})"));
+}
+
+TEST_CASE("content pattern: a bad one is refused with the place of its fault",
+          "[content_pattern]") {
+  CHECK(refusal("[]") == "the value: expected an object of fields, got an array of 0");
+  CHECK(refusal("{}") == "the value: is an empty pattern");
+  CHECK(refusal(R"({"a":{}})") == "a: is an empty pattern");
+  CHECK(refusal(R"({"a":[]})") == "a: is an empty list: nothing would match");
+  CHECK(refusal(R"({"a":"b"})") == R"(a: expected a list, or an object of fields, got "b")");
+  CHECK(refusal(R"({"a":[1],"a":[2]})") == "a: is there twice");
+  CHECK(refusal(R"({"a":{"b":[{"prefx":"x"}]}})") == "a.b[0].prefx: is no operator");
+  CHECK(refusal(R"({"a":[{"prefix":5}]})") ==
+        R"(a[0].prefix: expected a text, or {"equals-ignore-case": a text}, got 5)");
+  CHECK(refusal(R"({"a":[{"prefix":"a","suffix":"b"}]})") ==
+        "a[0]: expected an object of one operator, got an object");
+  CHECK(refusal(R"({"a":[["b"]]})") ==
+        "a[0]: expected a value that is neither a list nor an object, got an array of 1");
+  CHECK(refusal(R"({"a":[{"numeric":[">"]}]})") ==
+        "a[0].numeric: expected [operator, number], or two of these, got an array of 1");
+  CHECK(refusal(R"({"a":[{"numeric":["!",1]}]})") ==
+        R"(a[0].numeric[0]: expected one of =, <, <=, >, >=, got "!")");
+  CHECK(refusal(R"({"a":[{"numeric":["<",1,"<",2]}]})") ==
+        "a[0].numeric[3]: is a second bound on one side");
+  CHECK(refusal(R"({"a":[{"numeric":[">",2,"<",2]}]})") ==
+        "a[0].numeric: is a range without numbers");
+  CHECK(refusal(R"({"a":[{"wildcard":"a**"}]})") == "a[0].wildcard: has ** in it");
+  CHECK(refusal(R"({"a":[{"wildcard":"a\\x"}]})") ==
+        R"(a[0].wildcard: has a \ that is followed by neither * nor \)");
+  CHECK(refusal(R"({"a":[{"exists":"yes"}]})") ==
+        R"(a[0].exists: expected true or false, got "yes")");
+  for (const std::string_view cidr :
+       {"10.0.0.0", "10.0.0.0/33", "10.0.0/8", "::/129", "/8", "x/1"}) {
+    CHECK(refusal(fmt::format(R"({{"a":[{{"cidr":"{}"}}]}})", cidr)).find("a[0].cidr: expected") ==
+          0);
+  }
+  CHECK(refusal(R"({"a":[{"anything-but":[]}]})") == "a[0].anything-but: is an empty list");
+  CHECK(refusal(R"({"a":[{"anything-but":{"numeric":["=",1]}}]})") ==
+        "a[0].anything-but.numeric: is no operator here");
+  CHECK(refusal(R"({"$or":[{"a":[1]},{"b":[]}]})") ==
+        "$or[1].b: is an empty list: nothing would match");
+}
+
+TEST_CASE("content pattern: wildcards match as the slowest way of looking does",
+          "[content_pattern]") {
+  // By its definition.
+  const auto slow = [](auto&& self, std::string_view pattern, std::string_view text) -> bool {
+    if (pattern.empty()) return text.empty();
+    if (pattern[0] == '*') {
+      for (std::size_t i = 0; i <= text.size(); ++i)
+        if (self(self, pattern.substr(1), text.substr(i))) return true;
+      return false;
+    }
+    return !text.empty() && text[0] == pattern[0] && self(self, pattern.substr(1), text.substr(1));
+  };
+  for (int seed = 1; seed <= wisp::test::test_seeds(); ++seed) {
+    wisp::test::Seeded random(seed);
+    for (int n = 0; n < 50; ++n) {
+      std::string pattern;
+      std::string text;
+      for (auto i = random.below(7); i > 0; --i) {
+        const char next = "ab*"[random.below(3)];
+        if (next != '*' || !pattern.ends_with('*')) pattern += next;
+      }
+      for (auto i = random.below(9); i > 0; --i) text += "ab"[random.below(2)];
+      INFO("seed " << seed << ": " << pattern << " on " << text);
+      CHECK(holds(fmt::format(R"([{{"wildcard":"{}"}}])", pattern), fmt::format(R"("{}")", text)) ==
+            slow(slow, pattern, text));
+    }
+  }
+}
