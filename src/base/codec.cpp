@@ -74,7 +74,7 @@ Status Reader::expected(std::string_view what) const {
 }
 
 Status Reader::lacks(std::string_view member) const {
-  const Value none;
+  const Value none{};
   return invalid_argument("{}: is missing", Reader(none, *this, member).place());
 }
 

@@ -16,8 +16,8 @@
 //   cidr                 "10.0.0.0/8", "2001:db8::/32": a text that is an address within
 //
 // Numbers are compared as such: 1 is 1.0. "$or": a list of two or more patterns, one of which has
-// to match by itself; otherwise a field of that name. Of a list in the event one element is enough; the
-// fields of a pattern that is nested are looked for in one and the same element.
+// to match by itself; otherwise a field of that name. Of a list in the event one element is enough;
+// the fields of a pattern that is nested are looked for in one and the same element.
 //
 // Linear in the event and in the pattern, whatever they hold: of each wildcard too.
 //
