@@ -52,7 +52,10 @@ class Document::Handler {
   bool on_string_part(View part, std::size_t, Error&) { return keep(part); }
   bool on_string(View rest, std::size_t, Error& error) { return text(rest, error); }
   bool on_number_part(View, Error&) { return true; }
-  bool on_int64(std::int64_t n, View, Error& error) {
+  bool on_int64(std::int64_t n, View number, Error& error) {
+    // No integer has a sign of 0.
+    if (n == 0 && number.starts_with('-'))
+      return add({.kind = ValueKind::real, .size = 0, .real = -0.0}, error);
     return add({.kind = ValueKind::integer, .size = 0, .integer = n}, error);
   }
   bool on_uint64(std::uint64_t n, View, Error& error) {

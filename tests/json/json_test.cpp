@@ -39,7 +39,6 @@ WISP_FIELDS(Item, name, price)
 
 struct Circle {
   double radius = 0;
-  friend bool operator==(const Circle&, const Circle&) = default;
 };
 WISP_FIELDS(Circle, radius)
 
@@ -58,7 +57,6 @@ WISP_FIELDS(Order, id, items, size, counts)
 struct Tree {
   int value = 0;
   std::vector<Tree> children;
-  friend bool operator==(const Tree&, const Tree&) = default;
 };
 WISP_FIELDS(Tree, value, children)
 
@@ -144,6 +142,8 @@ TEST_CASE("json: a number is read as it was meant, or not at all", "[json]") {
   CHECK(again<std::uint64_t>("18446744073709551615") == "18446744073709551615");
   CHECK(again<std::uint64_t>("18446744073709551616").find("expected") != std::string::npos);
   CHECK(again<std::int64_t>("9007199254740993.0").find("expected") != std::string::npos);
+  CHECK(again<double>("-0") == "-0");
+  CHECK(again<int>("-0") == "0");
   CHECK(again<double>("0.1") == "0.1");
   CHECK(again<double>("5e-324") == "5e-324");
   CHECK(again<double>("1e-400") == "0");
