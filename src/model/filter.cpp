@@ -3,7 +3,10 @@
 #include <optional>
 #include <variant>
 
+#include <wisp/model/content_pattern.hpp>
 #include <wisp/model/pattern.hpp>
+
+#include "content_pattern.hpp"
 
 namespace wisp::inline v0 {
 namespace detail {
@@ -20,6 +23,7 @@ enum class Test {
   ends_with,
   contains,
   exists,
+  content,
   both,
   either,
   negated,
@@ -31,6 +35,8 @@ struct FilterNode {
   std::vector<Operand> operands;
   std::shared_ptr<const FilterNode> left;
   std::shared_ptr<const FilterNode> right;
+  // Of content: one of the tests of this field of a pattern; shared with the pattern.
+  std::shared_ptr<const ContentField> content{};
 };
 
 // A leaf's way to its field: through nested structs, then the value.
@@ -178,9 +184,39 @@ FieldValue read(const std::vector<const FieldInfo*>& path, const void* object) {
   return path.back()->read(object);
 }
 
+struct ToValue {
+  Value operator()(std::monostate) const { return {}; }
+  Value operator()(bool value) const {
+    return {.kind = ValueKind::boolean, .size = 0, .boolean = value};
+  }
+  Value operator()(std::int64_t value) const {
+    return {.kind = ValueKind::integer, .size = 0, .integer = value};
+  }
+  Value operator()(std::uint64_t value) const {
+    return {.kind = ValueKind::natural, .size = 0, .natural = value};
+  }
+  Value operator()(double value) const {
+    return {.kind = ValueKind::real, .size = 0, .real = value};
+  }
+  Value operator()(std::string_view text) const {
+    return {.kind = ValueKind::text,
+            .size = static_cast<std::uint32_t>(text.size()),
+            .text = text.data()};
+  }
+};
+
+bool content_holds(const ContentField& field, const FieldValue& value) {
+  const bool empty = std::holds_alternative<std::monostate>(value);
+  const Value leaf = std::visit(ToValue(), value);
+  return std::any_of(field.any.begin(), field.any.end(), [&](const ContentTest& each) {
+    return empty ? each.kind == Condition::absent : each.matches(leaf);
+  });
+}
+
 bool test_leaf(const FilterNode& node, const std::vector<const FieldInfo*>& path,
                const void* object) {
   const FieldValue value = read(path, object);
+  if (node.test == Test::content) return content_holds(*node.content, value);
   if (node.test != Test::exists) return holds(node, value);
   return !std::holds_alternative<std::monostate>(value);
 }
@@ -255,6 +291,42 @@ Filter operator!(const Filter& a) {
   return Filter(std::make_shared<const detail::FilterNode>(
       detail::FilterNode{Test::negated, "", {}, a.root_, nullptr}));
 }
+
+namespace detail {
+namespace {
+
+// A field of `root`, which owns it, below `path`.
+Filter of_field(const std::shared_ptr<const ContentFields>& root, const ContentField& field,
+                const std::string& path);
+
+Filter of_fields(const std::shared_ptr<const ContentFields>& root, const ContentFields& fields,
+                 const std::string& path) {
+  std::optional<Filter> all;
+  const auto add = [&all](const Filter& each) { all = all ? *all && each : each; };
+  for (const ContentField& each : fields.fields) add(of_field(root, each, path));
+  for (const std::vector<ContentFields>& alternatives : fields.ors) {
+    std::optional<Filter> any;
+    for (const ContentFields& each : alternatives) {
+      const Filter one = of_fields(root, each, path);
+      any = any ? *any || one : one;
+    }
+    add(*any);
+  }
+  return *all;  // no pattern is empty
+}
+
+Filter of_field(const std::shared_ptr<const ContentFields>& root, const ContentField& field,
+                const std::string& path) {
+  const std::string own = path.empty() ? field.name : path + "." + field.name;
+  if (!field.leaf) return of_fields(root, field.nested, own);
+  return Filter(std::make_shared<const FilterNode>(
+      FilterNode{Test::content, own, {}, nullptr, nullptr, {root, &field}}));
+}
+
+}  // namespace
+}  // namespace detail
+
+Filter ContentPattern::filter() const { return detail::of_fields(root_, *root_, ""); }
 
 Result<BoundFilter> Filter::bind(const TypeInfo& type) const {
   WISP_TRY(auto bound, detail::bind(*root_, type));

@@ -1,5 +1,6 @@
 #include <wisp/model/content_pattern.hpp>
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,9 +14,33 @@ namespace {
 using wisp::ContentPattern;
 namespace json = wisp::json;
 
-wisp::Result<ContentPattern> compile(std::string_view text) {
-  WISP_TRY(const json::Document document, json::Document::parse(text));
-  return ContentPattern::compile(document.root());
+wisp::Result<ContentPattern> compile(std::string_view text) { return json::pattern(text); }
+
+struct Customer {
+  std::string country;
+  std::optional<std::string> coupon;
+};
+WISP_FIELDS(Customer, country, coupon)
+
+struct Order {
+  double total = 0;
+  bool express = false;
+  Customer customer;
+};
+WISP_FIELDS(Order, total, express, customer)
+
+// On the struct, and on its text.
+bool on_both(std::string_view pattern, const Order& order) {
+  const wisp::Result<ContentPattern> compiled = compile(pattern);
+  REQUIRE(compiled.ok());
+  const auto bound = compiled->filter().bind(wisp::type_info<Order>());
+  INFO(wisp::to_string(bound.status()));
+  REQUIRE(bound.ok());
+  const bool typed = bound->matches(&order);
+  const std::string text = json::write(order);
+  CHECK(compiled->matches(json::Document::parse(text)->root()) == typed);
+  CHECK(compiled->filter().matches(wisp::type_info<Order>(), &order) == typed);
+  return typed;
 }
 
 bool matches(std::string_view pattern, std::string_view event) {
@@ -148,6 +173,21 @@ TEST_CASE("content pattern: or", "[content_pattern]") {
   // One alternative, or values: a field of that name.
   CHECK(matches(R"({"$or":[{"prefix":"x"}]})", R"({"$or":"xy"})"));
   CHECK(matches(R"({"$or":[1,2]})", R"({"$or":2})"));
+}
+
+TEST_CASE("content pattern: the same on the fields of a struct", "[content_pattern]") {
+  const Order order{120.5, true, {"PT", std::nullopt}};
+  CHECK(on_both(R"({"total":[{"numeric":[">",100]}],"customer":{"country":["ES","PT"]}})", order));
+  CHECK_FALSE(on_both(R"({"total":[{"numeric":[">",200]}]})", order));
+  CHECK(on_both(R"({"express":[true],"customer":{"coupon":[{"exists":false}]}})", order));
+  CHECK_FALSE(on_both(R"({"customer":{"coupon":[{"anything-but":"x"}]}})", order));
+  CHECK(
+      on_both(R"({"$or":[{"express":[false]},{"customer":{"country":[{"prefix":"P"}]}}]})", order));
+  CHECK(on_both(R"({"customer":{"country":[{"wildcard":"*T"}]},"total":[120.50]})", order));
+  const auto lacking =
+      compile(R"({"customer":{"city":["Porto"]}})")->filter().bind(wisp::type_info<Order>());
+  CHECK(wisp::message(lacking.status()) ==
+        "type 'Customer' has no field 'city'; it has country, coupon");
 }
 
 TEST_CASE("content pattern: a bad one is refused with the place of its fault",

@@ -57,7 +57,7 @@ FLOORS = """
     registry → function
     pattern → event
     topic_index → pattern
-    content_pattern
+    content_pattern → pattern
     zone
     cron → zone
     tariff

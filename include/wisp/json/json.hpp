@@ -20,6 +20,7 @@
 
 #include <wisp/base/codec.hpp>
 #include <wisp/base/status.hpp>
+#include <wisp/model/content_pattern.hpp>
 
 namespace wisp::inline v0::json {
 
@@ -94,6 +95,15 @@ std::string write(const T& value) {
   TextWriter to(text);
   Codec<T>::write(to, value);
   return text;
+}
+
+// A pattern's text compiled; see ContentPattern.
+//
+//   WISP_TRY(auto big, wisp::json::pattern(R"({"total": [{"numeric": [">", 100]}]})"));
+//   auto paid = runtime.on("orders.*.paid").where(big.filter()).to(fulfil);
+inline Result<ContentPattern> pattern(std::string_view text, const Limits& limits = {}) {
+  WISP_TRY(const Document document, Document::parse(text, limits));
+  return ContentPattern::compile(document.root());
 }
 
 // What read<T>() takes, as a JSON Schema (draft 2020-12).

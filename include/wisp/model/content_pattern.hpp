@@ -34,6 +34,7 @@
 #include <wisp/base/reader.hpp>
 #include <wisp/base/status.hpp>
 #include <wisp/base/value.hpp>
+#include <wisp/model/pattern.hpp>
 
 namespace wisp::inline v0 {
 
@@ -50,6 +51,11 @@ class ContentPattern {
   // An event that is no object matches nothing. Of two members of one name the first counts. Does
   // not allocate.
   bool matches(const Value& event) const;
+
+  // The same on the fields of a struct, for where() on a subscription: an empty optional is a field
+  // that is not there, an enum is its number. A field that the type lacks is an error there. Fields
+  // with a dot in their names are those of nested structs.
+  Filter filter() const;
 
  private:
   explicit ContentPattern(std::shared_ptr<const detail::ContentFields> root)
