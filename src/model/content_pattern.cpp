@@ -24,19 +24,6 @@ std::string_view back(std::string_view text, std::size_t size) {
   return text.substr(text.size() - std::min(size, text.size()));
 }
 
-std::optional<double> number_of(const Value& value) {
-  switch (value.kind) {
-    case ValueKind::integer:
-      return static_cast<double>(value.integer);
-    case ValueKind::natural:
-      return static_cast<double>(value.natural);
-    case ValueKind::real:
-      return value.real;
-    default:
-      return std::nullopt;
-  }
-}
-
 bool within(const ContentTest& test, std::string_view text) {
   std::array<std::uint8_t, 16> address{};
   bool v6 = false;
@@ -151,6 +138,19 @@ bool ContentTest::matches(const Value& value) const {
                           [&value](const ContentTest& each) { return each.matches(value); });
     default:
       return value.kind == ValueKind::text && text_matches(*this, value.view());
+  }
+}
+
+std::optional<double> number_of(const Value& value) {
+  switch (value.kind) {
+    case ValueKind::integer:
+      return static_cast<double>(value.integer);
+    case ValueKind::natural:
+      return static_cast<double>(value.natural);
+    case ValueKind::real:
+      return value.real;
+    default:
+      return std::nullopt;
   }
 }
 

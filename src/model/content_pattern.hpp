@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -62,6 +63,7 @@ struct ContentField {
   ContentFields nested;          // of another
 };
 
+std::optional<double> number_of(const Value& value);
 // In one pass: each part is looked for behind the one before.
 bool matches_wildcard(const std::vector<std::string>& parts, std::string_view text);
 // False: not an address.

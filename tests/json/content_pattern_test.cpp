@@ -3,8 +3,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <wisp/json/json.hpp>
+#include <wisp/model/content_set.hpp>
 
 #include "catch.hpp"
 #include "seeds.hpp"
@@ -228,6 +230,78 @@ TEST_CASE("content pattern: a bad one is refused with the place of its fault",
         "a[0].anything-but.numeric: is no operator here");
   CHECK(refusal(R"({"$or":[{"a":[1]},{"b":[]}]})") ==
         "$or[1].b: is an empty list: nothing would match");
+}
+
+TEST_CASE("content set: it finds those that match one by one", "[content_pattern]") {
+  constexpr std::string_view kTests[] = {R"("a")",
+                                         R"("b")",
+                                         "1",
+                                         "2.5",
+                                         "null",
+                                         "true",
+                                         R"({"prefix":"a"})",
+                                         R"({"prefix":"ab"})",
+                                         R"({"suffix":"b"})",
+                                         R"({"exists":true})",
+                                         R"({"exists":false})",
+                                         R"({"anything-but":"a"})",
+                                         R"({"numeric":[">",1]})",
+                                         R"({"wildcard":"a*b"})",
+                                         R"({"equals-ignore-case":"AB"})"};
+  constexpr std::string_view kLeaves[] = {R"("a")",       R"("b")",     R"("ab")", R"("aab")", "1",
+                                          "2.5",          "3",          "null",    "true",     "[]",
+                                          R"(["a","b"])", R"([1,"ab"])"};
+  std::size_t matched = 0;
+  for (int seed = 1; seed <= wisp::test::test_seeds(); ++seed) {
+    INFO("seed " << seed);
+    wisp::test::Seeded random(seed);
+    const auto any = [&random](const auto& of) { return of[random.below(std::size(of))]; };
+    const auto fields = [&](auto&& self, int depth) -> std::string {
+      std::string text;
+      for (const char name : {'x', 'y', 'z'}) {
+        if (random.below(2) == 0) continue;
+        if (depth > 0 && random.below(3) == 0) {
+          text += fmt::format(R"(,"{}":{})", name, self(self, depth - 1));
+          continue;
+        }
+        text += fmt::format(R"(,"{}":[{},{}])", name, any(kTests), any(kTests));
+      }
+      if (text.empty()) text = fmt::format(R"(,"x":[{}])", any(kTests));
+      if (depth > 0 && random.below(4) == 0)
+        text += fmt::format(R"(,"$or":[{},{}])", self(self, 0), self(self, 0));
+      return '{' + text.substr(1) + '}';
+    };
+    const auto event = [&](auto&& self, int depth) -> std::string {
+      std::string text;
+      for (const char name : {'x', 'y', 'z'}) {
+        if (random.below(3) == 0) continue;
+        const auto kind = depth > 0 ? random.below(4) : 3;
+        text += fmt::format(R"(,"{}":)", name);
+        if (kind == 0) text += self(self, depth - 1);
+        else if (kind == 1) text += '[' + self(self, depth - 1) + ',' + self(self, depth - 1) + ']';
+        else text += any(kLeaves);
+      }
+      return text.empty() ? "{}" : '{' + text.substr(1) + '}';
+    };
+    wisp::ContentSet set;
+    std::vector<ContentPattern> all;
+    for (int i = 0; i < 30; ++i) {
+      all.push_back(*compile(fields(fields, 2)));
+      CHECK(set.add(all.back()) == i);
+    }
+    wisp::ContentSet::Scratch scratch;
+    for (int n = 0; n < 30; ++n) {
+      const std::string text = event(event, 2);
+      INFO(text);
+      const auto document = json::Document::parse(text);
+      std::vector<int> expected;
+      for (int i = 0; i < 30; ++i)
+        if (all[static_cast<std::size_t>(i)].matches(document->root())) expected.push_back(i);
+      CHECK(set.match(document->root(), scratch) == expected);
+      matched += expected.size();
+    }
+  }
+  CHECK(matched > 0);
 }
 
 TEST_CASE("content pattern: wildcards match as the slowest way of looking does",

@@ -58,6 +58,7 @@ FLOORS = """
     pattern → event
     topic_index → pattern
     content_pattern → pattern
+    content_set → content_pattern
     zone
     cron → zone
     tariff

@@ -58,6 +58,7 @@ class ContentPattern {
   Filter filter() const;
 
  private:
+  friend class ContentSet;
   explicit ContentPattern(std::shared_ptr<const detail::ContentFields> root)
       : root_(std::move(root)) {}
 
