@@ -61,13 +61,15 @@ needs='
   head  fmt/core.h                    libfmt-dev       fmt-devel               fmt         fmt'
 [ $testing = ON ] && needs=$needs'
   head  catch2                        catch2           catch-devel             catch2      catch2
-  head  boost/asio/io_context.hpp     libboost-dev     boost-devel             boost       boost
+  head  boost/asio/io_context.hpp     libboost1.81-dev boost-devel             boost       boost
+  head  boost/json.hpp                libboost-json1.81-dev  boost-devel       boost       boost
   head  benchmark/benchmark.h         libbenchmark-dev google-benchmark-devel  benchmark   google-benchmark
   file  /usr/share/zoneinfo/Europe/Lisbon tzdata  tzdata                  tzdata      tzdata
   tool  pkg-config                    pkg-config       pkgconf-pkg-config      pkgconf     pkgconf
   tool  python3                       python3          python3                 python      python'
 
 compiler=${CXX:-c++}
+without=''  # of these, what is left out
 
 present() {
   case $1:$2 in
@@ -83,7 +85,7 @@ has_header() { echo "#include <$1>" | "$compiler" -E -x c++ -std=c++20 -; }
 # Sets missing to the packages, by the names of the system whose column is $1, for what is not there.
 find_missing() {
   missing=$(echo "$needs" | while read -r kind name apt dnf pacman brew; do
-    [ -z "$kind" ] || present "$kind" "$name" || eval "echo \$$1"
+    [ -z "$kind" ] || [ "$name" = "$without" ] || present "$kind" "$name" || eval "echo \$$1"
   done | tr '\n' ' ')
   missing=${missing% }
 }
@@ -103,9 +105,18 @@ install_with_apt() {
   export DEBIAN_FRONTEND=noninteractive
   # shellcheck disable=SC2086  # words
   logged apt-update "$next" ${as_root:-env} LC_ALL=C apt-get update
+  # Debian 12 has this Boost beside an older default; elsewhere the default is as new or newer.
+  apt-cache show libboost-json1.81-dev >/dev/null 2>&1 || missing=$(echo "$missing" | sed 's/1\.81-dev/-dev/g')
+  # shellcheck disable=SC2086
+  if LC_ALL=C apt-get install -s --no-install-recommends $missing 2>/dev/null | grep -q '^Remv'; then
+    printf '(without JSON, as libboost-json1.81-dev would replace the Boost that is here) '
+    without=boost/json.hpp
+    find_missing apt
+    [ -n "$missing" ] || return
+  fi
   # shellcheck disable=SC2086
   logged apt-install "$next" ${as_root:-env} LC_ALL=C DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=120 $missing
+    apt-get install -y --no-install-recommends --no-remove -o DPkg::Lock::Timeout=120 $missing
 }
 
 install_missing() {
@@ -164,7 +175,7 @@ step "configure"
 logged configure "$report" cmake --preset release \
   -D WISP_WERROR=${CI:+ON} -D WISP_BUILD_TESTS=$testing -D WISP_BUILD_BENCH=$testing \
   ${WISP_TEST_TIMEOUT:+-D WISP_TEST_TIMEOUT="$WISP_TEST_TIMEOUT"}
-took
+took "($(sed -n 's/^-- wisp: adapters: */adapters: /p' "$logs/configure.log"))"
 
 step "build the library and edge_gateway, about a minute"
 logged build "$report" cmake --build --preset release --target wisp_core edge_gateway

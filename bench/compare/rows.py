@@ -76,5 +76,8 @@ def table(cores):
                                                    ("new and delete", "pair"))]
     rows += [("K2", "workers at most", ("ours", "K2", "peak"), "cores + 1", cores + 1, 1, "most"),
              ("L", "pending", ("ours", "L", "ns"), "128 bytes a post", 128, 1, "most"),
-             ("L", "drained", ("ours", "L", "left"), "a tenth of that", 12.8, 1, "most")]
+             ("L", "drained", ("ours", "L", "left"), "a tenth of that", 12.8, 1, "most"),
+             ("M", "30 patterns", ("json", "M", "ns"), "nlohmann::json, parse only", ("nlohmann", "M", "ns"), 0.5, "most"),
+             ("M", "parse only", ("json", "M.parse", "ns"), "nlohmann::json, parse only", ("nlohmann", "M", "ns"), None,
+              "most")]
     return rows

@@ -232,66 +232,93 @@ TEST_CASE("content pattern: a bad one is refused with the place of its fault",
         "$or[1].b: is an empty list: nothing would match");
 }
 
+namespace {
+
+// Patterns and events that often match, of three names.
+class Random {
+ public:
+  explicit Random(int seed) : random_(seed) {}
+
+  std::string fields(int depth) {
+    constexpr std::string_view kTests[] = {R"("a")",
+                                           R"("b")",
+                                           "1",
+                                           "2.5",
+                                           "null",
+                                           "true",
+                                           R"({"prefix":"a"})",
+                                           R"({"prefix":"ab"})",
+                                           R"({"suffix":"b"})",
+                                           R"({"exists":true})",
+                                           R"({"exists":false})",
+                                           R"({"anything-but":"a"})",
+                                           R"({"numeric":[">",1]})",
+                                           R"({"wildcard":"a*b"})",
+                                           R"({"equals-ignore-case":"AB"})"};
+    std::string text;
+    for (const char name : {'x', 'y', 'z'}) {
+      if (random_.below(2) == 0) continue;
+      if (depth > 0 && random_.below(3) == 0) {
+        text += fmt::format(R"(,"{}":{})", name, fields(depth - 1));
+        continue;
+      }
+      const std::string_view first = any(kTests);
+      text += fmt::format(R"(,"{}":[{},{}])", name, first, any(kTests));
+    }
+    if (text.empty()) text = fmt::format(R"(,"x":[{}])", any(kTests));
+    if (depth > 0 && random_.below(4) == 0) {
+      const std::string first = fields(0);
+      text += fmt::format(R"(,"$or":[{},{}])", first, fields(0));
+    }
+    return '{' + text.substr(1) + '}';
+  }
+
+  std::string event(int depth) {
+    constexpr std::string_view kLeaves[] = {
+        R"("a")", R"("b")", R"("ab")", R"("aab")",     "1",          "2.5", "3",
+        "null",   "true",   "[]",      R"(["a","b"])", R"([1,"ab"])"};
+    std::string text;
+    for (const char name : {'x', 'y', 'z'}) {
+      if (random_.below(3) == 0) continue;
+      const auto kind = depth > 0 ? random_.below(4) : 3;
+      text += fmt::format(R"(,"{}":)", name);
+      if (kind == 0) {
+        text += event(depth - 1);
+      } else if (kind == 1) {
+        const std::string first = event(depth - 1);
+        text += '[' + first + ',' + event(depth - 1) + ']';
+      } else {
+        text += any(kLeaves);
+      }
+    }
+    return text.empty() ? "{}" : '{' + text.substr(1) + '}';
+  }
+
+ private:
+  template <std::size_t n>
+  std::string_view any(const std::string_view (&of)[n]) {
+    return of[random_.below(n)];
+  }
+
+  wisp::test::Seeded random_;
+};
+
+}  // namespace
+
 TEST_CASE("content set: it finds those that match one by one", "[content_pattern]") {
-  constexpr std::string_view kTests[] = {R"("a")",
-                                         R"("b")",
-                                         "1",
-                                         "2.5",
-                                         "null",
-                                         "true",
-                                         R"({"prefix":"a"})",
-                                         R"({"prefix":"ab"})",
-                                         R"({"suffix":"b"})",
-                                         R"({"exists":true})",
-                                         R"({"exists":false})",
-                                         R"({"anything-but":"a"})",
-                                         R"({"numeric":[">",1]})",
-                                         R"({"wildcard":"a*b"})",
-                                         R"({"equals-ignore-case":"AB"})"};
-  constexpr std::string_view kLeaves[] = {R"("a")",       R"("b")",     R"("ab")", R"("aab")", "1",
-                                          "2.5",          "3",          "null",    "true",     "[]",
-                                          R"(["a","b"])", R"([1,"ab"])"};
   std::size_t matched = 0;
   for (int seed = 1; seed <= wisp::test::test_seeds(); ++seed) {
     INFO("seed " << seed);
-    wisp::test::Seeded random(seed);
-    const auto any = [&random](const auto& of) { return of[random.below(std::size(of))]; };
-    const auto fields = [&](auto&& self, int depth) -> std::string {
-      std::string text;
-      for (const char name : {'x', 'y', 'z'}) {
-        if (random.below(2) == 0) continue;
-        if (depth > 0 && random.below(3) == 0) {
-          text += fmt::format(R"(,"{}":{})", name, self(self, depth - 1));
-          continue;
-        }
-        text += fmt::format(R"(,"{}":[{},{}])", name, any(kTests), any(kTests));
-      }
-      if (text.empty()) text = fmt::format(R"(,"x":[{}])", any(kTests));
-      if (depth > 0 && random.below(4) == 0)
-        text += fmt::format(R"(,"$or":[{},{}])", self(self, 0), self(self, 0));
-      return '{' + text.substr(1) + '}';
-    };
-    const auto event = [&](auto&& self, int depth) -> std::string {
-      std::string text;
-      for (const char name : {'x', 'y', 'z'}) {
-        if (random.below(3) == 0) continue;
-        const auto kind = depth > 0 ? random.below(4) : 3;
-        text += fmt::format(R"(,"{}":)", name);
-        if (kind == 0) text += self(self, depth - 1);
-        else if (kind == 1) text += '[' + self(self, depth - 1) + ',' + self(self, depth - 1) + ']';
-        else text += any(kLeaves);
-      }
-      return text.empty() ? "{}" : '{' + text.substr(1) + '}';
-    };
+    Random random(seed);
     wisp::ContentSet set;
     std::vector<ContentPattern> all;
     for (int i = 0; i < 30; ++i) {
-      all.push_back(*compile(fields(fields, 2)));
+      all.push_back(*compile(random.fields(2)));
       CHECK(set.add(all.back()) == i);
     }
     wisp::ContentSet::Scratch scratch;
     for (int n = 0; n < 30; ++n) {
-      const std::string text = event(event, 2);
+      const std::string text = random.event(2);
       INFO(text);
       const auto document = json::Document::parse(text);
       std::vector<int> expected;

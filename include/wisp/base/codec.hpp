@@ -238,6 +238,7 @@ struct Codec<T> {
   template <std::size_t i>
   static Status read_field(const Reader& from, T& to) {
     using Member = std::remove_cvref_t<decltype(member<i>(to))>;
+    static_assert(HasCodec<Member>, "wisp: a member's type has no codec: see codec.hpp");
     return Codec<Member>::read(from, member<i>(to));
   }
   template <std::size_t i>

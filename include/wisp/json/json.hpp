@@ -19,6 +19,8 @@
 #include <vector>
 
 #include <wisp/base/codec.hpp>
+#include <wisp/base/codec_chrono.hpp>
+#include <wisp/base/codec_containers.hpp>
 #include <wisp/base/status.hpp>
 #include <wisp/model/content_pattern.hpp>
 
