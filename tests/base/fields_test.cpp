@@ -42,6 +42,14 @@ enum class Colour : std::uint8_t { red = 1, blue = 200 };
 enum class Sign : std::int16_t { minus = -1 };
 enum class Flag : bool { off, on };
 
+enum class Service { standard, express };
+WISP_ENUM(Service, standard, express)
+struct Sent {
+  Service service;
+  std::optional<Service> before;
+};
+WISP_FIELDS(Sent, service, before)
+
 struct Address {
   std::string city;
   int zip;
@@ -330,4 +338,16 @@ TEST_CASE("fields: kinds have names for messages", "[fields]") {
   CHECK(wisp::to_string(FieldKind::text) == "text");
   CHECK(wisp::to_string(FieldKind::object) == "object");
   CHECK(wisp::to_string(FieldKind::other) == "other");
+}
+
+TEST_CASE("fields: an enum with names reads as its name", "[fields]") {
+  const auto fields = wisp::type_info<Sent>().fields;
+  CHECK(fields[0].kind == wisp::FieldKind::text);
+  CHECK(fields[1].kind == wisp::FieldKind::text);
+  const Sent sent{Service::express, Service::standard};
+  CHECK(fields[0].read(&sent) == wisp::FieldValue(std::string_view("express")));
+  CHECK(fields[1].read(&sent) == wisp::FieldValue(std::string_view("standard")));
+  const Sent odd{static_cast<Service>(7), std::nullopt};
+  CHECK(std::holds_alternative<std::monostate>(fields[0].read(&odd)));
+  CHECK(std::holds_alternative<std::monostate>(fields[1].read(&odd)));
 }

@@ -24,12 +24,16 @@ struct Customer {
 };
 WISP_FIELDS(Customer, country, coupon)
 
+enum class Service { standard, registered };
+WISP_ENUM(Service, standard, registered)
+
 struct Order {
   double total = 0;
   bool express = false;
   Customer customer;
+  Service service = Service::standard;
 };
-WISP_FIELDS(Order, total, express, customer)
+WISP_FIELDS(Order, total, express, customer, service)
 
 // On the struct, and on its text.
 bool on_both(std::string_view pattern, const Order& order) {
@@ -183,6 +187,9 @@ TEST_CASE("content pattern: the same on the fields of a struct", "[content_patte
   CHECK_FALSE(on_both(R"({"total":[{"numeric":[">",200]}]})", order));
   CHECK(on_both(R"({"express":[true],"customer":{"coupon":[{"exists":false}]}})", order));
   CHECK_FALSE(on_both(R"({"customer":{"coupon":[{"anything-but":"x"}]}})", order));
+  CHECK(on_both(R"({"service":[{"prefix":"reg"}]})",
+                {.customer = {"PT", {}}, .service = Service::registered}));
+  CHECK_FALSE(on_both(R"({"service":["registered",1]})", order));
   CHECK(
       on_both(R"({"$or":[{"express":[false]},{"customer":{"country":[{"prefix":"P"}]}}]})", order));
   CHECK(on_both(R"({"customer":{"country":[{"wildcard":"*T"}]},"total":[120.50]})", order));

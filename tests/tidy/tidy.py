@@ -26,8 +26,9 @@ FLOORS = """
     callable
     status → config
     bytes
-    fields → type_name
-    enums → fields
+    each
+    enums → each
+    fields → each, enums, type_name
     value
     writer
     schema → writer

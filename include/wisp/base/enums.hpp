@@ -15,8 +15,9 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
-#include <wisp/base/fields.hpp>
+#include <wisp/base/each.hpp>
 
 namespace wisp::inline v0 {
 namespace detail {
@@ -29,7 +30,7 @@ struct Enumerators {
 
 // Found by argument-dependent lookup: the function that WISP_ENUM defines beside T.
 template <class T>
-concept HasEnumerators = requires(const T* type) { wisp_enumerators(type); };
+concept HasEnumerators = std::is_enum_v<T> && requires(const T* type) { wisp_enumerators(type); };
 
 template <class T>
 inline constexpr auto kEnumerators = wisp_enumerators(static_cast<const T*>(nullptr));

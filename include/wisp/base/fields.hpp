@@ -26,13 +26,16 @@
 #include <utility>
 #include <variant>
 
+#include <wisp/base/each.hpp>
+#include <wisp/base/enums.hpp>
 #include <wisp/base/type_name.hpp>
 
 namespace wisp::inline v0 {
 
 struct TypeInfo;
 
-// A field's value as filters see it. monostate: an empty optional, or a null const char*. What
+// A field's value as filters see it: an enum that WISP_ENUM names by its name, another one by its
+// number. monostate: an empty optional, a null const char*, an enum's value without a name. What
 // filters do not compare, kinds object and other, reads as true.
 using FieldValue =
     std::variant<std::monostate, bool, std::int64_t, std::uint64_t, double, std::string_view>;
@@ -123,6 +126,8 @@ template <class T>
 constexpr FieldKind field_kind() {
   if constexpr (IsOptional<T>::value) {
     return field_kind<typename IsOptional<T>::Value>();
+  } else if constexpr (HasEnumerators<T>) {
+    return FieldKind::text;
   } else if constexpr (std::is_enum_v<T>) {
     return field_kind<std::underlying_type_t<T>>();
   } else if constexpr (std::same_as<T, bool>) {
@@ -148,6 +153,9 @@ FieldValue field_value(const T& value) {
   }
   if constexpr (IsOptional<T>::value) {
     return value ? field_value(*value) : FieldValue();
+  } else if constexpr (HasEnumerators<T>) {
+    const std::string_view name = enumerator_name(value);
+    return name.empty() ? FieldValue() : name;
   } else if constexpr (std::is_enum_v<T>) {
     return field_value(static_cast<std::underlying_type_t<T>>(value));
   } else if constexpr (std::same_as<T, bool>) {
@@ -302,18 +310,3 @@ struct TypeData {
         ::std::string_view(#Type) __VA_OPT__(, WISP_DETAIL_EACH(WISP_DETAIL_FIELD, __VA_ARGS__))); \
   }
 #define WISP_DETAIL_FIELD(member) ::wisp::detail::Field(#member, &WispSelf::member)
-// Applies `macro` to each argument, commas between. Source: recursion by __VA_OPT__ as in David
-// Mazières, "Recursive macros with C++20 __VA_OPT__" (2021). 64 rescans bound the list.
-#define WISP_DETAIL_PARENS ()
-#define WISP_DETAIL_RESCAN(...) \
-  WISP_DETAIL_R3(WISP_DETAIL_R3(WISP_DETAIL_R3(WISP_DETAIL_R3(__VA_ARGS__))))
-#define WISP_DETAIL_R3(...) \
-  WISP_DETAIL_R2(WISP_DETAIL_R2(WISP_DETAIL_R2(WISP_DETAIL_R2(__VA_ARGS__))))
-#define WISP_DETAIL_R2(...) \
-  WISP_DETAIL_R1(WISP_DETAIL_R1(WISP_DETAIL_R1(WISP_DETAIL_R1(__VA_ARGS__))))
-#define WISP_DETAIL_R1(...) __VA_ARGS__
-#define WISP_DETAIL_EACH(macro, ...) \
-  __VA_OPT__(WISP_DETAIL_RESCAN(WISP_DETAIL_EACH_STEP(macro, __VA_ARGS__)))
-#define WISP_DETAIL_EACH_STEP(macro, first, ...) \
-  macro(first) __VA_OPT__(, WISP_DETAIL_EACH_AGAIN WISP_DETAIL_PARENS(macro, __VA_ARGS__))
-#define WISP_DETAIL_EACH_AGAIN() WISP_DETAIL_EACH_STEP
