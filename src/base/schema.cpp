@@ -12,15 +12,16 @@ void Schema::simple(std::string_view type) {
   to_.end_object();
 }
 
-void Schema::refer(std::string_view name, Define define) {
-  auto found = std::find_if(definitions_.begin(), definitions_.end(),
-                            [define](const Definition& each) { return each.define == define; });
+void Schema::refer(std::string_view name, Define definition) {
+  auto found =
+      std::find_if(definitions_.begin(), definitions_.end(),
+                   [definition](const Definition& each) { return each.define == definition; });
   if (found == definitions_.end()) {
     std::string own(name);
     const auto taken = [&](const Definition& each) { return each.name == own; };
     for (int n = 2; std::any_of(definitions_.begin(), definitions_.end(), taken); ++n)
       own = fmt::format("{}_{}", name, n);
-    found = definitions_.insert(definitions_.end(), {std::move(own), define});
+    found = definitions_.insert(definitions_.end(), {std::move(own), definition});
   }
   to_.begin_object();
   member("$ref", fmt::format("#/$defs/{}", found->name));

@@ -257,7 +257,7 @@ struct Codec<T> {
     using Read = Status (*)(const Reader&, T&);
     static constexpr Read kReads[] = {&read_field<i>..., nullptr};
     detail::Members members(type_info<T>().fields);
-    WISP_TRY(from.each_member([&](std::string_view name, const Reader& each) -> Status {
+    const auto read = [&](std::string_view name, const Reader& each) -> Status {
       const int found = members.find(name);
       if (found < 0) {
         if (from.unknown() == UnknownMembers::ignore) return Status();
@@ -265,7 +265,8 @@ struct Codec<T> {
       }
       WISP_TRY(members.see(each, found));
       return kReads[found](each, to);
-    }));
+    };
+    WISP_TRY(from.each_member(read));
     Status lacking;
     (void)((lacking = lacks<i>(from, members, to), lacking.ok()) && ...);
     return lacking;

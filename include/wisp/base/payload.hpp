@@ -43,12 +43,12 @@ class Payload {
   // One allocation.
   template <class T>
   static Payload of(T&& value) {
-    using Value = detail::stored_t<T>;
+    using Stored = detail::stored_t<T>;
     struct Block : detail::PayloadBlock {
-      explicit Block(T&& v) : PayloadBlock(type_info<Value>()), stored(std::forward<T>(v)) {
+      explicit Block(T&& v) : PayloadBlock(type_info<Stored>()), stored(std::forward<T>(v)) {
         value = &stored;
       }
-      Value stored;
+      Stored stored;
     };
     auto* block = new Block(std::forward<T>(value));
     block->free = [](detail::PayloadBlock* b) { delete static_cast<Block*>(b); };

@@ -54,7 +54,7 @@ class Schema {
   void simple(std::string_view type);
   // {"$ref": "#/$defs/name"}, defined by `define`, another one than those that have the name.
   using Define = void (*)(Schema&);
-  void refer(std::string_view name, Define define);
+  void refer(std::string_view name, Define definition);
   // The member "$defs" with all that was referred to. At the end.
   void define();
 
