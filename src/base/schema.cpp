@@ -24,13 +24,13 @@ void Schema::refer(std::string_view name, Define definition) {
     found = definitions_.insert(definitions_.end(), {std::move(own), definition});
   }
   to_.begin_object();
-  member("$ref", fmt::format("#/$defs/{}", found->name));
+  member("$ref", fmt::format("{}{}", references_, found->name));
   to_.end_object();
 }
 
-void Schema::define() {
+void Schema::define(std::string_view name) {
   if (definitions_.empty()) return;
-  to_.name("$defs");
+  to_.name(name);
   to_.begin_object();
   // Each may refer to more.
   for (std::size_t i = 0; i < definitions_.size(); ++i) {

@@ -10,6 +10,8 @@
 
 #include <fmt/format.h>
 
+#include <wisp/base/text.hpp>
+
 namespace wisp::inline v0::focus {
 namespace {
 
@@ -46,28 +48,10 @@ Periods periods_of(const Bill& bill, WallTime end) {
           .billing_end = utc(sys_days((month + std::chrono::months(1)) / 1))};
 }
 
-// How many bytes at the beginning of `text` are one character of UTF-8 as RFC 3629 has it; 0: none.
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [&text](std::size_t i) {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
-  };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  if (first < 0xc2 || first > 0xf4) return 0;
-  // No overlong form, no surrogate, nothing beyond U+10FFFF.
-  const unsigned low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
-  const unsigned high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-  if (byte(1) < low || byte(1) > high) return 0;
-  for (std::size_t i = 2; i < length; ++i)
-    if (byte(i) < 0x80 || byte(i) > 0xbf) return 0;
-  return length;
-}
-
 std::string json_string(std::string_view text) {
   std::string quoted = "\"";
   while (!text.empty()) {
-    const std::size_t length = utf8_length(text);
+    const std::size_t length = detail::utf8_length(text);
     const char first = text.front();
     if (length == 0) quoted += "\\ufffd";
     else if (first == '"' || first == '\\') quoted += {'\\', first};

@@ -3,27 +3,11 @@
 #include <charconv>
 #include <cmath>
 
+#include <wisp/base/text.hpp>
 #include <wisp/json/json.hpp>
 
 namespace wisp::inline v0::json {
 namespace {
-
-// The bytes of the UTF-8 sequence at the front (RFC 3629), 0 if there is none.
-std::size_t sequence(std::string_view text) {
-  const auto byte = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char first = byte(0);
-  if (first < 0x80) return 1;
-  const std::size_t size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  if (first < 0xc2 || first > 0xf4 || text.size() < size) return 0;
-  for (std::size_t i = 1; i < size; ++i)
-    if ((byte(i) & 0xc0U) != 0x80) return 0;
-  // Overlong ones, surrogates, and beyond U+10FFFF.
-  if (first == 0xe0 && byte(1) < 0xa0) return 0;
-  if (first == 0xed && byte(1) > 0x9f) return 0;
-  if (first == 0xf0 && byte(1) < 0x90) return 0;
-  if (first == 0xf4 && byte(1) > 0x8f) return 0;
-  return size;
-}
 
 bool plain(char c) {
   const auto byte = static_cast<unsigned char>(c);
@@ -76,7 +60,7 @@ void TextWriter::quote(std::string_view text) {
       text.remove_prefix(1);
       continue;
     }
-    size = sequence(text);
+    size = detail::utf8_length(text);
     to_.append(size == 0 ? "\xef\xbf\xbd" : text.substr(0, size));
     text.remove_prefix(std::max<std::size_t>(size, 1));
   }

@@ -25,7 +25,9 @@ struct Codec;
 
 class Schema {
  public:
-  explicit Schema(Writer& to) : to_(to) {}
+  // `references`: where define() will have put the definitions, for whoever reads the document.
+  explicit Schema(Writer& to, std::string_view references = "#/$defs/")
+      : to_(to), references_(references) {}
   Schema(const Schema&) = delete;
   Schema& operator=(const Schema&) = delete;
 
@@ -52,11 +54,11 @@ class Schema {
   }
   // {"type": type}
   void simple(std::string_view type);
-  // {"$ref": "#/$defs/name"}, defined by `define`, another one than those that have the name.
+  // {"$ref": references + name}, defined by `define`, another one than those that have the name.
   using Define = void (*)(Schema&);
   void refer(std::string_view name, Define definition);
-  // The member "$defs" with all that was referred to. At the end.
-  void define();
+  // A member with all that was referred to. At the end.
+  void define(std::string_view name = "$defs");
 
  private:
   struct Definition {
@@ -65,6 +67,7 @@ class Schema {
   };
 
   Writer& to_;
+  std::string_view references_;
   std::vector<Definition> definitions_;
 };
 

@@ -1,4 +1,5 @@
-// Short texts as keys: a hash and a comparison that take eight bytes at a time.
+// Short texts as keys: a hash and a comparison that take eight bytes at a time. And what of a text
+// is UTF-8.
 //
 //   const std::uint64_t hash = hash_text("orders.4711.paid");
 //
@@ -60,5 +61,10 @@ inline bool same_text(std::string_view a, std::string_view b) {
     if (load_eight(a.data() + i) != load_eight(b.data() + i)) return false;
   return load_eight(a.data() + last) == load_eight(b.data() + last);
 }
+
+// How many bytes at the front are one character of UTF-8, as RFC 3629 has it: no overlong form, no
+// surrogate, nothing beyond U+10FFFF. 0: none are.
+std::size_t utf8_length(std::string_view text);
+bool is_utf8(std::string_view text);
 
 }  // namespace wisp::inline v0::detail
