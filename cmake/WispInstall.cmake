@@ -6,7 +6,7 @@ set(wisp_config_dir "${CMAKE_INSTALL_LIBDIR}/cmake/wisp")
 
 # One export set per component, so that a component's dependencies are searched only by those who ask for it.
 set(wisp_components)
-foreach(component core sim alloc_meter json)
+foreach(component core sim alloc_meter json http)
   if(TARGET wisp_${component})
     list(APPEND wisp_components ${component})
     install(TARGETS wisp_${component} EXPORT wisp-${component}

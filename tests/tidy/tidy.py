@@ -110,6 +110,10 @@ FLOORS = """
     allocations
 5 json
     json
+6 http
+    message
+    detail/endpoint → message
+    gateway → message
 """
 
 FILE_LINES = 400      # a file has fewer

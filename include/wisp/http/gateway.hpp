@@ -1,0 +1,162 @@
+// Functions behind an HTTP API.
+//
+//   wisp::http::Gateway gateway{runtime, {.port = 8080}};
+//   gateway.post("/parcels/price", price_parcel)        // its input is the body, in JSON
+//       .get("/notes/{id}", read_note);                 // its input's field id is in the path
+//   if (const wisp::Status begun = gateway.start(); !begun.ok()) return report(begun);
+//
+// A function's input is put together from the path, the query and a JSON body; each parameter is a
+// field of it. What it returns is the body of the response: JSON, or an http::Response as it is.
+// Errors are problem details (RFC 9457) with the status that fits the code: an input that is none
+// is 400, a limit 429, an overload 503. What clients may do is bounded; see Limits, and
+// src/http/README.md for which attack meets which answer.
+//
+// Threads: one-at-a-time; clients are served on threads of the gateway's own.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <wisp/base/clock.hpp>
+#include <wisp/base/random.hpp>
+#include <wisp/base/status.hpp>
+#include <wisp/http/detail/endpoint.hpp>
+#include <wisp/http/message.hpp>
+#include <wisp/runtime.hpp>
+
+namespace wisp::inline v0::http {
+
+// Beyond these a client is refused, by the status that is named, or goes.
+struct Limits {
+  std::size_t head_bytes = 16'384;                // 431
+  std::size_t line_bytes = 8'192;                 // 414, 431
+  int fields = 100;                               // 431
+  std::size_t body_bytes = 1'048'576;             // 413; at most 1 GiB
+  Duration head_time = std::chrono::seconds(10);  // 408
+  std::uint64_t body_bytes_per_second = 1'024;    // 408, once head_time is over
+  Duration idle_time = std::chrono::seconds(60);  // between requests
+  // In which nothing of an answer could be sent: the client took none of what the kernel held.
+  Duration write_time = std::chrono::seconds(30);
+  int connections = 10'000;             // 503, and closed; never more than the process's files
+  int connections_per_address = 1'000;  // 429, and closed; of IPv6 for a network of 64 bits
+  Duration call_time = std::chrono::seconds(60);  // of one call, whatever a client asks for: 504
+  // Calls of routes that answer at once, and how long the result of one is kept.
+  std::size_t results = 10'000;  // 503
+  Duration result_time = std::chrono::minutes(5);
+};
+
+// PEM files, read by start(). Both empty: no TLS. Of TLS 1.2 and 1.3, with forward secrecy.
+struct Tls {
+  std::string certificate_file{};  // the certificate first, then those that vouch for it
+  std::string key_file{};
+
+  bool wanted() const { return !certificate_file.empty() || !key_file.empty(); }
+};
+
+// Which pages of other origins may call this API from a browser, without cookies. None: no page.
+struct Cors {
+  std::vector<std::string> origins{};  // "https://app.example.com"; or "*" alone: any
+  // That a page may send beside those that always may be.
+  std::vector<std::string> headers{"Content-Type"};
+  Duration max_age = std::chrono::minutes(10);  // for which a browser need not ask again
+};
+
+struct GatewayOptions {
+  std::string address = "127.0.0.1";
+  int port = 8080;  // 0: one that is free; see port()
+  int threads = 1;  // at most 64
+  Limits limits{};
+  Tls tls{};
+  Clock* clock{};  // null: the machine's; outlives the gateway
+  // POST /invoke/{function} calls any function that has a route, with its input as the body.
+  bool invoke = false;
+  std::string title = "wisp";  // of the OpenAPI document
+  // Those that may stand in Host, "api.example.com", whatever the port; none: any. A page whose own
+  // name was made to point here can else call what listens on a private address: 421.
+  std::vector<std::string> hosts{};
+  Cors cors{};
+  Random* random{};  // for those ids; null: the kernel's; outlives the gateway
+};
+
+// Where a route's function runs.
+enum class Run : std::uint8_t {
+  pool,  // on the runtime's workers
+  here,  // on the gateway's thread: for those that neither block nor compute for long, and that are
+         // spared a change of threads; while one runs, other clients of the thread wait, and stop()
+};
+
+struct RouteOptions {
+  Run run = Run::pool;
+  UnknownMembers unknown = UnknownMembers::refuse;  // of the body and the query
+  // Answers at once: 202, and in Location a resource of its own, /calls/ and an id that nobody can
+  // guess. It answers 202 while the call runs, then what the call came to; DELETE cancels.
+  bool async = false;
+};
+
+class Gateway {
+ public:
+  // Requires: `runtime` outlives this. Opens nothing yet.
+  explicit Gateway(Runtime& runtime, GatewayOptions options = {});
+  // As stop() without time.
+  ~Gateway();
+  Gateway(const Gateway&) = delete;
+  Gateway& operator=(const Gateway&) = delete;
+
+  // Routes: "/notes/{id}" has a parameter, one whole segment. A GET route answers HEAD too. What
+  // cannot be, a parameter that the input lacks or a second route of the same method and shape, is
+  // what start() returns. After start() routes are refused.
+  template <wisp::detail::FunctionHandle F>
+  Gateway& get(std::string_view path, const F& function, const RouteOptions& options = {}) {
+    return add("GET", path, function, options);
+  }
+  template <wisp::detail::FunctionHandle F>
+  Gateway& post(std::string_view path, const F& function, const RouteOptions& options = {}) {
+    return add("POST", path, function, options);
+  }
+  template <wisp::detail::FunctionHandle F>
+  Gateway& put(std::string_view path, const F& function, const RouteOptions& options = {}) {
+    return add("PUT", path, function, options);
+  }
+  template <wisp::detail::FunctionHandle F>
+  Gateway& patch(std::string_view path, const F& function, const RouteOptions& options = {}) {
+    return add("PATCH", path, function, options);
+  }
+  template <wisp::detail::FunctionHandle F>
+  Gateway& remove(std::string_view path, const F& function, const RouteOptions& options = {}) {
+    return add("DELETE", path, function, options);
+  }
+
+  // Serves from here on. The first thing that was wrong with a route or an option, or why the
+  // address cannot be had.
+  Status start();
+
+  // The port that it listens on; 0 before start().
+  int port() const;
+
+  // Accepts no more, answers what it is at until `deadline` from now, and closes. kDeadlineExceeded
+  // if clients were cut off.
+  Status stop(Duration deadline);
+
+ private:
+  template <wisp::detail::FunctionHandle F>
+  Gateway& add(std::string_view method, std::string_view path, const F& function,
+               const RouteOptions& options) {
+    using Typed = detail::TypedEndpoint<typename F::Output, typename F::Input>;
+    add_route(method, path,
+              std::make_unique<Typed>(
+                  Function<typename F::Output, typename F::Input>(function.definition())),
+              options);
+    return *this;
+  }
+  void add_route(std::string_view method, std::string_view path,
+                 std::unique_ptr<const detail::Endpoint> endpoint, const RouteOptions& options);
+
+  struct Server;
+  std::unique_ptr<Server> server_;
+};
+
+}  // namespace wisp::inline v0::http

@@ -1,0 +1,44 @@
+// Requests and responses as handlers see them that want more than their typed input.
+//
+//   const auto page = wisp::function("page", [](const wisp::http::Request& request) {
+//     return wisp::http::Response{.content_type = "text/html; charset=utf-8",
+//                                 .body = "<h1>" + request.path + "</h1>"};  // escape it!
+//   });
+//   gateway.get("/pages/{name}", page);
+//
+// Threads: value.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace wisp::inline v0::http {
+
+struct Header {
+  std::string name;
+  std::string value;
+};
+
+struct Request {
+  std::string method;
+  std::string path;   // decoded
+  std::string query;  // as it came, without the question mark
+  std::vector<Header> headers;
+  std::string body;
+
+  // The value of the first header of that name, whatever its case; nullopt: there is none.
+  std::optional<std::string_view> header(std::string_view name) const;
+};
+
+struct Response {
+  int status = 200;  // of 200 to 599
+  std::string content_type = "text/plain; charset=utf-8";
+  std::string body{};
+  // Not Content-Length, Transfer-Encoding, Connection, Date: they are the gateway's. One with a
+  // control character makes the response a 500.
+  std::vector<Header> headers{};
+};
+
+}  // namespace wisp::inline v0::http

@@ -1,0 +1,136 @@
+#include "binding.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+namespace wisp::inline v0::http {
+namespace {
+
+Value text_value(std::string_view text) {
+  return {.kind = ValueKind::text,
+          .size = static_cast<std::uint32_t>(text.size()),
+          .text = text.data()};
+}
+
+// A number as JSON writes it, else the text: the codec says then what it expected.
+Value number_value(std::string_view text) {
+  const char* const end = text.data() + text.size();
+  std::int64_t integer = 0;
+  if (const auto [at, error] = std::from_chars(text.data(), end, integer);
+      error == std::errc() && at == end)
+    return {.kind = ValueKind::integer, .size = 0, .integer = integer};
+  std::uint64_t natural = 0;
+  if (const auto [at, error] = std::from_chars(text.data(), end, natural);
+      error == std::errc() && at == end)
+    return {.kind = ValueKind::natural, .size = 0, .natural = natural};
+  double real = 0;
+  const bool digit = !text.empty() && text.find_first_not_of("0123456789+-.eE") == text.npos;
+  if (const auto [at, error] = std::from_chars(text.data(), end, real);
+      digit && error == std::errc() && at == end)
+    return {.kind = ValueKind::real, .size = 0, .real = real};
+  return text_value(text);
+}
+
+Value scalar_value(FieldKind kind, std::string_view text) {
+  if (kind == FieldKind::number) return number_value(text);
+  if (kind == FieldKind::boolean && (text == "true" || text == "false"))
+    return {.kind = ValueKind::boolean, .size = 0, .boolean = text == "true"};
+  return text_value(text);
+}
+
+// What an input that has no fields is, by its name on the wire.
+FieldKind kind_of(const TypeInfo& type) {
+  if (type.wire_name == "bool") return FieldKind::boolean;
+  return type.wire_name == "string" ? FieldKind::text : FieldKind::number;
+}
+
+}  // namespace
+
+const Value* Bound::root() const {
+  if (!values_.empty()) return values_.data();
+  return body_ ? &body_->root() : nullptr;
+}
+
+Result<Binding> Binding::make(const TypeInfo* type, std::span<const std::string> parameters) {
+  Binding made;
+  made.type_ = type;
+  made.names_.assign(parameters.begin(), parameters.end());
+  if (type == nullptr) return made;
+  if (type->fields.empty() && parameters.size() == 1 && !type->wire_name.empty()) return made;
+  for (const std::string& each : parameters) {
+    const FieldInfo* const field = find_field(*type, each);
+    if (field == nullptr)
+      return invalid_argument("the parameter '{}' is no field of {}", each, type->name());
+    if (field->kind == FieldKind::object || field->kind == FieldKind::other)
+      return invalid_argument("the parameter '{}' of {} is neither a text nor a number", each,
+                              type->name());
+  }
+  return made;
+}
+
+void Binding::add(std::string_view name, std::string_view text, std::vector<Value>& to) const {
+  const FieldInfo* const field = find_field(*type_, name);
+  to.push_back(text_value(name));
+  to.push_back(scalar_value(field == nullptr ? FieldKind::text : field->kind, text));
+}
+
+// One that is there more than once, or whose field holds many, is an array.
+Status Binding::add_query(std::string_view query, Bound& to, std::uint32_t& members) const {
+  if (const Rejection rejected = parse_query(query, to.query_))
+    return invalid_argument("{}", rejected.what);
+  const Parameters& all = to.query_;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto same = [&](const auto& each) { return each.first == all[i].first; };
+    const auto begin = all.begin();
+    if (std::any_of(begin, begin + static_cast<std::ptrdiff_t>(i), same)) continue;
+    const auto count = std::count_if(begin, all.end(), same);
+    const FieldInfo* const field = find_field(*type_, all[i].first);
+    ++members;
+    if (count == 1 && (field == nullptr || field->kind != FieldKind::other)) {
+      add(all[i].first, all[i].second, to.values_);
+      continue;
+    }
+    to.values_.push_back(text_value(all[i].first));
+    to.values_.push_back({.kind = ValueKind::array,
+                          .size = static_cast<std::uint32_t>(count),
+                          .length = static_cast<std::uint64_t>(count) + 1});
+    for (std::size_t j = i; j < all.size(); ++j)
+      if (same(all[j])) to.values_.push_back(text_value(all[j].second));
+  }
+  return Status();
+}
+
+Status Binding::bind(std::span<const std::string_view> path, std::string_view query,
+                     std::string_view body, Bound& to) const {
+  if (type_ == nullptr) return Status();
+  if (!body.empty()) {
+    WISP_TRY(auto document, json::Document::parse(body, {.bytes = json::kBytesMax}));
+    to.body_.emplace(std::move(document));
+  }
+  if (path.empty() && query.empty()) {
+    // A function of fields alone may go without a body.
+    if (!to.body_ && !type_->fields.empty())
+      to.values_.push_back({.kind = ValueKind::object, .size = 0, .length = 1});
+    return Status();
+  }
+  if (type_->fields.empty()) {
+    if (to.body_ || !query.empty())
+      return invalid_argument("the request has more than the one value of its path");
+    to.values_.push_back(scalar_value(kind_of(*type_), path[0]));
+    return Status();
+  }
+  std::uint32_t members = 0;
+  to.values_.push_back({});
+  for (std::size_t i = 0; i < path.size(); ++i, ++members) add(names_[i], path[i], to.values_);
+  WISP_TRY(add_query(query, to, members));
+  if (to.body_) {
+    const Value& root = to.body_->root();
+    if (root.kind != ValueKind::object) return invalid_argument("the body is no object");
+    to.values_.insert(to.values_.end(), &root + 1, root.next());
+    members += root.size;
+  }
+  to.values_.front() = {.kind = ValueKind::object, .size = members, .length = to.values_.size()};
+  return Status();
+}
+
+}  // namespace wisp::inline v0::http

@@ -1,0 +1,213 @@
+#include "connection.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "problem.hpp"
+
+namespace wisp::inline v0::http {
+namespace {
+
+// And gives back what it held, if that was much: most connections are idle.
+void empty(std::string& text) {
+  if (text.capacity() > 4'096) std::string().swap(text);
+  else text.clear();
+}
+
+}  // namespace
+
+Connection::Connection(const ConnectionLimits& limits, Service& service, DateCache& dates,
+                       Clock& clock)
+    : limits_(limits),
+      service_(service),
+      dates_(dates),
+      clock_(clock),
+      scanner_(limits.head),
+      since_(clock.now()),
+      progress_(since_) {}
+
+bool Connection::wants_more() const {
+  if (phase_ == Phase::closing || ended_) return false;
+  return in_.size() <= limits_.head.bytes && output().size() < limits_.output;
+}
+
+void Connection::receive(std::string_view bytes) {
+  if (phase_ == Phase::closing) return;
+  if (in_.empty()) {
+    consume(bytes);
+    in_.assign(bytes);
+    return;
+  }
+  in_.append(bytes);
+  std::string_view rest = in_;
+  consume(rest);
+  in_.erase(0, in_.size() - rest.size());
+}
+
+void Connection::consume(std::string_view& rest) {
+  bool goes_on = true;
+  while (goes_on && output().size() < limits_.output) {
+    switch (phase_) {
+      case Phase::head:
+        goes_on = take_head(rest);
+        break;
+      case Phase::body:
+        goes_on = take_body(rest);
+        break;
+      case Phase::serving:
+        return;
+      case Phase::closing:
+        rest = {};
+        return;
+    }
+  }
+}
+
+bool Connection::take_head(std::string_view& rest) {
+  if (rest.empty()) return false;
+  if (!begun_) {
+    begun_ = true;
+    since_ = clock_.now();
+  }
+  if (const Rejection rejected = scanner_.look(rest)) return refuse(rejected), true;
+  if (!scanner_.found()) return false;
+  const std::string_view text = rest.substr(0, scanner_.bytes());
+  scanner_ = HeadScanner(limits_.head);
+  Head head;
+  Target target;
+  Rejection rejected = parse_head(text, head);
+  if (!rejected) rejected = parse_target(head, target);
+  if (!rejected && head.length.value_or(0) > limits_.body) rejected = {413, "the body is too long"};
+  if (rejected) return refuse(rejected), true;
+  rest.remove_prefix(text.size());
+  begun_ = false;
+  if (!head.chunked && rest.size() >= head.length.value_or(0)) {
+    const std::string_view body = rest.substr(0, head.length.value_or(0));
+    rest.remove_prefix(body.size());
+    serve({head, target, body});
+    return true;
+  }
+  if (const Rejection why = expect_body(text)) return refuse(why), true;
+  if (head.expects_continue && rest.empty()) out_ += "HTTP/1.1 100 Continue\r\n\r\n";
+  return true;
+}
+
+// What refers to what arrived would be gone by then, so it is read again from a copy.
+Rejection Connection::expect_body(std::string_view text) {
+  phase_ = Phase::body;
+  since_ = clock_.now();
+  coming_ = std::make_unique<Coming>();
+  coming_->text = text;
+  Rejection rejected = parse_head(coming_->text, coming_->head);
+  if (!rejected) rejected = parse_target(coming_->head, coming_->target);
+  if (coming_->head.chunked) coming_->chunks.emplace(coming_->body, limits_.body, limits_.head);
+  return rejected;
+}
+
+bool Connection::take_body(std::string_view& rest) {
+  Coming& coming = *coming_;
+  bool whole = false;
+  if (coming.chunks) {
+    if (const Rejection rejected = coming.chunks->take(rest)) return refuse(rejected), true;
+    whole = coming.chunks->done();
+  } else {
+    const std::size_t left = *coming.head.length - coming.body.size();
+    const std::string_view part = rest.substr(0, left);
+    coming.body.append(part);
+    rest.remove_prefix(part.size());
+    whole = part.size() == left;
+  }
+  if (!whole) return false;
+  const std::unique_ptr<Coming> served = std::move(coming_);
+  serve({served->head, served->target, served->body});
+  return true;
+}
+
+void Connection::serve(const Message& message) {
+  const Head& head = message.head;
+  wish_.head = head.method == "HEAD";
+  wish_.keep_alive = head.keep_alive && !draining_;
+  wish_.minor = head.minor;
+  wish_.if_none_match = head.find("if-none-match").value_or("");
+  phase_ = Phase::serving;
+  if (const std::optional<Answer> now = service_.serve(message)) finish(*now);
+}
+
+void Connection::finish(const Answer& answer) {
+  if (draining_ || ended_) wish_.keep_alive = false;
+  if (output().empty()) progress_ = clock_.now();
+  write_answer(answer, wish_, dates_.at(clock_.wall()), out_);
+  phase_ = wish_.keep_alive ? Phase::head : Phase::closing;
+  since_ = clock_.now();
+}
+
+void Connection::refuse(const Rejection& rejected) {
+  wish_ = {.keep_alive = false};
+  coming_.reset();
+  service_.refused(rejected.status);
+  finish(problem(rejected.status, rejected.what));
+}
+
+void Connection::answer(Answer answer) {
+  if (phase_ != Phase::serving) return;
+  finish(answer);
+  if (phase_ == Phase::closing) empty(in_);
+  if (!in_.empty()) receive({});
+}
+
+void Connection::end() {
+  if (ended_) return;
+  ended_ = true;
+  if (phase_ == Phase::serving) service_.gone();
+  else phase_ = Phase::closing;
+}
+
+void Connection::sent(std::size_t bytes) {
+  sent_ += bytes;
+  progress_ = clock_.now();
+  if (sent_ < out_.size()) {
+    // Where there is always something left, what was sent goes all the same.
+    if (sent_ >= limits_.output && sent_ > out_.size() / 2) out_.erase(0, std::exchange(sent_, 0));
+    return;
+  }
+  sent_ = 0;
+  empty(out_);
+  if (!in_.empty() && phase_ != Phase::closing) receive({});
+  if (in_.empty()) empty(in_);
+}
+
+void Connection::tick() {
+  const Time now = clock_.now();
+  if (!output().empty() && now - progress_ > limits_.write_time) {
+    if (phase_ == Phase::serving) service_.gone();
+    broken_ = true;
+    phase_ = Phase::closing;
+    return;
+  }
+  const Duration past = now - since_;
+  if (phase_ == Phase::head && begun_) {
+    if (past <= limits_.head_time) return;
+    if (in_.empty()) phase_ = Phase::closing;
+    else refuse({408, "the request's head took too long"});
+  } else if (phase_ == Phase::head) {
+    if (past > limits_.idle_time) phase_ = Phase::closing;
+  } else if (phase_ == Phase::body && past > limits_.head_time) {
+    const double seconds = std::chrono::duration<double>(past).count();
+    if (static_cast<double>(coming_->body.size()) <
+        seconds * static_cast<double>(limits_.body_rate))
+      refuse({408, "the request's body comes too slowly"});
+  }
+}
+
+std::size_t Connection::held() const {
+  const std::size_t coming =
+      coming_ == nullptr ? 0 : coming_->text.capacity() + coming_->body.capacity();
+  return in_.capacity() + out_.capacity() + coming;
+}
+
+void Connection::drain() {
+  draining_ = true;
+  if (phase_ == Phase::head && in_.empty()) phase_ = Phase::closing;
+}
+
+}  // namespace wisp::inline v0::http

@@ -1,0 +1,125 @@
+// One client's side of HTTP/1.1, without its socket: bytes in, bytes out, and requests to somebody
+// who answers them one after the other.
+//
+//   Connection connection(limits, service, dates, now);
+//   connection.receive(bytes, now);              // calls service.serve() for each request
+//   send(connection.output());                   // and then connection.sent(n, now)
+//   if (connection.finished()) close();
+//
+// What it holds is bounded: a head, a body, one answer more than `output` bytes, and of what a
+// client sends ahead while it is served a head's bytes before wants_more() says no.
+//
+// Threads: one-at-a-time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <wisp/base/clock.hpp>
+
+#include "answer.hpp"
+#include "chunks.hpp"
+#include "head.hpp"
+#include "target.hpp"
+
+namespace wisp::inline v0::http {
+
+struct ConnectionLimits {
+  HeadLimits head{};
+  std::uint64_t body = 1'048'576;
+  Duration head_time = std::chrono::seconds(10);   // from its first byte, or the connection's begin
+  Duration idle_time = std::chrono::seconds(60);   // between requests
+  Duration write_time = std::chrono::seconds(30);  // without a byte that the client took
+  std::uint64_t body_rate = 1'024;                 // bytes a second, after the first head_time
+  std::size_t output = 65'536;                     // unsent, beyond which no request is taken
+};
+
+struct Message {
+  const Head& head;
+  const Target& target;
+  std::string_view body;
+};
+
+class Connection {
+ public:
+  class Service {
+   public:
+    virtual ~Service() = default;
+    // The answer; nullopt: answer() comes later. What `message` refers to is gone afterwards.
+    virtual std::optional<Answer> serve(const Message& message) = 0;
+    // The client has gone before it was answered.
+    virtual void gone() = 0;
+    // A request was, by the connection itself.
+    virtual void refused(int status) = 0;
+  };
+
+  // Requires: `limits`, `service` and `clock` outlive this.
+  Connection(const ConnectionLimits& limits, Service& service, DateCache& dates, Clock& clock);
+
+  void receive(std::string_view bytes);
+  // The client sends no more.
+  void end();
+  // Of the request that serve() put off. Goes on with what came meanwhile.
+  void answer(Answer answer);
+
+  std::string_view output() const { return std::string_view(out_).substr(sent_); }
+  void sent(std::size_t bytes);
+
+  // Looks whether the client is too slow. Call about every second.
+  void tick();
+  // Answers what it is at, and closes.
+  void drain();
+
+  bool wants_more() const;
+  // Nothing more will be read, and all is sent.
+  bool finished() const { return phase_ == Phase::closing && output().empty(); }
+  // To be closed as it is: the client does not even take what it was sent.
+  bool broken() const { return broken_; }
+  bool serving() const { return phase_ == Phase::serving; }
+  // Bytes of its buffers.
+  std::size_t held() const;
+
+ private:
+  enum class Phase : std::uint8_t { head, body, serving, closing };
+
+  // A request whose body is still to come.
+  struct Coming {
+    std::string text;  // of the head
+    Head head{};
+    Target target{};
+    std::string body{};
+    std::optional<ChunkDecoder> chunks{};
+  };
+
+  void consume(std::string_view& rest);
+  bool take_head(std::string_view& rest);
+  bool take_body(std::string_view& rest);
+  Rejection expect_body(std::string_view text);
+  void serve(const Message& message);
+  void finish(const Answer& answer);
+  void refuse(const Rejection& rejected);
+
+  const ConnectionLimits& limits_;
+  Service& service_;
+  DateCache& dates_;
+  Clock& clock_;
+  Phase phase_ = Phase::head;
+  bool begun_ = true;  // a head: its first byte is there, or the connection is new
+  bool ended_ = false;
+  bool draining_ = false;
+  bool broken_ = false;
+  HeadScanner scanner_;
+  Time since_;      // the phase began
+  Time progress_;   // bytes were last taken by the client, or there was nothing to take
+  std::string in_;  // arrived and not taken
+  std::unique_ptr<Coming> coming_;
+  Wish wish_;  // of the request that is served
+  std::string out_;
+  std::size_t sent_ = 0;
+};
+
+}  // namespace wisp::inline v0::http

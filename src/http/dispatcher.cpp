@@ -1,0 +1,244 @@
+#include "dispatcher.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include <wisp/model/traceparent.hpp>
+
+#include "cors.hpp"
+#include "problem.hpp"
+
+namespace wisp::inline v0::http {
+namespace {
+
+constexpr std::string_view kInvoke = "/invoke/";
+constexpr std::string_view kCalls = "/calls/";
+constexpr std::string_view kTimeoutHeader = "x-request-timeout-ms";
+
+// application/json, or another type that says it is JSON; parameters do not count.
+bool is_json(std::string_view type) {
+  type = type.substr(0, type.find(';'));
+  while (!type.empty() && (type.back() == ' ' || type.back() == '\t')) type.remove_suffix(1);
+  return same_name(type, "application/json") ||
+         (type.size() > 5 && same_name(type.substr(type.size() - 5), "+json"));
+}
+
+Request request_of(const Message& message) {
+  Request made{.method = std::string(message.head.method),
+               .path = std::string(message.target.path),
+               .query = std::string(message.target.query),
+               .headers = {},
+               .body = std::string(message.body)};
+  for (const Field& each : message.head.fields)
+    made.headers.push_back({std::string(each.name), std::string(each.value)});
+  return made;
+}
+
+bool is_field_text(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) {
+    return c == '\t' || (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f);
+  });
+}
+
+// Without the port.
+std::string_view host_of(std::string_view host) {
+  if (host.starts_with('[')) return host.substr(0, host.find(']') + 1);
+  return host.substr(0, host.find(':'));
+}
+
+Answer answer_of(Response response) {
+  constexpr std::string_view kOurs[] = {"content-length", "transfer-encoding", "connection", "date",
+                                        "content-type"};
+  const Answer broken = problem(500, "the function's response cannot be sent");
+  if (response.status < 200 || response.status > 599) return broken;
+  Answer answer{.status = response.status, .content_type = "", .body = std::move(response.body)};
+  if (!response.content_type.empty())
+    response.headers.push_back({"Content-Type", response.content_type});
+  bool typed = false;
+  for (const Header& each : response.headers) {
+    const bool ours = std::any_of(std::begin(kOurs), std::end(kOurs), [&](std::string_view name) {
+      return same_name(each.name, name);
+    });
+    const bool type = &each == &response.headers.back() && !response.content_type.empty();
+    if (!is_token(each.name) || !is_field_text(each.value) || (ours && !type) || (typed && type))
+      return broken;
+    typed = typed || type;
+    answer.fields += each.name + ": " + each.value + "\r\n";
+  }
+  return answer;
+}
+
+// `tagged`: what is ours to tag; a function's own response is as it is.
+Answer answer_of(detail::Outcome outcome, bool tagged) {
+  if (!outcome.status.ok()) return problem(outcome.status);
+  if (outcome.response) return answer_of(*std::move(outcome.response));
+  if (outcome.empty) return {.status = 204};
+  return {.body = std::move(outcome.json), .tagged = tagged};
+}
+
+}  // namespace
+
+Dispatcher::Dispatcher(Runtime& runtime, const GatewayOptions& options)
+    : runtime_(runtime),
+      options_(options),
+      results_(std::make_shared<Results>(
+          options.clock == nullptr ? Clock::system() : *options.clock,
+          options.random == nullptr ? static_cast<Random&>(secure_) : *options.random,
+          options.limits.results, options.limits.result_time)) {}
+
+Dispatcher::~Dispatcher() { results_->cancel_all(); }
+
+Status Dispatcher::add(std::string_view method, std::string_view path,
+                       std::unique_ptr<const detail::Endpoint> endpoint,
+                       const RouteOptions& options) {
+  const std::vector<std::string> parameters = parameters_of(path);
+  auto binding = Binding::make(endpoint->input(), parameters);
+  if (!binding.ok())
+    return invalid_argument("route '{} {}': {}", method, path, message(binding.status()));
+  WISP_TRY(router_.add(method, path, static_cast<int>(routes_.size())));
+  routes_.push_back(
+      {std::string(method), std::string(path), std::move(endpoint), options, *std::move(binding)});
+  return Status();
+}
+
+std::optional<Answer> Dispatcher::serve(const Message& message, Client& client) {
+  std::optional<Answer> answer = stranger(message.head);
+  if (!answer) answer = route(message, client);
+  if (answer) answer->fields += cors_fields(options_.cors, message.head);
+  return answer;
+}
+
+// Who came by another name, or from a page that may not call this. A browser says where a request
+// that may change something comes from.
+std::optional<Answer> Dispatcher::stranger(const Head& head) const {
+  const std::vector<std::string>& hosts = options_.hosts;
+  const std::string_view host = host_of(head.host);
+  if (!hosts.empty() && std::none_of(hosts.begin(), hosts.end(), [&](const std::string& each) {
+        return same_name(each, host);
+      }))
+    return problem(421, "there is no such host here");
+  const bool safe = head.method == "GET" || head.method == "HEAD" || head.method == "OPTIONS";
+  if (!safe && !is_own_page(options_.cors, head))
+    return problem(403, "a page of another origin may not call this");
+  return std::nullopt;
+}
+
+std::optional<Answer> Dispatcher::route(const Message& message, Client& client) {
+  const RouteMatch match = router_.find(message.head.method, message.target.path);
+  if (match.route >= 0)
+    return call(routes_[static_cast<std::size_t>(match.route)], match, message, client);
+  if (options_.invoke && message.head.method == "POST" && message.target.path.starts_with(kInvoke))
+    return invoke(message.target.path.substr(kInvoke.size()), message, client);
+  if (std::optional<Answer> answer = own(message)) return answer;
+  const bool asks = message.head.method == "OPTIONS";
+  if (!match.known_path && !(asks && message.target.path == "*"))
+    return problem(404, "there is nothing at this path");
+  const std::string allow = (match.allow.empty() ? "" : match.allow + ", ") + "OPTIONS";
+  Answer answer = asks ? Answer{.status = 204} : problem(405, "this path has no such method");
+  answer.fields = "Allow: " + allow + "\r\n";
+  if (is_preflight(message.head)) answer.fields += preflight_fields(options_.cors, allow);
+  return answer;
+}
+
+// What the client says about how it wants to be served.
+Result<CallOptions> Dispatcher::call_options(const Head& head) const {
+  CallOptions options{.timeout = options_.limits.call_time};
+  if (const auto text = head.find(kTimeoutHeader)) {
+    int milliseconds = 0;
+    const auto [end, error] =
+        std::from_chars(text->data(), text->data() + text->size(), milliseconds);
+    if (error != std::errc() || end != text->data() + text->size() || milliseconds <= 0)
+      return invalid_argument("{}: expected a number of milliseconds, got \"{}\"", kTimeoutHeader,
+                              *text);
+    options.timeout = std::min<Duration>(options.timeout, std::chrono::milliseconds(milliseconds));
+  }
+  // One that is none begins another trace, as W3C Trace Context has it.
+  if (const auto trace = head.find("traceparent"); trace && parse_traceparent(*trace).ok())
+    options.traceparent = *trace;
+  return options;
+}
+
+std::optional<Answer> Dispatcher::call(const Route& route, const RouteMatch& match,
+                                       const Message& message, Client& client) {
+  const Result<CallOptions> options = call_options(message.head);
+  if (!options.ok()) return problem(options.status());
+  const auto type = message.head.find("content-type");
+  if (!route.endpoint->takes_request() && (type ? !is_json(*type) : !message.body.empty()))
+    return problem(415, "the body has to be application/json");
+  Bound bound;
+  if (route.endpoint->input() != nullptr) {
+    const Status status =
+        route.binding.bind(match.values, message.target.query, message.body, bound);
+    if (!status.ok()) return problem(status);
+  }
+  std::optional<Reader> reader;
+  if (bound.root() != nullptr) reader.emplace(*bound.root(), "", route.options.unknown);
+  detail::Source source{.reader = reader ? &*reader : nullptr};
+  if (route.endpoint->takes_request()) source.request = [&] { return request_of(message); };
+  if (route.options.async) return begin(route, source, *options);
+  const bool tagged = message.head.method == "GET" || message.head.method == "HEAD";
+  if (route.options.run == Run::here)
+    return answer_of(route.endpoint->call(runtime_, source, *options), tagged);
+  const std::shared_ptr<Reply> reply = client.later();
+  auto done = [reply, tagged,
+               fields = cors_fields(options_.cors, message.head)](detail::Outcome outcome) {
+    Answer answer = answer_of(std::move(outcome), tagged);
+    answer.fields += fields;
+    reply->send(std::move(answer));
+  };
+  reply->hold(route.endpoint->start(runtime_, source, *options, std::move(done)));
+  return std::nullopt;
+}
+
+// What its client comes back for.
+Answer Dispatcher::begin(const Route& route, const detail::Source& source,
+                         const CallOptions& options) {
+  const Result<std::string> id = results_->open();
+  if (!id.ok()) return problem(id.status());
+  auto done = [results = std::weak_ptr(results_), id = *id](detail::Outcome outcome) {
+    if (const auto there = results.lock()) there->done(id, answer_of(std::move(outcome), false));
+  };
+  auto call = route.endpoint->start(runtime_, source, options, std::move(done));
+  if (call == nullptr) return results_->take(*id);
+  results_->hold(*id, std::move(call));
+  return {.status = 202,
+          .body = R"({"status":"running"})",
+          .fields = std::string("Location: ").append(kCalls).append(*id) + "\r\n"};
+}
+
+// Through its first route, whose parameters are members of the body here.
+std::optional<Answer> Dispatcher::invoke(std::string_view name, const Message& message,
+                                         Client& client) {
+  for (const Route& each : routes_)
+    if (each.endpoint->name() == name) return call(each, RouteMatch(), message, client);
+  return problem(404, "no route has a function of this name");
+}
+
+std::optional<Answer> Dispatcher::own(const Message& message) {
+  const std::string_view method = message.head.method;
+  const std::string_view path = message.target.path;
+  const bool looks = method == "GET" || method == "HEAD";
+  if (path.starts_with(kCalls)) {
+    const std::string_view id = path.substr(kCalls.size());
+    if (looks) return results_->look(id);
+    if (method == "DELETE") return results_->cancel(id);
+  }
+  if (!looks) return std::nullopt;
+  if (path == "/healthz") return Answer{.content_type = "text/plain", .body = "ok\n"};
+  if (path == "/readyz") {
+    const bool ready = !draining.load() && runtime_.status().ok();
+    return Answer{.status = ready ? 200 : 503,
+                  .content_type = "text/plain",
+                  .body = ready ? "ok\n" : "stopping\n"};
+  }
+  if (path == "/metrics")
+    return Answer{.content_type = "text/plain; version=0.0.4; charset=utf-8",
+                  .body = metrics(runtime_.stats(), counts)};
+  if (path == "/functions") return Answer{.body = functions(runtime_.stats(), routes_)};
+  if (path == "/openapi.json")
+    return Answer{.body = openapi(options_.title, routes_), .tagged = true};
+  return std::nullopt;
+}
+
+}  // namespace wisp::inline v0::http

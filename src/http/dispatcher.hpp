@@ -1,0 +1,97 @@
+// From a request to its answer: the route, the input, the call, and what a gateway has of its own.
+//
+// Threads: any, once no route is added any more.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <wisp/http/gateway.hpp>
+
+#include "answer.hpp"
+#include "binding.hpp"
+#include "connection.hpp"
+#include "results.hpp"
+#include "router.hpp"
+
+namespace wisp::inline v0::http {
+
+// A request that is answered later.
+class Reply {
+ public:
+  virtual ~Reply() = default;
+  // Once, on any thread.
+  virtual void send(Answer answer) = 0;
+  // What to cancel should the client go first. On the thread that serves it.
+  virtual void hold(std::unique_ptr<detail::Started> call) = 0;
+};
+
+class Client {
+ public:
+  virtual ~Client() = default;
+  virtual std::shared_ptr<Reply> later() = 0;
+};
+
+struct Route {
+  std::string method;
+  std::string path;
+  std::unique_ptr<const detail::Endpoint> endpoint;
+  RouteOptions options;
+  Binding binding;
+};
+
+struct GatewayCounts {
+  // By the first digit of the status.
+  std::array<std::atomic<std::uint64_t>, 6> requests{};
+  std::atomic<std::int64_t> connections{0};
+  std::atomic<std::uint64_t> accepted{0};
+  std::atomic<std::uint64_t> refused{0};  // connections
+};
+
+class Dispatcher {
+ public:
+  // Requires: both outlive this.
+  Dispatcher(Runtime& runtime, const GatewayOptions& options);
+  ~Dispatcher();
+
+  Status add(std::string_view method, std::string_view path,
+             std::unique_ptr<const detail::Endpoint> endpoint, const RouteOptions& options);
+
+  std::optional<Answer> serve(const Message& message, Client& client);
+
+  // Since when none is accepted any more: not ready.
+  std::atomic<bool> draining{false};
+  GatewayCounts counts;
+
+ private:
+  std::optional<Answer> stranger(const Head& head) const;
+  std::optional<Answer> route(const Message& message, Client& client);
+  std::optional<Answer> call(const Route& route, const RouteMatch& match, const Message& message,
+                             Client& client);
+  Answer begin(const Route& route, const detail::Source& source, const CallOptions& options);
+  std::optional<Answer> own(const Message& message);
+  std::optional<Answer> invoke(std::string_view name, const Message& message, Client& client);
+  Result<CallOptions> call_options(const Head& head) const;
+
+  Runtime& runtime_;
+  const GatewayOptions& options_;
+  SecureRandom secure_;
+  // Shared with calls that may end after this has; they look for it then.
+  std::shared_ptr<Results> results_;
+  Router router_;
+  std::vector<Route> routes_;
+};
+
+std::string openapi(std::string_view title, const std::vector<Route>& routes);
+// Prometheus' text format, 0.0.4.
+std::string metrics(const RuntimeStats& stats, const GatewayCounts& counts);
+std::string functions(const RuntimeStats& stats, const std::vector<Route>& routes);
+
+}  // namespace wisp::inline v0::http

@@ -1,0 +1,192 @@
+// What the gateway says about itself: OpenAPI, functions, metrics.
+#include <cctype>
+
+#include <fmt/format.h>
+
+#include <wisp/json/json.hpp>
+
+#include "dispatcher.hpp"
+
+namespace wisp::inline v0::http {
+namespace {
+
+void schema_body(json::TextWriter& to, const std::function<void()>& schema) {
+  to.name("content");
+  to.begin_object();
+  to.name("application/json");
+  to.begin_object();
+  to.name("schema");
+  schema();
+  to.end_object();
+  to.end_object();
+}
+
+// Of the path as a document names it; the input's schema says what is in the query and the body.
+void operation(json::TextWriter& to, Schema& schema, const Route& route) {
+  to.begin_object();
+  to.name("operationId");
+  to.text(fmt::format("{} {}", route.method, route.path));
+  to.name("summary");
+  to.text(route.endpoint->name());
+  const std::vector<std::string> parameters = parameters_of(route.path);
+  if (!parameters.empty()) {
+    to.name("parameters");
+    to.begin_array();
+    for (const std::string& each : parameters) {
+      to.begin_object();
+      schema.member("name", each);
+      schema.member("in", "path");
+      to.name("required");
+      to.boolean(true);
+      to.name("schema");
+      schema.simple("string");
+      to.end_object();
+    }
+    to.end_array();
+  }
+  const bool has_body = route.method != "GET" && route.method != "DELETE";
+  if (has_body && route.endpoint->input() != nullptr) {
+    to.name("requestBody");
+    to.begin_object();
+    schema_body(to, [&] { route.endpoint->input_schema(schema); });
+    to.end_object();
+  }
+  to.name("responses");
+  to.begin_object();
+  to.name(route.endpoint->has_output() ? "200" : "default");
+  to.begin_object();
+  schema.member("description", route.endpoint->has_output() ? "the result" : "see the function");
+  if (route.endpoint->has_output()) schema_body(to, [&] { route.endpoint->output_schema(schema); });
+  to.end_object();
+  to.end_object();
+  to.end_object();
+}
+
+std::string lower(std::string_view text) {
+  std::string made(text);
+  for (char& c : made) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return made;
+}
+
+class Exposition {
+ public:
+  void family(std::string_view name, std::string_view type, std::string_view help) {
+    text += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
+  }
+  template <class Number>
+  void sample(std::string_view name, std::string_view labels, Number value) {
+    text += labels.empty() ? fmt::format("{} {}\n", name, value)
+                           : fmt::format("{}{{{}}} {}\n", name, labels, value);
+  }
+  std::string text;
+};
+
+}  // namespace
+
+std::string openapi(std::string_view title, const std::vector<Route>& routes) {
+  std::string text;
+  json::TextWriter to(text);
+  Schema schema(to, "#/components/schemas/");
+  to.begin_object();
+  schema.member("openapi", "3.1.0");
+  to.name("info");
+  to.begin_object();
+  schema.member("title", title);
+  schema.member("version", "1");
+  to.end_object();
+  to.name("paths");
+  to.begin_object();
+  for (std::size_t i = 0; i < routes.size(); ++i) {
+    // All methods of a path where it comes first.
+    bool seen = false;
+    for (std::size_t j = 0; j < i; ++j) seen = seen || routes[j].path == routes[i].path;
+    if (seen) continue;
+    to.name(routes[i].path);
+    to.begin_object();
+    for (std::size_t j = i; j < routes.size(); ++j) {
+      if (routes[j].path != routes[i].path) continue;
+      to.name(lower(routes[j].method));
+      operation(to, schema, routes[j]);
+    }
+    to.end_object();
+  }
+  to.end_object();
+  to.name("components");
+  to.begin_object();
+  schema.define("schemas");
+  to.end_object();
+  to.end_object();
+  return text;
+}
+
+std::string functions(const RuntimeStats& stats, const std::vector<Route>& routes) {
+  std::string text;
+  json::TextWriter to(text);
+  to.begin_array();
+  for (const FunctionStats& each : stats.functions) {
+    to.begin_object();
+    to.name("name");
+    to.text(each.name);
+    to.name("version");
+    to.integer(each.version);
+    to.name("calls");
+    to.natural(each.calls);
+    to.name("errors");
+    to.natural(each.errors);
+    to.name("routes");
+    to.begin_array();
+    for (const Route& route : routes)
+      if (route.endpoint->name() == each.name) to.text(route.method + ' ' + route.path);
+    to.end_array();
+    to.end_object();
+  }
+  to.end_array();
+  return text;
+}
+
+std::string metrics(const RuntimeStats& stats, const GatewayCounts& counts) {
+  Exposition to;
+  const auto each_function = [&](std::string_view name, auto value) {
+    for (const FunctionStats& each : stats.functions)
+      to.sample(name, fmt::format("function=\"{}\",version=\"{}\"", each.name, each.version),
+                value(each));
+  };
+  to.family("wisp_calls_total", "counter", "Calls that entered a handler.");
+  each_function("wisp_calls_total", [](const FunctionStats& f) { return f.calls; });
+  to.family("wisp_attempts_total", "counter", "Attempts, retries included.");
+  each_function("wisp_attempts_total", [](const FunctionStats& f) { return f.attempts; });
+  to.family("wisp_errors_total", "counter", "Attempts that failed.");
+  each_function("wisp_errors_total", [](const FunctionStats& f) { return f.errors; });
+  to.family("wisp_cpu_seconds_total", "counter", "CPU time of handlers.");
+  each_function("wisp_cpu_seconds_total", [](const FunctionStats& f) {
+    return std::chrono::duration<double>(f.cpu).count();
+  });
+  to.family("wisp_function_queued", "gauge", "Deliveries that wait.");
+  each_function("wisp_function_queued", [](const FunctionStats& f) { return f.queued; });
+  to.family("wisp_run_seconds", "gauge", "How long attempts took, by quantile, since the start.");
+  for (const FunctionStats& each : stats.functions)
+    for (const double q : {0.5, 0.99})
+      if (const auto value = each.run.quantile(q))
+        to.sample("wisp_run_seconds",
+                  fmt::format("function=\"{}\",version=\"{}\",quantile=\"{}\"", each.name,
+                              each.version, q),
+                  static_cast<double>(*value) * 1e-9);
+  to.family("wisp_workers", "gauge", "Workers of the pool.");
+  to.sample("wisp_workers", "", stats.workers.current);
+  to.family("wisp_dead_letters", "gauge", "Dead letters that are kept.");
+  to.sample("wisp_dead_letters", "", stats.dead_letters);
+  to.family("wisp_http_requests_total", "counter", "Requests answered, by the class of status.");
+  for (std::size_t i = 2; i < counts.requests.size(); ++i)
+    to.sample("wisp_http_requests_total", fmt::format("status=\"{}xx\"", i),
+              counts.requests[i].load());
+  to.family("wisp_http_connections", "gauge", "Connections that are open.");
+  to.sample("wisp_http_connections", "", counts.connections.load());
+  to.family("wisp_http_connections_accepted_total", "counter", "Connections that were accepted.");
+  to.sample("wisp_http_connections_accepted_total", "", counts.accepted.load());
+  to.family("wisp_http_connections_refused_total", "counter",
+            "Connections that were refused at a limit.");
+  to.sample("wisp_http_connections_refused_total", "", counts.refused.load());
+  return to.text;
+}
+
+}  // namespace wisp::inline v0::http

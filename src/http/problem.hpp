@@ -1,0 +1,24 @@
+// Errors as clients get them: RFC 9457's problem details.
+//
+// Threads: any.
+#pragma once
+
+#include <string_view>
+
+#include <wisp/base/status.hpp>
+
+#include "answer.hpp"
+
+namespace wisp::inline v0::http {
+
+// {"type":"about:blank","title":"Not Found","status":404,"detail":detail}
+Answer problem(int status, std::string_view detail);
+
+// Of a call that went wrong. What wisp or a handler says about the client's part is passed on; what
+// is wrong with the handler itself (5xx but 501, 503 and 504) stays inside. 429 and 503 say when
+// to try again.
+Answer problem(const Status& status);
+
+int http_status(StatusCode code);
+
+}  // namespace wisp::inline v0::http

@@ -1,0 +1,97 @@
+#include "results.hpp"
+
+#include <openssl/rand.h>
+
+#include <cstdlib>
+
+#include <fmt/format.h>
+
+#include "problem.hpp"
+
+namespace wisp::inline v0::http {
+
+std::uint64_t SecureRandom::next() {
+  std::uint64_t bits = 0;
+  // Without randomness there is no secret to be had: nothing that follows would be one.
+  if (RAND_bytes(reinterpret_cast<unsigned char*>(&bits), sizeof bits) != 1) std::abort();
+  return bits;
+}
+
+void Results::forget_old() {
+  const Time now = clock_.now();
+  while (!done_.empty() && now - done_.front().first > kept_) {
+    entries_.erase(done_.front().second);
+    done_.pop_front();
+  }
+}
+
+Result<std::string> Results::open() {
+  const std::lock_guard lock(mutex_);
+  forget_old();
+  if (entries_.size() >= most_)
+    return unavailable("as many calls as may be ({}) wait for their clients", most_);
+  const std::uint64_t high = random_.next();
+  std::string id = fmt::format("{:016x}{:016x}", high, random_.next());
+  entries_.try_emplace(id);
+  return id;
+}
+
+void Results::hold(const std::string& id, std::unique_ptr<detail::Started> call) {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(id);
+  if (found != entries_.end() && !found->second.answer) found->second.call = std::move(call);
+}
+
+void Results::done(const std::string& id, Answer answer) {
+  std::unique_ptr<detail::Started> call;  // goes after the lock
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(id);
+  if (found == entries_.end()) return;
+  call = std::move(found->second.call);
+  found->second.answer = std::move(answer);
+  done_.emplace_back(clock_.now(), id);
+}
+
+Answer Results::take(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(id);
+  if (found == entries_.end() || !found->second.answer) return problem(500, "");
+  Answer answer = *std::move(found->second.answer);
+  entries_.erase(found);
+  return answer;
+}
+
+Answer Results::look(std::string_view id) {
+  const std::lock_guard lock(mutex_);
+  forget_old();
+  const auto found = entries_.find(id);
+  if (found == entries_.end()) return problem(404, "there is no such call, or no more");
+  if (found->second.answer) return *found->second.answer;
+  return {.status = 202, .body = R"({"status":"running"})", .fields = "Retry-After: 1\r\n"};
+}
+
+Answer Results::cancel(std::string_view id) {
+  std::unique_ptr<detail::Started> call;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = entries_.find(id);
+    if (found == entries_.end()) return problem(404, "there is no such call, or no more");
+    call = std::move(found->second.call);
+    entries_.erase(found);
+  }
+  if (call != nullptr) call->cancel();
+  return {.status = 204};
+}
+
+void Results::cancel_all() {
+  std::map<std::string, Entry, std::less<>> all;
+  {
+    const std::lock_guard lock(mutex_);
+    all.swap(entries_);
+    done_.clear();
+  }
+  for (const auto& [id, entry] : all)
+    if (entry.call != nullptr) entry.call->cancel();
+}
+
+}  // namespace wisp::inline v0::http

@@ -1,0 +1,67 @@
+// Calls whose clients come back for what they came to.
+//
+// Threads: any.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <wisp/base/clock.hpp>
+#include <wisp/base/random.hpp>
+#include <wisp/base/status.hpp>
+#include <wisp/http/detail/endpoint.hpp>
+
+#include "answer.hpp"
+
+namespace wisp::inline v0::http {
+
+// The kernel's, as OpenSSL hands it out: what nobody may guess.
+class SecureRandom final : public Random {
+ public:
+  std::uint64_t next() override;
+};
+
+class Results {
+ public:
+  // At most `most` at once, those of the last `kept` included. Requires: both outlive this.
+  Results(Clock& clock, Random& random, std::size_t most, Duration kept)
+      : clock_(clock), random_(random), most_(most), kept_(kept) {}
+
+  // A new one's id, 32 hex digits. kUnavailable: there are as many as may be.
+  Result<std::string> open();
+  // Whichever comes first. Of one that is gone they change nothing.
+  void hold(const std::string& id, std::unique_ptr<detail::Started> call);
+  void done(const std::string& id, Answer answer);
+  // What done() was given for one that never began; it is gone then.
+  Answer take(const std::string& id);
+
+  // 202 while it runs, then its answer; 404: there is none, or no more.
+  Answer look(std::string_view id);
+  // 204, or 404. One that runs is asked to stop.
+  Answer cancel(std::string_view id);
+  void cancel_all();
+
+ private:
+  struct Entry {
+    std::unique_ptr<detail::Started> call;
+    std::optional<Answer> answer;
+  };
+
+  void forget_old();
+
+  Clock& clock_;
+  Random& random_;
+  const std::size_t most_;
+  const Duration kept_;
+  std::mutex mutex_;
+  std::map<std::string, Entry, std::less<>> entries_;
+  std::deque<std::pair<Time, std::string>> done_;  // in the order of time; some may be gone
+};
+
+}  // namespace wisp::inline v0::http

@@ -1,0 +1,264 @@
+#include "server.hpp"
+
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/post.hpp>
+
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "problem.hpp"
+#include "session.hpp"
+
+namespace wisp::inline v0::http {
+namespace {
+
+using boost::system::error_code;
+constexpr Duration kTick = std::chrono::seconds(1);
+// After an accept that failed, for want of descriptors most likely.
+constexpr Duration kPause = std::chrono::milliseconds(50);
+
+// Of IPv6 the network: one client has all the addresses of it.
+std::string counted_as(const asio::ip::address& address) {
+  if (!address.is_v6() || address.to_v6().is_v4_mapped()) return address.to_string();
+  auto bytes = address.to_v6().to_bytes();
+  std::fill(bytes.begin() + 8, bytes.end(), static_cast<unsigned char>(0));
+  return asio::ip::address_v6(bytes).to_string() + "/64";
+}
+
+// As many as there may be, but for what the program needs besides.
+int connections_within(int wanted) {
+  constexpr rlim_t kOthers = 64;
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return wanted;
+  const rlim_t left = files.rlim_cur > 2 * kOthers ? files.rlim_cur - kOthers : kOthers;
+  return left < static_cast<rlim_t>(wanted) ? static_cast<int>(left) : wanted;
+}
+
+Status failed(std::string_view what, const error_code& error) {
+  return unavailable("{}: {}", what, error.message());
+}
+
+}  // namespace
+
+Server::Shared::Shared(Dispatcher& to, const GatewayOptions& options)
+    : dispatcher(to),
+      limits(options.limits),
+      connection_limits{
+          .head = {.bytes = limits.head_bytes, .line = limits.line_bytes, .fields = limits.fields},
+          .body = limits.body_bytes,
+          .head_time = limits.head_time,
+          .idle_time = limits.idle_time,
+          .write_time = limits.write_time,
+          .body_rate = limits.body_bytes_per_second},
+      clock(options.clock == nullptr ? Clock::system() : *options.clock),
+      connections_max_(connections_within(limits.connections)) {}
+
+int Server::Shared::admit(const std::string& address) {
+  const std::lock_guard lock(mutex_);
+  if (connections_ >= connections_max_) return 503;
+  int& count = addresses_[address];
+  if (count >= limits.connections_per_address) return 429;
+  ++count;
+  ++connections_;
+  dispatcher.counts.connections.store(connections_, std::memory_order_relaxed);
+  return 0;
+}
+
+void Server::Shared::leave(const std::string& address) {
+  const std::lock_guard lock(mutex_);
+  --connections_;
+  dispatcher.counts.connections.store(connections_, std::memory_order_relaxed);
+  const auto found = addresses_.find(address);
+  if (--found->second == 0) addresses_.erase(found);
+}
+
+Server::Loop::Loop(Shared& shared) : shared_(shared) {}
+
+Server::Loop::~Loop() {
+  mailbox_->close();
+  if (thread_.started()) {
+    context_.stop();
+    thread_.join();
+  }
+}
+
+Status Server::Loop::listen(const tcp::endpoint& endpoint, bool several) {
+  error_code error;
+  acceptor_.open(endpoint.protocol(), error);
+  if (error) return failed("no socket", error);
+  acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
+  if (several) {
+    const int on = 1;
+    setsockopt(acceptor_.native_handle(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  }
+  const std::string where = fmt::format("{}:{}", endpoint.address().to_string(), endpoint.port());
+  acceptor_.bind(endpoint, error);
+  if (error) return failed(where, error);
+  acceptor_.listen(tcp::acceptor::max_listen_connections, error);
+  if (error) return failed(where, error);
+  acceptor_.non_blocking(true, error);
+  return Status();
+}
+
+Status Server::Loop::run(int number) {
+  accept();
+  tick();
+  WISP_TRY(thread_, wisp::detail::Thread::start(fmt::format("wisp-http-{}", number),
+                                                [this] { context_.run(); }));
+  return Status();
+}
+
+void Server::Loop::accept() {
+  acceptor_.async_accept([this](const error_code& error, tcp::socket socket) {
+    if (draining_ || error == asio::error::operation_aborted) return;
+    if (!error) {
+      admit(std::move(socket));
+      return accept();
+    }
+    pause_.expires_after(kPause);
+    pause_.async_wait([this](const error_code& stopped) {
+      if (!stopped && !draining_) accept();
+    });
+  });
+}
+
+void Server::Loop::admit(tcp::socket socket) {
+  error_code error;
+  const tcp::endpoint peer = socket.remote_endpoint(error);
+  if (error) return;
+  std::string address = counted_as(peer.address());
+  socket.non_blocking(true, error);
+  socket.set_option(tcp::no_delay(true), error);
+  GatewayCounts& counts = shared_.dispatcher.counts;
+  if (const int refusal = shared_.admit(address)) {
+    counts.refused++;
+    std::string text;
+    write_answer(problem(refusal, "too many connections"), {.keep_alive = false},
+                 dates_.at(shared_.clock.wall()), text);
+    socket.write_some(asio::buffer(text), error);
+    return;
+  }
+  counts.accepted++;
+  const auto session = std::make_shared<Session>(*this, std::move(socket), std::move(address));
+  sessions_.insert(session);
+  {
+    const std::lock_guard lock(mutex_);
+    ++owed_;
+  }
+  session->begin();
+}
+
+void Server::Loop::forget(const std::shared_ptr<Session>& session) { sessions_.erase(session); }
+
+void Server::Loop::settled(Session& session) {
+  if (!std::exchange(session.owed, false)) return;
+  const std::lock_guard lock(mutex_);
+  if (--owed_ == 0) settled_.notify_all();
+}
+
+void Server::Loop::tick() {
+  timer_.expires_after(kTick);
+  timer_.async_wait([this](const error_code& stopped) {
+    if (stopped) return;
+    // A copy: one may close.
+    const std::vector<std::shared_ptr<Session>> all(sessions_.begin(), sessions_.end());
+    for (const std::shared_ptr<Session>& each : all) each->tick();
+    tick();
+  });
+}
+
+void Server::Loop::drain() {
+  asio::post(context_, [this] {
+    draining_ = true;
+    error_code error;
+    acceptor_.close(error);
+    const std::vector<std::shared_ptr<Session>> all(sessions_.begin(), sessions_.end());
+    for (const std::shared_ptr<Session>& each : all) each->drain();
+    const std::lock_guard lock(mutex_);
+    drained_ = true;
+    settled_.notify_all();
+  });
+}
+
+bool Server::Loop::finish(Time until) {
+  if (!thread_.started()) return true;
+  std::unique_lock lock(mutex_);
+  const auto whole = [this] { return drained_ && owed_ == 0; };
+  while (!whole() && shared_.clock.now() < until)
+    settled_.wait_for(lock, std::min<Duration>(until - shared_.clock.now(), kPause));
+  const bool all = whole();
+  asio::post(context_, [this] {
+    const std::vector<std::shared_ptr<Session>> sessions(sessions_.begin(), sessions_.end());
+    for (const std::shared_ptr<Session>& each : sessions) each->end();
+    timer_.cancel();
+    pause_.cancel();
+    context_.stop();
+  });
+  lock.unlock();
+  thread_.join();
+  return all;
+}
+
+// Asio throws where the kernel has no more descriptors.
+Status Server::make_loop(std::vector<std::unique_ptr<Loop>>& to) {
+#if WISP_EXCEPTIONS
+  try {
+    to.push_back(std::make_unique<Loop>(*shared_));
+  } catch (const std::exception& error) {
+    return unavailable("no loop for clients: {}", error.what());
+  }
+#else
+  to.push_back(std::make_unique<Loop>(*shared_));
+#endif
+  return Status();
+}
+
+Server::Server(Dispatcher& dispatcher, const GatewayOptions& options)
+    : dispatcher_(dispatcher),
+      options_(options),
+      shared_(std::make_unique<Shared>(dispatcher, options)) {}
+
+Server::~Server() { (void)stop(Duration::zero()); }
+
+Status Server::start() {
+  error_code error;
+  const auto address = asio::ip::make_address(options_.address, error);
+  if (error) return invalid_argument("the address '{}' is none", options_.address);
+  if (options_.tls.wanted()) {
+    WISP_TRY(shared_->tls, TlsContext::make(options_.tls));
+  }
+  auto port = static_cast<unsigned short>(options_.port);
+  if (options_.threads > 1) {
+    // Sockets that share a port would share it with another server's.
+    WISP_TRY(make_loop(loops_));
+    WISP_TRY(loops_.back()->listen({address, port}, false));
+    loops_.clear();
+  }
+  for (int i = 0; i < options_.threads; ++i) {
+    WISP_TRY(make_loop(loops_));
+    WISP_TRY(loops_.back()->listen({address, port}, options_.threads > 1));
+    port = static_cast<unsigned short>(loops_.back()->port());
+  }
+  for (int i = 0; i < options_.threads; ++i) WISP_TRY(loops_[static_cast<std::size_t>(i)]->run(i));
+  port_ = port;
+  return Status();
+}
+
+Status Server::stop(Duration deadline) {
+  const Time until = shared_->clock.now() + deadline;
+  dispatcher_.draining.store(true);
+  for (const auto& each : loops_) each->drain();
+  int left = 0;
+  for (const auto& each : loops_) left += each->finish(until) ? 0 : 1;
+  loops_.clear();
+  if (left > 0) return deadline_exceeded("clients were cut off after {} ns", deadline.count());
+  return Status();
+}
+
+}  // namespace wisp::inline v0::http

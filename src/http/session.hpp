@@ -1,0 +1,172 @@
+// The inside of the server: its loops and their clients. Only src/http/server.cpp and session.cpp
+// see Asio.
+//
+// Threads: one-at-a-time: a loop's thread, but for what says otherwise.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <array>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_set>
+
+#include <wisp/engine/detail/thread.hpp>
+
+#include "connection.hpp"
+#include "server.hpp"
+#include "tls.hpp"
+
+namespace wisp::inline v0::http {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+
+// What all loops of a server share. Threads: any.
+class Server::Shared {
+ public:
+  Shared(Dispatcher& dispatcher, const GatewayOptions& options);
+
+  // Whether one more client of that address is within the limits: 0, or the status that refuses it.
+  int admit(const std::string& address);
+  void leave(const std::string& address);
+
+  Dispatcher& dispatcher;
+  const Limits& limits;
+  const ConnectionLimits connection_limits;
+
+  Clock& clock;
+  std::unique_ptr<TlsContext> tls;  // null: none; constant once a loop runs
+
+ private:
+  std::mutex mutex_;
+  const int connections_max_;
+  std::map<std::string, int> addresses_;
+  int connections_ = 0;
+};
+
+// Where answers go that come from other threads, while their loop is there. Threads: any.
+class Mailbox {
+ public:
+  explicit Mailbox(asio::io_context& context) : context_(&context) {}
+  template <class F>
+  void post(F&& work) {
+    const std::lock_guard lock(mutex_);
+    if (context_ != nullptr) asio::post(*context_, std::forward<F>(work));
+  }
+  void close() {
+    const std::lock_guard lock(mutex_);
+    context_ = nullptr;
+  }
+
+ private:
+  std::mutex mutex_;
+  asio::io_context* context_;
+};
+
+class Server::Loop {
+ public:
+  explicit Loop(Shared& shared);
+  ~Loop();
+
+  Status listen(const tcp::endpoint& endpoint, bool several);
+  int port() const {
+    boost::system::error_code error;
+    return acceptor_.local_endpoint(error).port();
+  }
+  Status run(int number);
+
+  // Any thread. Stops accepting and drains; then, cuts off who is left. False: somebody was.
+  void drain();
+  bool finish(Time until);
+
+  Shared& shared() { return shared_; }
+  const std::shared_ptr<Mailbox>& mailbox() const { return mailbox_; }
+  std::array<char, 65'536>& scratch() { return scratch_; }
+  DateCache& dates() { return dates_; }
+  void forget(const std::shared_ptr<Session>& session);
+  // Nothing more is owed to it.
+  void settled(Session& session);
+
+ private:
+  void accept();
+  void admit(tcp::socket socket);
+  void tick();
+
+  Shared& shared_;
+  asio::io_context context_{1};
+  tcp::acceptor acceptor_{context_};
+  asio::steady_timer timer_{context_};
+  asio::steady_timer pause_{context_};
+  std::shared_ptr<Mailbox> mailbox_ = std::make_shared<Mailbox>(context_);
+  DateCache dates_;
+  std::unordered_set<std::shared_ptr<Session>> sessions_;
+  bool draining_ = false;
+  wisp::detail::Thread thread_;
+
+  std::mutex mutex_;
+  std::condition_variable settled_;
+  bool drained_ = false;
+  int owed_ = 0;  // clients
+
+  std::array<char, 65'536> scratch_;
+};
+
+// One client. It is kept by its loop, and by what waits for its socket.
+class Server::Session final : public std::enable_shared_from_this<Session>,
+                              private Connection::Service,
+                              private Client {
+ public:
+  Session(Loop& loop, tcp::socket socket, std::string address);
+
+  void begin() { go_on(); }
+  void tick();
+  void drain();
+  void cut();
+  // As stop() ends it: what was sent to one that lingers still arrives.
+  void end();
+  // Whether it is counted among those that are owed something; once it is not, never again.
+  bool owed = true;
+
+ private:
+  class Later;
+
+  std::optional<Answer> serve(const Message& message) override;
+  void gone() override;
+  void refused(int status) override;
+  std::shared_ptr<Reply> later() override;
+
+  void go_on();
+  void wait_readable();
+  void readable();
+  std::string_view output();
+  void sent(std::size_t bytes);
+  void receive(std::string_view bytes);
+  bool flush();
+  void linger();
+  void close();
+  void answer(Answer answer);
+
+  Loop& loop_;
+  tcp::socket socket_;
+  const std::string address_;
+  Connection connection_;
+  std::optional<TlsStream> tls_;
+  std::string plain_;          // of what was decrypted last
+  std::size_t encrypted_ = 0;  // of the connection's output: what is on its way
+  bool said_end_ = false;      // by TLS
+  std::unique_ptr<detail::Started> call_;
+  bool reading_ = false;
+  bool writing_ = false;
+  bool closed_ = false;
+  bool lingering_ = false;
+  Time lingers_since_{};
+};
+
+}  // namespace wisp::inline v0::http
