@@ -94,12 +94,12 @@ class Members {
 template <detail::WholeNumber T>
 struct Codec<T> {
   static Status read(const Reader& from, T& to) {
-    using Limits = std::numeric_limits<T>;
+    using Range = std::numeric_limits<T>;
     if constexpr (std::is_signed_v<T>) {
-      WISP_TRY(const std::int64_t n, detail::read_integer(from, Limits::min(), Limits::max()));
+      WISP_TRY(const std::int64_t n, detail::read_integer(from, Range::min(), Range::max()));
       to = static_cast<T>(n);
     } else {
-      WISP_TRY(const std::uint64_t n, detail::read_natural(from, Limits::max()));
+      WISP_TRY(const std::uint64_t n, detail::read_natural(from, Range::max()));
       to = static_cast<T>(n);
     }
     return Status();
