@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""CPU of a server per request, by turns with its peers, under wrk on the loopback. See bench/README.md.
+
+  http.py [--rounds 9] [--seconds 3] [--json] [--nginx PATH] [--wrk PATH]
+
+A figure is the user and system time of the server's processes over the requests that wrk counted, all answered 2xx.
+"""
+import argparse, json, os, pathlib, re, shutil, statistics, subprocess, sys, tempfile, time
+
+HERE = pathlib.Path(__file__).resolve().parent
+CONNECTIONS = 32
+NGINX = """worker_processes 1; daemon off; pid {room}/nginx.pid; error_log {room}/error.log;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off; keepalive_requests 1000000000;
+  client_body_temp_path {room}; proxy_temp_path {room}; fastcgi_temp_path {room}; uwsgi_temp_path {room}; scgi_temp_path {room};
+  server {{ listen 127.0.0.1:{port}; location / {{ default_type text/plain; return 200 "ok\\n"; }} }}
+}}
+"""
+POST = """wrk.method = "POST"
+wrk.body = '{"kg":2.5,"country":"PT"}'
+wrk.headers["Content-Type"] = "application/json"
+"""
+# question, variant, ours, peer's name, peer, target
+ROWS = [("N1", "fixed 200", "fixed", "nginx", "nginx", 1.25), ("N1", "fixed 200", "fixed", "cpp-httplib", "httplib", 0.45),
+        ("N2", "typed route", "typed", "our fixed 200", "fixed", 1.6), ("N2", "on the workers", "pool", "our fixed 200", "fixed", None)]
+
+
+def free_port():
+    import socket
+    with socket.socket() as it:
+        it.bind(("127.0.0.1", 0))
+        return it.getsockname()[1]
+
+
+def cpu_seconds(pid):
+    """Of the process and its children, those that live."""
+    total = 0.0
+    for each in [pid] + [int(child) for child in
+                         pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]:
+        fields = pathlib.Path(f"/proc/{each}/stat").read_text().rsplit(")", 1)[1].split()
+        total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
+class Server:
+    def __init__(self, command, port=None):
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.port = port or int(self.process.stdout.readline())
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.terminate()
+        self.process.wait(timeout=10)
+
+
+def nginx(path, room):
+    port = free_port()
+    (room / "nginx.conf").write_text(NGINX.format(room=room, port=port))
+    server = Server([path, "-c", str(room / "nginx.conf"), "-p", str(room)], port)
+    time.sleep(0.5)
+    return server
+
+
+def measure(server, wrk, path, seconds, script):
+    before = cpu_seconds(server.process.pid)
+    done = subprocess.run([wrk, f"-c{CONNECTIONS}", "-t1", f"-d{seconds}", *(["-s", script] if script else []),
+                           f"http://127.0.0.1:{server.port}{path}"], capture_output=True, text=True, timeout=seconds + 60)
+    after = cpu_seconds(server.process.pid)
+    requests = re.search(r"(\d+) requests in", done.stdout)
+    if done.returncode != 0 or requests is None or "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
+        sys.exit(f"wrk on {path}: {done.stdout}{done.stderr}")
+    return (after - before) / int(requests.group(1)) * 1e9
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--nginx", default=shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin"))
+    parser.add_argument("--wrk", default=shutil.which("wrk"))
+    asked = parser.parse_args()
+    if asked.wrk is None:
+        sys.exit("no wrk (Debian: wrk)")
+    with tempfile.TemporaryDirectory() as name:
+        room = pathlib.Path(name)
+        script = room / "post.lua"
+        script.write_text(POST)
+        servers = {"ours": Server([HERE / "http_ours"])}
+        if (HERE / "http_httplib").exists():
+            servers["httplib"] = Server([HERE / "http_httplib"])
+        if asked.nginx:
+            servers["nginx"] = nginx(asked.nginx, room)
+        jobs = {"fixed": ("ours", "/healthz", None), "typed": ("ours", "/price", str(script)),
+                "pool": ("ours", "/pool", str(script)), "nginx": ("nginx", "/", None),
+                "httplib": ("httplib", "/healthz", None)}
+        jobs = {job: each for job, each in jobs.items() if each[0] in servers}
+        figures = {job: [] for job in jobs}
+        for turn in range(asked.rounds):
+            order = list(jobs)
+            for job in order[turn % len(order):] + order[:turn % len(order)]:
+                which, path, lua = jobs[job]
+                figures[job].append(measure(servers[which], asked.wrk, path, asked.seconds, lua))
+        for each in servers.values():
+            each.stop()
+    results = []
+    for question, variant, ours, peer, theirs, target in ROWS:
+        row = {"question": question, "variant": variant, "peer": peer, "target": target}
+        if theirs not in figures:
+            results.append(row | {"error": "absent"})
+            continue
+        ratios = [a / b for a, b in zip(figures[ours], figures[theirs])]
+        results.append(row | {"ours_ns": statistics.median(figures[ours]), "peer_ns": statistics.median(figures[theirs]),
+                              "ratio": statistics.median(ratios), "low": min(ratios), "high": max(ratios)})
+    if asked.json:
+        print(json.dumps(results, indent=1))
+        return
+    for row in results:
+        head = f"{row['question']} {row['variant']:16} {row['peer']:16}"
+        if "error" in row:
+            print(head, row["error"])
+        else:
+            print(f"{head} {row['ours_ns']:9.0f} {row['peer_ns']:9.0f} ns  {row['ratio']:.3f} "
+                  f"({row['low']:.3f}-{row['high']:.3f})  target {row['target'] or '-'}")
+
+
+main()
