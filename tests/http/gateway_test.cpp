@@ -59,7 +59,7 @@ const auto greet =
     wisp::function("greet", [](const std::string& name) { return "hello, " + name; });
 const auto fails = wisp::function(
     "fails", []() -> wisp::Status { return wisp::internal("the password is hunter2"); });
-const auto busy = wisp::function("busy", [] { return 1; }, {.limits = {.per_second = 1}});
+const auto busy = wisp::function("busy", [] { return 1; }, {.limits = {.per_second = 0.01}});
 const auto page = wisp::function("page", [](const wisp::http::Request& request) {
   return wisp::http::Response{.status = 201,
                               .content_type = "text/html",
