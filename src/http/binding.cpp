@@ -104,8 +104,10 @@ Status Binding::bind(std::span<const std::string_view> path, std::string_view qu
                      std::string_view body, Bound& to) const {
   if (type_ == nullptr) return Status();
   if (!body.empty()) {
-    WISP_TRY(auto document, json::Document::parse(body, {.bytes = json::kBytesMax}));
-    to.body_.emplace(std::move(document));
+    auto document = json::Document::parse(body, {.bytes = json::kBytesMax});
+    // Beyond a limit too: it is not for later, and another time would be no better.
+    if (!document.ok()) return invalid_argument("{}", message(document.status()));
+    to.body_.emplace(*std::move(document));
   }
   if (path.empty() && query.empty()) {
     // A function of fields alone may go without a body.

@@ -154,6 +154,9 @@ TEST_CASE("gateway: what a client gets wrong is said to it", "[gateway]") {
             "x: Parcel has no such member");
     refused(post("/price", R"({"kg":-1,"country":"PT"})"), 400, "a parcel weighs something");
     refused(post("/price", R"([1])"), 400, "the value: expected an object, got an array of 1");
+    refused(post("/price", "{"), 400, "no JSON at line 1, byte 2: incomplete JSON");
+    refused(post("/price", std::string(33, '[') + std::string(33, ']')), 400,
+            "line 1, byte 33: arrays and objects are nested deeper than 32");
     refused(post("/price", "{}", ""), 415, "the body has to be application/json");
     refused(post("/price", "{}", "Content-Type: text/plain\r\n"), 415,
             "the body has to be application/json");
