@@ -73,6 +73,20 @@ def measure(server, wrk, path, seconds, script):
     return (after - before) / int(requests.group(1)) * 1e9
 
 
+def rounds(asked, servers, script):
+    """{job: [figure of each round]}, of the servers that are there."""
+    jobs = {"fixed": ("ours", "/healthz", None), "typed": ("ours", "/price", script), "pool": ("ours", "/pool", script),
+            "nginx": ("nginx", "/", None), "httplib": ("httplib", "/healthz", None)}
+    jobs = {job: each for job, each in jobs.items() if each[0] in servers}
+    figures = {job: [] for job in jobs}
+    for turn in range(asked.rounds):
+        order = list(jobs)
+        for job in order[turn % len(order):] + order[:turn % len(order)]:
+            which, path, lua = jobs[job]
+            figures[job].append(measure(servers[which], asked.wrk, path, asked.seconds, lua))
+    return figures
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
@@ -87,23 +101,17 @@ def main():
         room = pathlib.Path(name)
         script = room / "post.lua"
         script.write_text(POST)
-        servers = {"ours": Server([HERE / "http_ours"])}
-        if (HERE / "http_httplib").exists():
-            servers["httplib"] = Server([HERE / "http_httplib"])
-        if asked.nginx:
-            servers["nginx"] = nginx(asked.nginx, room)
-        jobs = {"fixed": ("ours", "/healthz", None), "typed": ("ours", "/price", str(script)),
-                "pool": ("ours", "/pool", str(script)), "nginx": ("nginx", "/", None),
-                "httplib": ("httplib", "/healthz", None)}
-        jobs = {job: each for job, each in jobs.items() if each[0] in servers}
-        figures = {job: [] for job in jobs}
-        for turn in range(asked.rounds):
-            order = list(jobs)
-            for job in order[turn % len(order):] + order[:turn % len(order)]:
-                which, path, lua = jobs[job]
-                figures[job].append(measure(servers[which], asked.wrk, path, asked.seconds, lua))
-        for each in servers.values():
-            each.stop()
+        servers = {}
+        try:
+            servers["ours"] = Server([HERE / "http_ours"])
+            if (HERE / "http_httplib").exists():
+                servers["httplib"] = Server([HERE / "http_httplib"])
+            if asked.nginx:
+                servers["nginx"] = nginx(asked.nginx, room)
+            figures = rounds(asked, servers, str(script))
+        finally:
+            for each in servers.values():
+                each.stop()
     results = []
     for question, variant, ours, peer, theirs, target in ROWS:
         row = {"question": question, "variant": variant, "peer": peer, "target": target}
