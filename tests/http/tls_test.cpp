@@ -83,6 +83,7 @@ class TlsClient {
     SSL_CTX_free(context_);
   }
 
+  void offer(const char* ciphers) { SSL_set_cipher_list(ssl_, ciphers); }
   bool connect() { return SSL_connect(ssl_) == 1; }
   std::string version() const { return SSL_get_version(ssl_); }
   void say(std::string_view text) {
@@ -141,6 +142,20 @@ TEST_CASE("tls: requests are served by 1.2 and 1.3, and by nothing older", "[tls
     TlsClient client(served.gateway.port(), version, served.certificate.file());
     CHECK_FALSE(client.connect());
   }
+}
+
+TEST_CASE("tls: ciphers without forward secrecy, or of CBC, are not spoken", "[tls]") {
+  Served served;
+  const auto connects = [&](const char* ciphers) {
+    TlsClient client(served.gateway.port(), TLS1_2_VERSION, served.certificate.file());
+    client.offer(ciphers);
+    return client.connect();
+  };
+  CHECK(connects("ECDHE-ECDSA-AES128-GCM-SHA256"));
+  CHECK_FALSE(connects("ECDHE-ECDSA-AES128-SHA256"));
+  CHECK_FALSE(connects("ECDHE-ECDSA-AES128-SHA"));
+  CHECK_FALSE(connects("AES128-GCM-SHA256"));
+  CHECK_FALSE(connects("AECDH-AES128-SHA"));
 }
 
 TEST_CASE("tls: an answer longer than every buffer comes whole", "[tls]") {
