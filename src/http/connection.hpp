@@ -1,9 +1,9 @@
 // One client's side of HTTP/1.1, without its socket: bytes in, bytes out, and requests to somebody
 // who answers them one after the other.
 //
-//   Connection connection(limits, service, dates, now);
-//   connection.receive(bytes, now);              // calls service.serve() for each request
-//   send(connection.output());                   // and then connection.sent(n, now)
+//   Connection connection(limits, service, dates, clock);
+//   connection.receive(bytes);                   // calls service.serve() for each request
+//   send(connection.output());                   // and then connection.sent(n)
 //   if (connection.finished()) close();
 //
 // What it holds is bounded: a head, a body, one answer more than `output` bytes, and of what a

@@ -47,25 +47,23 @@ std::string_view host_of(std::string_view host) {
   return host.substr(0, host.find(':'));
 }
 
-Answer answer_of(Response response) {
+bool may_send(const Header& header) {
   constexpr std::string_view kOurs[] = {"content-length", "transfer-encoding", "connection", "date",
                                         "content-type"};
-  const Answer broken = problem(500, "the function's response cannot be sent");
-  if (response.status < 200 || response.status > 599) return broken;
+  return is_token(header.name) && is_field_text(header.value) &&
+         std::none_of(std::begin(kOurs), std::end(kOurs),
+                      [&](std::string_view name) { return same_name(header.name, name); });
+}
+
+Answer answer_of(Response response) {
+  if (response.status < 200 || response.status > 599 || !is_field_text(response.content_type) ||
+      !std::all_of(response.headers.begin(), response.headers.end(), may_send))
+    return problem(500, "the function's response cannot be sent");
   Answer answer{.status = response.status, .content_type = "", .body = std::move(response.body)};
   if (!response.content_type.empty())
-    response.headers.push_back({"Content-Type", response.content_type});
-  bool typed = false;
-  for (const Header& each : response.headers) {
-    const bool ours = std::any_of(std::begin(kOurs), std::end(kOurs), [&](std::string_view name) {
-      return same_name(each.name, name);
-    });
-    const bool type = &each == &response.headers.back() && !response.content_type.empty();
-    if (!is_token(each.name) || !is_field_text(each.value) || (ours && !type) || (typed && type))
-      return broken;
-    typed = typed || type;
+    answer.fields = "Content-Type: " + response.content_type + "\r\n";
+  for (const Header& each : response.headers)
     answer.fields += each.name + ": " + each.value + "\r\n";
-  }
   return answer;
 }
 

@@ -1,6 +1,5 @@
 // What the gateway says about itself: OpenAPI, functions, metrics.
-#include <cctype>
-
+#include <absl/strings/ascii.h>
 #include <fmt/format.h>
 
 #include <wisp/json/json.hpp>
@@ -62,12 +61,6 @@ void operation(json::TextWriter& to, Schema& schema, const Route& route) {
   to.end_object();
 }
 
-std::string lower(std::string_view text) {
-  std::string made(text);
-  for (char& c : made) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return made;
-}
-
 class Exposition {
  public:
   void family(std::string_view name, std::string_view type, std::string_view help) {
@@ -105,7 +98,7 @@ std::string openapi(std::string_view title, const std::vector<Route>& routes) {
     to.begin_object();
     for (std::size_t j = i; j < routes.size(); ++j) {
       if (routes[j].path != routes[i].path) continue;
-      to.name(lower(routes[j].method));
+      to.name(absl::AsciiStrToLower(routes[j].method));
       operation(to, schema, routes[j]);
     }
     to.end_object();

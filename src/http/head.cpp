@@ -1,5 +1,7 @@
 #include "head.hpp"
 
+#include <absl/strings/match.h>
+
 #include <algorithm>
 
 namespace wisp::inline v0::http {
@@ -7,13 +9,10 @@ namespace {
 
 constexpr Rejection kBadCharacter{400, "a control character in the head"};
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
-
 }  // namespace
 
 bool same_name(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
-                                            [](char x, char y) { return lower(x) == lower(y); });
+  return absl::EqualsIgnoreCase({a.data(), a.size()}, {b.data(), b.size()});
 }
 
 bool is_token(std::string_view text) {

@@ -3,6 +3,7 @@
 #include <wisp/json/json.hpp>
 
 namespace wisp::inline v0::http {
+namespace {
 
 int http_status(StatusCode code) {
   switch (code) {
@@ -35,6 +36,8 @@ int http_status(StatusCode code) {
       return 500;
   }
 }
+
+}  // namespace
 
 Answer problem(int status, std::string_view detail) {
   Answer answer{.status = status, .content_type = "application/problem+json"};

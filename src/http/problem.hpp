@@ -19,6 +19,4 @@ Answer problem(int status, std::string_view detail);
 // to try again.
 Answer problem(const Status& status);
 
-int http_status(StatusCode code);
-
 }  // namespace wisp::inline v0::http

@@ -140,10 +140,7 @@ void Server::Session::readable() {
   const std::size_t size = socket_.read_some(asio::buffer(scratch), error);
   if (error == asio::error::would_block) return wait_readable();
   if (lingering_) return error ? close() : wait_readable();
-  if (error && error != asio::error::eof) {
-    gone();
-    return close();
-  }
+  if (error && error != asio::error::eof) return close();
   if (error) connection_.end();
   else receive({scratch.data(), size});
   go_on();

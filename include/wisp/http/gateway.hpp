@@ -79,7 +79,7 @@ struct GatewayOptions {
   // name was made to point here can else call what listens on a private address: 421.
   std::vector<std::string> hosts{};
   Cors cors{};
-  Random* random{};  // for those ids; null: the kernel's; outlives the gateway
+  Random* random{};  // for the ids of async calls; null: OpenSSL's; outlives the gateway
 };
 
 // Where a route's function runs.
@@ -138,7 +138,7 @@ class Gateway {
   int port() const;
 
   // Accepts no more, answers what it is at until `deadline` from now, and closes. kDeadlineExceeded
-  // if clients were cut off.
+  // if clients were cut off. Requires: not called by a function that runs on the gateway's thread.
   Status stop(Duration deadline);
 
  private:

@@ -36,8 +36,8 @@ struct Response {
   int status = 200;  // of 200 to 599
   std::string content_type = "text/plain; charset=utf-8";
   std::string body{};
-  // Not Content-Length, Transfer-Encoding, Connection, Date: they are the gateway's. One with a
-  // control character makes the response a 500.
+  // Not Content-Type, which is above, nor Content-Length, Transfer-Encoding, Connection and Date,
+  // which are the gateway's: one of these, or with a control character, makes the response a 500.
   std::vector<Header> headers{};
 };
 
