@@ -81,8 +81,7 @@ Dispatcher::Dispatcher(Runtime& runtime, const GatewayOptions& options)
     : runtime_(runtime),
       options_(options),
       results_(std::make_shared<Results>(
-          options.clock == nullptr ? Clock::system() : *options.clock,
-          options.random == nullptr ? static_cast<Random&>(secure_) : *options.random,
+          options.clock == nullptr ? Clock::system() : *options.clock, options.random,
           options.limits.results, options.limits.result_time)) {}
 
 Dispatcher::~Dispatcher() { results_->cancel_all(); }

@@ -82,7 +82,6 @@ class Dispatcher {
 
   Runtime& runtime_;
   const GatewayOptions& options_;
-  SecureRandom secure_;
   // Shared with calls that may end after this has; they look for it then.
   std::shared_ptr<Results> results_;
   Router router_;

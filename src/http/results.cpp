@@ -2,7 +2,8 @@
 
 #include <openssl/rand.h>
 
-#include <cstdlib>
+#include <array>
+#include <cstdint>
 
 #include <fmt/format.h>
 
@@ -10,11 +11,14 @@
 
 namespace wisp::inline v0::http {
 
-std::uint64_t SecureRandom::next() {
-  std::uint64_t bits = 0;
-  // Without randomness there is no secret to be had: nothing that follows would be one.
-  if (RAND_bytes(reinterpret_cast<unsigned char*>(&bits), sizeof bits) != 1) std::abort();
-  return bits;
+Result<std::string> Results::new_id() const {
+  std::array<std::uint64_t, 2> bits{};
+  if (random_ != nullptr) {
+    for (std::uint64_t& each : bits) each = random_->next();
+  } else if (RAND_bytes(reinterpret_cast<unsigned char*>(bits.data()), sizeof bits) != 1) {
+    return internal("OpenSSL has no randomness");
+  }
+  return fmt::format("{:016x}{:016x}", bits[0], bits[1]);
 }
 
 void Results::forget_old() {
@@ -26,25 +30,24 @@ void Results::forget_old() {
 }
 
 Result<std::string> Results::open() {
-  const std::lock_guard lock(mutex_);
+  WISP_TRY(std::string id, new_id());
+  const MutexLock lock(mutex_);
   forget_old();
   if (entries_.size() >= most_)
     return unavailable("as many calls as may be ({}) wait for their clients", most_);
-  const std::uint64_t high = random_.next();
-  std::string id = fmt::format("{:016x}{:016x}", high, random_.next());
   entries_.try_emplace(id);
   return id;
 }
 
 void Results::hold(const std::string& id, std::unique_ptr<detail::Started> call) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = entries_.find(id);
   if (found != entries_.end() && !found->second.answer) found->second.call = std::move(call);
 }
 
 void Results::done(const std::string& id, Answer answer) {
   std::unique_ptr<detail::Started> call;  // goes after the lock
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = entries_.find(id);
   if (found == entries_.end()) return;
   call = std::move(found->second.call);
@@ -53,7 +56,7 @@ void Results::done(const std::string& id, Answer answer) {
 }
 
 Answer Results::take(const std::string& id) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = entries_.find(id);
   if (found == entries_.end() || !found->second.answer) return problem(500, "");
   Answer answer = *std::move(found->second.answer);
@@ -62,7 +65,7 @@ Answer Results::take(const std::string& id) {
 }
 
 Answer Results::look(std::string_view id) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   forget_old();
   const auto found = entries_.find(id);
   if (found == entries_.end()) return problem(404, "there is no such call, or no more");
@@ -73,7 +76,7 @@ Answer Results::look(std::string_view id) {
 Answer Results::cancel(std::string_view id) {
   std::unique_ptr<detail::Started> call;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto found = entries_.find(id);
     if (found == entries_.end()) return problem(404, "there is no such call, or no more");
     call = std::move(found->second.call);
@@ -86,7 +89,7 @@ Answer Results::cancel(std::string_view id) {
 void Results::cancel_all() {
   std::map<std::string, Entry, std::less<>> all;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     all.swap(entries_);
     done_.clear();
   }

@@ -6,13 +6,13 @@
 #include <deque>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include <wisp/base/clock.hpp>
+#include <wisp/base/mutex.hpp>
 #include <wisp/base/random.hpp>
 #include <wisp/base/status.hpp>
 #include <wisp/http/detail/endpoint.hpp>
@@ -21,19 +21,15 @@
 
 namespace wisp::inline v0::http {
 
-// The kernel's, as OpenSSL hands it out: what nobody may guess.
-class SecureRandom final : public Random {
- public:
-  std::uint64_t next() override;
-};
-
 class Results {
  public:
-  // At most `most` at once, those of the last `kept` included. Requires: both outlive this.
-  Results(Clock& clock, Random& random, std::size_t most, Duration kept)
+  // At most `most` at once, those of the last `kept` included. `random` null: OpenSSL's, which
+  // nobody can guess. Requires: both outlive this.
+  Results(Clock& clock, Random* random, std::size_t most, Duration kept)
       : clock_(clock), random_(random), most_(most), kept_(kept) {}
 
-  // A new one's id, 32 hex digits. kUnavailable: there are as many as may be.
+  // A new one's id, 32 hex digits. kUnavailable: there are as many as may be. kInternal: there is
+  // no randomness.
   Result<std::string> open();
   // Whichever comes first. Of one that is gone they change nothing.
   void hold(const std::string& id, std::unique_ptr<detail::Started> call);
@@ -53,15 +49,17 @@ class Results {
     std::optional<Answer> answer;
   };
 
-  void forget_old();
+  Result<std::string> new_id() const;
+  void forget_old() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Clock& clock_;
-  Random& random_;
+  Random* const random_;
   const std::size_t most_;
   const Duration kept_;
-  std::mutex mutex_;
-  std::map<std::string, Entry, std::less<>> entries_;
-  std::deque<std::pair<Time, std::string>> done_;  // in the order of time; some may be gone
+  Mutex mutex_;  // nothing else is locked under it
+  std::map<std::string, Entry, std::less<>> entries_ ABSL_GUARDED_BY(mutex_);
+  // In the order of time; some may be gone.
+  std::deque<std::pair<Time, std::string>> done_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace wisp::inline v0::http

@@ -60,7 +60,7 @@ Server::Shared::Shared(Dispatcher& to, const GatewayOptions& options)
       connections_max_(connections_within(limits.connections)) {}
 
 int Server::Shared::admit(const std::string& address) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (connections_ >= connections_max_) return 503;
   int& count = addresses_[address];
   if (count >= limits.connections_per_address) return 429;
@@ -71,7 +71,7 @@ int Server::Shared::admit(const std::string& address) {
 }
 
 void Server::Shared::leave(const std::string& address) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   --connections_;
   dispatcher.counts.connections.store(connections_, std::memory_order_relaxed);
   const auto found = addresses_.find(address);
@@ -148,7 +148,7 @@ void Server::Loop::admit(tcp::socket socket) {
   const auto session = std::make_shared<Session>(*this, std::move(socket), std::move(address));
   sessions_.insert(session);
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     ++owed_;
   }
   session->begin();
@@ -158,8 +158,16 @@ void Server::Loop::forget(const std::shared_ptr<Session>& session) { sessions_.e
 
 void Server::Loop::settled(Session& session) {
   if (!std::exchange(session.owed, false)) return;
-  const std::lock_guard lock(mutex_);
-  if (--owed_ == 0) settled_.notify_all();
+  {
+    const MutexLock lock(mutex_);
+    --owed_;
+  }
+  if (all_settled()) shared_.clock.wake(stopper_);
+}
+
+bool Server::Loop::all_settled() {
+  const MutexLock lock(mutex_);
+  return drained_ && owed_ == 0;
 }
 
 void Server::Loop::tick() {
@@ -180,19 +188,18 @@ void Server::Loop::drain() {
     acceptor_.close(error);
     const std::vector<std::shared_ptr<Session>> all(sessions_.begin(), sessions_.end());
     for (const std::shared_ptr<Session>& each : all) each->drain();
-    const std::lock_guard lock(mutex_);
-    drained_ = true;
-    settled_.notify_all();
+    {
+      const MutexLock lock(mutex_);
+      drained_ = true;
+    }
+    shared_.clock.wake(stopper_);
   });
 }
 
 bool Server::Loop::finish(Time until) {
   if (!thread_.started()) return true;
-  std::unique_lock lock(mutex_);
-  const auto whole = [this] { return drained_ && owed_ == 0; };
-  while (!whole() && shared_.clock.now() < until)
-    settled_.wait_for(lock, std::min<Duration>(until - shared_.clock.now(), kPause));
-  const bool all = whole();
+  while (!all_settled() && shared_.clock.now() < until) shared_.clock.park(stopper_, until);
+  const bool all = all_settled();
   asio::post(context_, [this] {
     const std::vector<std::shared_ptr<Session>> sessions(sessions_.begin(), sessions_.end());
     for (const std::shared_ptr<Session>& each : sessions) each->end();
@@ -200,7 +207,6 @@ bool Server::Loop::finish(Time until) {
     pause_.cancel();
     context_.stop();
   });
-  lock.unlock();
   thread_.join();
   return all;
 }

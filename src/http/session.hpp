@@ -9,14 +9,14 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include <array>
-#include <condition_variable>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_set>
 
+#include <wisp/base/mutex.hpp>
+#include <wisp/base/park.hpp>
 #include <wisp/engine/detail/thread.hpp>
 
 #include "connection.hpp"
@@ -45,10 +45,10 @@ class Server::Shared {
   std::unique_ptr<TlsContext> tls;  // null: none; constant once a loop runs
 
  private:
-  std::mutex mutex_;
   const int connections_max_;
-  std::map<std::string, int> addresses_;
-  int connections_ = 0;
+  Mutex mutex_;  // nothing else is locked under it
+  std::map<std::string, int> addresses_ ABSL_GUARDED_BY(mutex_);
+  int connections_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 // Where answers go that come from other threads, while their loop is there. Threads: any.
@@ -57,17 +57,17 @@ class Mailbox {
   explicit Mailbox(asio::io_context& context) : context_(&context) {}
   template <class F>
   void post(F&& work) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (context_ != nullptr) asio::post(*context_, std::forward<F>(work));
   }
   void close() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     context_ = nullptr;
   }
 
  private:
-  std::mutex mutex_;
-  asio::io_context* context_;
+  Mutex mutex_;  // before those of the context
+  asio::io_context* context_ ABSL_GUARDED_BY(mutex_);
 };
 
 class Server::Loop {
@@ -95,6 +95,7 @@ class Server::Loop {
   void settled(Session& session);
 
  private:
+  bool all_settled();
   void accept();
   void admit(tcp::socket socket);
   void tick();
@@ -110,10 +111,10 @@ class Server::Loop {
   bool draining_ = false;
   wisp::detail::Thread thread_;
 
-  std::mutex mutex_;
-  std::condition_variable settled_;
-  bool drained_ = false;
-  int owed_ = 0;  // clients
+  Parker stopper_;  // of who is in finish()
+  Mutex mutex_;     // nothing else is locked under it
+  bool drained_ ABSL_GUARDED_BY(mutex_) = false;
+  int owed_ ABSL_GUARDED_BY(mutex_) = 0;  // clients
 
   std::array<char, 65'536> scratch_;
 };
