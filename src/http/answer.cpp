@@ -126,8 +126,12 @@ void write_answer(const Answer& answer, const Wish& wish, std::string_view date,
       to += "\r\nContent-Type: ";
       to += answer.content_type;
     }
-    to += "\r\nContent-Length: ";
-    add_number(answer.body.size(), to);
+    if (answer.stream == nullptr) {
+      to += "\r\nContent-Length: ";
+      add_number(answer.body.size(), to);
+    } else if (wish.minor > 0) {
+      to += "\r\nTransfer-Encoding: chunked";
+    }
   }
   if (!tag.empty()) {
     to += "\r\nETag: ";

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -11,12 +12,15 @@
 
 namespace wisp::inline v0::http {
 
+class Stream;
+
 struct Answer {
   int status = 200;
   std::string_view content_type = "application/json";  // static text
   std::string body{};
-  std::string fields{};  // more of them, each with its line end: "Allow: GET\r\n"
-  bool tagged = false;   // may have an ETag and be compared with what the client has
+  std::string fields{};              // more of them, each with its line end: "Allow: GET\r\n"
+  bool tagged = false;               // may have an ETag and be compared with what the client has
+  std::shared_ptr<Stream> stream{};  // instead of a body
 };
 
 // "Not Found"; "Unknown" of what no RFC names.
@@ -43,7 +47,7 @@ struct Wish {
   std::string if_none_match{};
 };
 
-// Appends the whole of a response. A body of 204 and 304 is left out.
+// Appends the whole of a response, of a stream its head. A body of 204 and 304 is left out.
 void write_answer(const Answer& answer, const Wish& wish, std::string_view date, std::string& to);
 
 }  // namespace wisp::inline v0::http

@@ -1,7 +1,10 @@
 #include "connection.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "problem.hpp"
 
@@ -55,6 +58,7 @@ void Connection::consume(std::string_view& rest) {
         goes_on = take_body(rest);
         break;
       case Phase::serving:
+      case Phase::streaming:
         return;
       case Phase::closing:
         rest = {};
@@ -134,11 +138,61 @@ void Connection::serve(const Message& message) {
 }
 
 void Connection::finish(const Answer& answer) {
-  if (draining_ || ended_) wish_.keep_alive = false;
+  const bool streams = answer.stream != nullptr && !wish_.head;
+  // In HTTP/1.0 a body without a length ends with the connection.
+  if (draining_ || ended_ || (streams && wish_.minor == 0)) wish_.keep_alive = false;
   if (output().empty()) progress_ = clock_.now();
   write_answer(answer, wish_, dates_.at(clock_.wall()), out_);
-  phase_ = wish_.keep_alive ? Phase::head : Phase::closing;
   since_ = clock_.now();
+  if (!streams) {
+    phase_ = wish_.keep_alive ? Phase::head : Phase::closing;
+    return;
+  }
+  stream_ = answer.stream;
+  phase_ = Phase::streaming;
+  if (draining_) stream_->drain();
+  pull();
+}
+
+// As much as may be unsent.
+void Connection::pull() {
+  waiting_ = false;
+  while (streaming() && !waiting_ && output().size() < limits_.output) {
+    piece_.clear();
+    const Stream::Next how = stream_->next(piece_);
+    if (!piece_.empty()) {
+      if (output().empty()) progress_ = clock_.now();
+      if (wish_.minor > 0) fmt::format_to(std::back_inserter(out_), "{:x}\r\n", piece_.size());
+      out_ += piece_;
+      if (wish_.minor > 0) out_ += "\r\n";
+    }
+    if (how == Stream::Next::wait || (how == Stream::Next::more && piece_.empty())) waiting_ = true;
+    else if (how != Stream::Next::more) end_stream(how);
+  }
+  empty(piece_);
+}
+
+void Connection::end_stream(Stream::Next how) {
+  stream_.reset();
+  since_ = clock_.now();
+  if (how == Stream::Next::broken) {
+    broken_ = true;
+    phase_ = Phase::closing;
+    return;
+  }
+  if (wish_.minor > 0) out_ += "0\r\n\r\n";
+  phase_ = wish_.keep_alive && !draining_ && !ended_ ? Phase::head : Phase::closing;
+}
+
+void Connection::resume() {
+  if (!streaming()) return;
+  pull();
+  if (!streaming()) go_on_with_input();
+}
+
+void Connection::go_on_with_input() {
+  if (phase_ == Phase::closing) empty(in_);
+  if (!in_.empty()) receive({});
 }
 
 void Connection::refuse(const Rejection& rejected) {
@@ -151,15 +205,15 @@ void Connection::refuse(const Rejection& rejected) {
 void Connection::answer(Answer answer) {
   if (phase_ != Phase::serving) return;
   finish(answer);
-  if (phase_ == Phase::closing) empty(in_);
-  if (!in_.empty()) receive({});
+  go_on_with_input();
 }
 
 void Connection::end() {
   if (ended_) return;
   ended_ = true;
-  if (phase_ == Phase::serving) service_.gone();
-  else phase_ = Phase::closing;
+  if (phase_ == Phase::serving) return service_.gone();
+  stream_.reset();
+  phase_ = Phase::closing;
 }
 
 void Connection::sent(std::size_t bytes) {
@@ -180,10 +234,12 @@ void Connection::tick() {
   const Time now = clock_.now();
   if (!output().empty() && now - progress_ > limits_.write_time) {
     if (phase_ == Phase::serving) service_.gone();
+    stream_.reset();
     broken_ = true;
     phase_ = Phase::closing;
     return;
   }
+  if (streaming()) return resume();
   const Duration past = now - since_;
   if (phase_ == Phase::head && begun_) {
     if (past <= limits_.head_time) return;
@@ -207,6 +263,10 @@ std::size_t Connection::held() const {
 
 void Connection::drain() {
   draining_ = true;
+  if (streaming()) {
+    stream_->drain();
+    return resume();
+  }
   if (phase_ == Phase::head && in_.empty()) phase_ = Phase::closing;
 }
 

@@ -24,6 +24,7 @@
 #include "answer.hpp"
 #include "chunks.hpp"
 #include "head.hpp"
+#include "stream.hpp"
 #include "target.hpp"
 
 namespace wisp::inline v0::http {
@@ -65,6 +66,8 @@ class Connection {
   void end();
   // Of the request that serve() put off. Goes on with what came meanwhile.
   void answer(Answer answer);
+  // Its stream may have something again, or there is room for more of it.
+  void resume();
 
   std::string_view output() const { return std::string_view(out_).substr(sent_); }
   void sent(std::size_t bytes);
@@ -80,11 +83,14 @@ class Connection {
   // To be closed as it is: the client does not even take what it was sent.
   bool broken() const { return broken_; }
   bool serving() const { return phase_ == Phase::serving; }
+  bool streaming() const { return phase_ == Phase::streaming; }
+  // All that its stream gave is sent, and it may give more at once.
+  bool hungry() const { return streaming() && !waiting_ && output().empty(); }
   // Bytes of its buffers.
   std::size_t held() const;
 
  private:
-  enum class Phase : std::uint8_t { head, body, serving, closing };
+  enum class Phase : std::uint8_t { head, body, serving, streaming, closing };
 
   // A request whose body is still to come.
   struct Coming {
@@ -101,6 +107,9 @@ class Connection {
   Rejection expect_body(std::string_view text);
   void serve(const Message& message);
   void finish(const Answer& answer);
+  void pull();
+  void end_stream(Stream::Next how);
+  void go_on_with_input();
   void refuse(const Rejection& rejected);
 
   const ConnectionLimits& limits_;
@@ -118,6 +127,9 @@ class Connection {
   std::string in_;  // arrived and not taken
   std::unique_ptr<Coming> coming_;
   Wish wish_;  // of the request that is served
+  std::shared_ptr<Stream> stream_;
+  std::string piece_;     // of it, for pull()
+  bool waiting_ = false;  // it had nothing
   std::string out_;
   std::size_t sent_ = 0;
 };

@@ -64,6 +64,8 @@ Answer answer_of(Response response) {
     answer.fields = "Content-Type: " + response.content_type + "\r\n";
   for (const Header& each : response.headers)
     answer.fields += each.name + ": " + each.value + "\r\n";
+  if (response.stream && response.status != 204 && response.status != 304)
+    answer.stream = std::make_shared<Pieces>(std::move(response.stream));
   return answer;
 }
 
@@ -80,9 +82,8 @@ Answer answer_of(detail::Outcome outcome, bool tagged) {
 Dispatcher::Dispatcher(Runtime& runtime, const GatewayOptions& options)
     : runtime_(runtime),
       options_(options),
-      results_(std::make_shared<Results>(
-          options.clock == nullptr ? Clock::system() : *options.clock, options.random,
-          options.limits.results, options.limits.result_time)) {}
+      results_(std::make_shared<Results>(clock(), options.random, options.limits.results,
+                                         options.limits.result_time)) {}
 
 Dispatcher::~Dispatcher() { results_->cancel_all(); }
 
@@ -96,6 +97,31 @@ Status Dispatcher::add(std::string_view method, std::string_view path,
   WISP_TRY(router_.add(method, path, static_cast<int>(routes_.size())));
   routes_.push_back(
       {std::string(method), std::string(path), std::move(endpoint), options, *std::move(binding)});
+  return Status();
+}
+
+Clock& Dispatcher::clock() const {
+  return options_.clock == nullptr ? Clock::system() : *options_.clock;
+}
+
+Status Dispatcher::add_events(std::string_view path, const detail::Subscribe& subscribe) {
+  if (!parameters_of(path).empty())
+    return invalid_argument("route 'GET {}': events have no parameters", path);
+  WISP_TRY(router_.add("GET", path, static_cast<int>(routes_.size())));
+  const auto epoch = static_cast<std::uint64_t>(clock().wall().time_since_epoch().count());
+  const Limits& limits = options_.limits;
+  auto hub = std::make_shared<Hub>(HubLimits{limits.kept_events, limits.kept_event_bytes}, clock(),
+                                   epoch, counts.events);
+  Subscription source = subscribe(runtime_, hub);
+  if (!source.status().ok())
+    return invalid_argument("route 'GET {}': {}", path, message(source.status()));
+  routes_.push_back({.method = "GET",
+                     .path = std::string(path),
+                     .endpoint = nullptr,
+                     .options = {},
+                     .binding = {},
+                     .events = std::move(hub),
+                     .source = std::move(source)});
   return Status();
 }
 
@@ -123,8 +149,11 @@ std::optional<Answer> Dispatcher::stranger(const Head& head) const {
 
 std::optional<Answer> Dispatcher::route(const Message& message, Client& client) {
   const RouteMatch match = router_.find(message.head.method, message.target.path);
-  if (match.route >= 0)
-    return call(routes_[static_cast<std::size_t>(match.route)], match, message, client);
+  if (match.route >= 0) {
+    const Route& route = routes_[static_cast<std::size_t>(match.route)];
+    if (route.events != nullptr) return follow(route, message, client);
+    return call(route, match, message, client);
+  }
   if (options_.invoke && message.head.method == "POST" && message.target.path.starts_with(kInvoke))
     return invoke(message.target.path.substr(kInvoke.size()), message, client);
   if (std::optional<Answer> answer = own(message)) return answer;
@@ -188,13 +217,29 @@ std::optional<Answer> Dispatcher::call(const Route& route, const RouteMatch& mat
   return std::nullopt;
 }
 
+// RFC 9110, 12.5.1, as far as it is needed: a client that names other types only wants none of this.
+Answer Dispatcher::follow(const Route& route, const Message& message, Client& client) const {
+  constexpr std::string_view kType = "text/event-stream";
+  const std::string_view accept = message.head.find("accept").value_or("*/*");
+  if (accept.find(kType) == accept.npos && accept.find("*/*") == accept.npos &&
+      accept.find("text/*") == accept.npos)
+    return problem(406, "this path has a text/event-stream");
+  Answer answer{.content_type = kType, .fields = "Cache-Control: no-store\r\n"};
+  answer.stream = route.events->follow(message.head.find("last-event-id"), client.wake());
+  return answer;
+}
+
 // What its client comes back for.
 Answer Dispatcher::begin(const Route& route, const detail::Source& source,
                          const CallOptions& options) {
   const Result<std::string> id = results_->open();
   if (!id.ok()) return problem(id.status());
   auto done = [results = std::weak_ptr(results_), id = *id](detail::Outcome outcome) {
-    if (const auto there = results.lock()) there->done(id, answer_of(std::move(outcome), false));
+    const auto there = results.lock();
+    if (there == nullptr) return;
+    Answer answer = answer_of(std::move(outcome), false);
+    if (answer.stream != nullptr) answer = problem(500, "what is kept cannot be a stream");
+    there->done(id, std::move(answer));
   };
   auto call = route.endpoint->start(runtime_, source, options, std::move(done));
   if (call == nullptr) return results_->take(*id);
@@ -208,7 +253,8 @@ Answer Dispatcher::begin(const Route& route, const detail::Source& source,
 std::optional<Answer> Dispatcher::invoke(std::string_view name, const Message& message,
                                          Client& client) {
   for (const Route& each : routes_)
-    if (each.endpoint->name() == name) return call(each, RouteMatch(), message, client);
+    if (each.endpoint != nullptr && each.endpoint->name() == name)
+      return call(each, RouteMatch(), message, client);
   return problem(404, "no route has a function of this name");
 }
 

@@ -18,6 +18,7 @@
 #include "answer.hpp"
 #include "binding.hpp"
 #include "connection.hpp"
+#include "hub.hpp"
 #include "results.hpp"
 #include "router.hpp"
 
@@ -37,14 +38,18 @@ class Client {
  public:
   virtual ~Client() = default;
   virtual std::shared_ptr<Reply> later() = 0;
+  // What resumes its stream.
+  virtual std::shared_ptr<Wake> wake() = 0;
 };
 
 struct Route {
   std::string method;
   std::string path;
-  std::unique_ptr<const detail::Endpoint> endpoint;
+  std::unique_ptr<const detail::Endpoint> endpoint;  // null: one of events
   RouteOptions options;
   Binding binding;
+  std::shared_ptr<Hub> events{};
+  std::optional<Subscription> source{};
 };
 
 struct GatewayCounts {
@@ -53,6 +58,7 @@ struct GatewayCounts {
   std::atomic<std::int64_t> connections{0};
   std::atomic<std::uint64_t> accepted{0};
   std::atomic<std::uint64_t> refused{0};  // connections
+  HubCounts events{};
 };
 
 class Dispatcher {
@@ -63,6 +69,8 @@ class Dispatcher {
 
   Status add(std::string_view method, std::string_view path,
              std::unique_ptr<const detail::Endpoint> endpoint, const RouteOptions& options);
+
+  Status add_events(std::string_view path, const detail::Subscribe& subscribe);
 
   std::optional<Answer> serve(const Message& message, Client& client);
 
@@ -75,10 +83,13 @@ class Dispatcher {
   std::optional<Answer> route(const Message& message, Client& client);
   std::optional<Answer> call(const Route& route, const RouteMatch& match, const Message& message,
                              Client& client);
+  Answer follow(const Route& route, const Message& message, Client& client) const;
   Answer begin(const Route& route, const detail::Source& source, const CallOptions& options);
   std::optional<Answer> own(const Message& message);
   std::optional<Answer> invoke(std::string_view name, const Message& message, Client& client);
   Result<CallOptions> call_options(const Head& head) const;
+
+  Clock& clock() const;
 
   Runtime& runtime_;
   const GatewayOptions& options_;

@@ -20,6 +20,26 @@ void schema_body(json::TextWriter& to, const std::function<void()>& schema) {
   to.end_object();
 }
 
+void events_operation(json::TextWriter& to, Schema& schema, const Route& route) {
+  to.begin_object();
+  schema.member("operationId", fmt::format("GET {}", route.path));
+  schema.member("summary", "server-sent events");
+  to.name("responses");
+  to.begin_object();
+  to.name("200");
+  to.begin_object();
+  schema.member("description", "events, until the client goes");
+  to.name("content");
+  to.begin_object();
+  to.name("text/event-stream");
+  to.begin_object();
+  to.end_object();
+  to.end_object();
+  to.end_object();
+  to.end_object();
+  to.end_object();
+}
+
 // Of the path as a document names it; the input's schema says what is in the query and the body.
 void operation(json::TextWriter& to, Schema& schema, const Route& route) {
   to.begin_object();
@@ -99,7 +119,8 @@ std::string openapi(std::string_view title, const std::vector<Route>& routes) {
     for (std::size_t j = i; j < routes.size(); ++j) {
       if (routes[j].path != routes[i].path) continue;
       to.name(absl::AsciiStrToLower(routes[j].method));
-      operation(to, schema, routes[j]);
+      if (routes[j].events != nullptr) events_operation(to, schema, routes[j]);
+      else operation(to, schema, routes[j]);
     }
     to.end_object();
   }
@@ -129,7 +150,8 @@ std::string functions(const RuntimeStats& stats, const std::vector<Route>& route
     to.name("routes");
     to.begin_array();
     for (const Route& route : routes)
-      if (route.endpoint->name() == each.name) to.text(route.method + ' ' + route.path);
+      if (route.endpoint != nullptr && route.endpoint->name() == each.name)
+        to.text(route.method + ' ' + route.path);
     to.end_array();
     to.end_object();
   }
@@ -179,6 +201,13 @@ std::string metrics(const RuntimeStats& stats, const GatewayCounts& counts) {
   to.family("wisp_http_connections_refused_total", "counter",
             "Connections that were refused at a limit.");
   to.sample("wisp_http_connections_refused_total", "", counts.refused.load());
+  to.family("wisp_http_event_streams", "gauge", "Clients that follow events.");
+  to.sample("wisp_http_event_streams", "", counts.events.followers.load());
+  to.family("wisp_http_events_total", "counter", "Events for those who follow.");
+  to.sample("wisp_http_events_total", "", counts.events.events.load());
+  to.family("wisp_http_events_lost_total", "counter",
+            "Events that a client was too slow for, once for each.");
+  to.sample("wisp_http_events_lost_total", "", counts.events.lost.load());
   return to.text;
 }
 

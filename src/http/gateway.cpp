@@ -32,6 +32,10 @@ Status check(const GatewayOptions& options) {
   WISP_TRY(within("limits.body_bytes", limits.body_bytes, std::size_t{0}, json::kBytesMax));
   WISP_TRY(within("limits.connections", limits.connections, 1, 1'000'000));
   WISP_TRY(within("limits.connections_per_address", limits.connections_per_address, 1, 1'000'000));
+  WISP_TRY(
+      within("limits.kept_events", limits.kept_events, std::size_t{1}, std::size_t{1'000'000}));
+  WISP_TRY(within("limits.kept_event_bytes", limits.kept_event_bytes, std::size_t{1'024},
+                  std::size_t{1} << 30));
   const auto positive = [](std::string_view name, Duration value) -> Status {
     if (value > Duration::zero()) return Status();
     return invalid_argument("GatewayOptions::limits.{} is {} ns, and has to be positive", name,
@@ -71,6 +75,15 @@ void Gateway::add_route(std::string_view method, std::string_view path,
     return;
   }
   server_->status = server_->dispatcher.add(method, path, std::move(endpoint), options);
+}
+
+void Gateway::add_events(std::string_view path, const detail::Subscribe& subscribe) {
+  if (!server_->status.ok()) return;
+  if (server_->sockets != nullptr) {
+    server_->status = failed_precondition("route 'GET {}': the gateway has begun", path);
+    return;
+  }
+  server_->status = server_->dispatcher.add_events(path, subscribe);
 }
 
 Status Gateway::start() {

@@ -78,7 +78,27 @@ void Server::Shared::leave(const std::string& address) {
   if (--found->second == 0) addresses_.erase(found);
 }
 
-Server::Loop::Loop(Shared& shared) : shared_(shared) {}
+// Once for all that happens until the loop comes to it.
+class Server::Loop::Resume final : public Wake, public std::enable_shared_from_this<Resume> {
+ public:
+  explicit Resume(Loop& loop) : loop_(loop), mailbox_(loop.mailbox()) {}
+
+  void wake() override {
+    if (pending_.exchange(true)) return;
+    mailbox_->post([self = shared_from_this()] {
+      // Before it looks: what comes from here on posts again.
+      self->pending_.store(false);
+      self->loop_.resume_streams();
+    });
+  }
+
+ private:
+  Loop& loop_;  // while the mailbox is open
+  const std::shared_ptr<Mailbox> mailbox_;
+  std::atomic<bool> pending_{false};
+};
+
+Server::Loop::Loop(Shared& shared) : shared_(shared), wake_(std::make_shared<Resume>(*this)) {}
 
 Server::Loop::~Loop() {
   mailbox_->close();
@@ -155,6 +175,17 @@ void Server::Loop::admit(tcp::socket socket) {
 }
 
 void Server::Loop::forget(const std::shared_ptr<Session>& session) { sessions_.erase(session); }
+
+void Server::Loop::stream(const std::shared_ptr<Session>& session, bool streams) {
+  if (streams) streaming_.insert(session);
+  else streaming_.erase(session);
+}
+
+void Server::Loop::resume_streams() {
+  // A copy: one may end.
+  const std::vector<std::shared_ptr<Session>> all(streaming_.begin(), streaming_.end());
+  for (const std::shared_ptr<Session>& each : all) each->resume();
+}
 
 void Server::Loop::settled(Session& session) {
   if (!std::exchange(session.owed, false)) return;

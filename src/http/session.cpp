@@ -97,9 +97,31 @@ void Server::Session::answer(Answer answer) {
 // After anything that may have changed what there is to send or to read.
 void Server::Session::go_on() {
   if (closed_) return;
+  if (connection_.broken()) return cut();
   if (!flush()) return;
+  look_at_stream();
   if (connection_.finished()) return linger();
   wait_readable();
+}
+
+// A client that reads as fast as its stream makes would otherwise have the thread for itself.
+void Server::Session::look_at_stream() {
+  if (streams_ != connection_.streaming()) {
+    streams_ = !streams_;
+    loop_.stream(shared_from_this(), streams_);
+  }
+  if (!connection_.hungry() || resuming_) return;
+  resuming_ = true;
+  asio::post(socket_.get_executor(), [self = shared_from_this()] {
+    self->resuming_ = false;
+    self->resume();
+  });
+}
+
+void Server::Session::resume() {
+  if (closed_) return;
+  connection_.resume();
+  go_on();
 }
 
 // False: the socket is closed, or takes no more for now.
@@ -199,6 +221,8 @@ void Server::Session::close() {
   closed_ = true;
   gone();
   call_.reset();
+  connection_.end();
+  if (std::exchange(streams_, false)) loop_.stream(shared_from_this(), false);
   error_code error;
   socket_.close(error);
   loop_.settled(*this);

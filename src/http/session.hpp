@@ -9,6 +9,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include <array>
+#include <atomic>
 #include <map>
 #include <memory>
 #include <optional>
@@ -21,6 +22,7 @@
 
 #include "connection.hpp"
 #include "server.hpp"
+#include "stream.hpp"
 #include "tls.hpp"
 
 namespace wisp::inline v0::http {
@@ -91,11 +93,17 @@ class Server::Loop {
   std::array<char, 65'536>& scratch() { return scratch_; }
   DateCache& dates() { return dates_; }
   void forget(const std::shared_ptr<Session>& session);
+  // Whether its streams are resumed when there is something again.
+  void stream(const std::shared_ptr<Session>& session, bool streams);
+  const std::shared_ptr<Wake>& wake() const { return wake_; }
   // Nothing more is owed to it.
   void settled(Session& session);
 
  private:
+  class Resume;
+
   bool all_settled();
+  void resume_streams();
   void accept();
   void admit(tcp::socket socket);
   void tick();
@@ -106,8 +114,10 @@ class Server::Loop {
   asio::steady_timer timer_{context_};
   asio::steady_timer pause_{context_};
   std::shared_ptr<Mailbox> mailbox_ = std::make_shared<Mailbox>(context_);
+  std::shared_ptr<Wake> wake_;
   DateCache dates_;
   std::unordered_set<std::shared_ptr<Session>> sessions_;
+  std::unordered_set<std::shared_ptr<Session>> streaming_;
   bool draining_ = false;
   wisp::detail::Thread thread_;
 
@@ -128,6 +138,7 @@ class Server::Session final : public std::enable_shared_from_this<Session>,
 
   void begin() { go_on(); }
   void tick();
+  void resume();
   void drain();
   void cut();
   // As stop() ends it: what was sent to one that lingers still arrives.
@@ -142,8 +153,10 @@ class Server::Session final : public std::enable_shared_from_this<Session>,
   void gone() override;
   void refused(int status) override;
   std::shared_ptr<Reply> later() override;
+  std::shared_ptr<Wake> wake() override { return loop_.wake(); }
 
   void go_on();
+  void look_at_stream();
   void wait_readable();
   void readable();
   std::string_view output();
@@ -166,6 +179,8 @@ class Server::Session final : public std::enable_shared_from_this<Session>,
   bool reading_ = false;
   bool writing_ = false;
   bool closed_ = false;
+  bool streams_ = false;
+  bool resuming_ = false;
   bool lingering_ = false;
   Time lingers_since_{};
 };

@@ -57,6 +57,15 @@ class Socket {
     buffer_.erase(0, end);
     return response;
   }
+  // All up to the end of `what`; what came before the end of the connection if that does not come.
+  std::string hear_until(std::string_view what) {
+    std::size_t at = std::string::npos;
+    while ((at = buffer_.find(what)) == std::string::npos)
+      if (!more()) return std::exchange(buffer_, {});
+    std::string heard = buffer_.substr(0, at + what.size());
+    buffer_.erase(0, heard.size());
+    return heard;
+  }
   std::string ask(std::string_view text) {
     say(text);
     return hear(text.starts_with("HEAD"));

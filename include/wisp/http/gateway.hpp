@@ -25,6 +25,7 @@
 #include <wisp/base/random.hpp>
 #include <wisp/base/status.hpp>
 #include <wisp/http/detail/endpoint.hpp>
+#include <wisp/http/detail/stream.hpp>
 #include <wisp/http/message.hpp>
 #include <wisp/runtime.hpp>
 
@@ -47,6 +48,9 @@ struct Limits {
   // Calls of routes that answer at once, and how long the result of one is kept.
   std::size_t results = 10'000;  // 503
   Duration result_time = std::chrono::minutes(5);
+  // Of each route of events, for clients that are slow or come again; older ones are lost to them.
+  std::size_t kept_events = 1'000;
+  std::size_t kept_event_bytes = 1'048'576;
 };
 
 // PEM files, read by start(). Both empty: no TLS. Of TLS 1.2 and 1.3, with forward secrecy.
@@ -130,6 +134,24 @@ class Gateway {
     return add("DELETE", path, function, options);
   }
 
+  // Server-sent events: each T that is published to a topic of `pattern` is JSON for each client of
+  // `path`. One that comes again with Last-Event-ID goes on where it was; what it missed for good
+  // it is told by an event "lost" with their number, null where nobody knows it. A slow client
+  // keeps neither a worker nor another client waiting. Of several publishers the order is the one
+  // of delivery. On the bill: "on <pattern>".
+  template <class T>
+  Gateway& events(std::string_view path, std::string_view pattern) {
+    static_assert(
+        HasCodec<T>,
+        "wisp: events are of a type that JSON is made of: one with a codec (WISP_FIELDS)");
+    add_events(path, [pattern](Runtime& runtime, std::shared_ptr<detail::EventSink> sink) {
+      return runtime.on(pattern).deliver({.serial = true}).to([sink](const T& value) {
+        sink->publish(json::write(value));
+      });
+    });
+    return *this;
+  }
+
   // Serves from here on. The first thing that was wrong with a route or an option, or why the
   // address cannot be had.
   Status start();
@@ -154,6 +176,7 @@ class Gateway {
   }
   void add_route(std::string_view method, std::string_view path,
                  std::unique_ptr<const detail::Endpoint> endpoint, const RouteOptions& options);
+  void add_events(std::string_view path, const detail::Subscribe& subscribe);
 
   struct Server;
   std::unique_ptr<Server> server_;

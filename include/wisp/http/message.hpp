@@ -9,10 +9,13 @@
 // Threads: value.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <wisp/base/status.hpp>
 
 namespace wisp::inline v0::http {
 
@@ -39,6 +42,10 @@ struct Response {
   // Not Content-Type, which is above, nor Content-Length, Transfer-Encoding, Connection and Date,
   // which are the gateway's: one of these, or with a control character, makes the response a 500.
   std::vector<Header> headers{};
+  // Instead of `body`: its next piece, nullopt at its end; empty: nothing for now, asked again
+  // within a second or so. Called on a gateway's thread whenever the client has taken what it was
+  // sent, so it must not block; its time is on no bill. An error or a throw cuts the response off.
+  std::function<Result<std::optional<std::string>>()> stream{};
 };
 
 }  // namespace wisp::inline v0::http

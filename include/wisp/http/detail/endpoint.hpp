@@ -20,6 +20,8 @@
 
 namespace wisp::inline v0::http::detail {
 
+using NextPiece = std::function<Result<std::optional<std::string>>()>;
+
 // What a call came to.
 struct Outcome {
   Status status{};
@@ -75,11 +77,26 @@ Outcome contained(Body body) {
   return outcome;
 }
 
+inline Response contained_stream(Response response) {
+  if (!response.stream) return response;
+  response.stream = [next = std::move(response.stream)]() -> Result<std::optional<std::string>> {
+    Result<std::optional<std::string>> piece = std::optional<std::string>();
+    wisp::detail::Attempted failed;
+    const bool well = wisp::detail::guarded(failed, [&] {
+      piece = next();
+      return true;
+    });
+    if (!well) return std::move(failed.status);
+    return piece;
+  };
+  return response;
+}
+
 template <class R>
 Outcome outcome_of(const Result<R>& result) {
   if (!result.ok()) return {.status = status_of(result)};
   if constexpr (std::is_void_v<R>) return {.empty = true};
-  else if constexpr (std::is_same_v<R, Response>) return {.response = *result};
+  else if constexpr (std::is_same_v<R, Response>) return {.response = contained_stream(*result)};
   else return {.json = json::write(*result)};
 }
 
