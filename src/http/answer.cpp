@@ -2,11 +2,14 @@
 
 #include <charconv>
 #include <ctime>
+#include <optional>
 
+#include <absl/strings/match.h>
 #include <fmt/format.h>
 
 #include <wisp/base/id.hpp>
 
+#include "gzip.hpp"
 #include "head.hpp"
 
 namespace wisp::inline v0::http {
@@ -58,9 +61,10 @@ void add_number(std::uint64_t number, std::string& to) {
   to.append(digits, end);
 }
 
-// Of the body alone, so two answers of one body have one tag.
-std::string tag_of(std::string_view body) {
-  return fmt::format("\"{:x}-{:016x}\"", body.size(), stable_hash(body));
+// Of the body alone, so two answers of one body have one tag; but bytes that differ have two
+// (RFC 9110, 8.8.3).
+std::string tag_of(std::string_view body, bool gzipped) {
+  return fmt::format("\"{:x}-{:016x}{}\"", body.size(), stable_hash(body), gzipped ? "-gzip" : "");
 }
 
 // RFC 9110, 13.1.2: compared weakly.
@@ -71,6 +75,19 @@ bool lists(std::string_view list, std::string_view tag) {
     if (after.empty() || after.front() == ',' || after.front() == ' ') return true;
   }
   return false;
+}
+
+// What a function set itself is in the fields, and stands first.
+bool may_compress(const Answer& answer) {
+  constexpr std::string_view kType = "Content-Type: ";
+  if (answer.stream != nullptr || answer.body.size() < kGzipBytesMin ||
+      answer.body.size() > kGzipBytesMax ||
+      absl::StrContainsIgnoreCase(answer.fields, "content-encoding:"))
+    return false;
+  const std::string_view fields = answer.fields;
+  return is_compressible(answer.content_type.empty() && fields.starts_with(kType)
+                             ? fields.substr(kType.size(), fields.find('\r') - kType.size())
+                             : answer.content_type);
 }
 
 }  // namespace
@@ -107,14 +124,18 @@ std::string_view DateCache::at(WallTime when) {
 
 void write_answer(const Answer& answer, const Wish& wish, std::string_view date, std::string& to) {
   int status = answer.status;
+  const bool varies = wish.varies && may_compress(answer);
   std::string tag;
   if (answer.tagged && status == 200) {
-    tag = tag_of(answer.body);
+    tag = tag_of(answer.body, varies && wish.gzip);
     if (!wish.if_none_match.empty() && lists(wish.if_none_match, tag)) status = 304;
   }
   const bool bodiless = status == 204 || status == 304;
+  std::optional<std::string> smaller;
+  if (varies && wish.gzip && !bodiless) smaller = gzip(answer.body);
+  const std::string_view body = smaller ? *smaller : answer.body;
   const std::string_view reason = reason_of_status(status);
-  to.reserve(to.size() + 256 + answer.fields.size() + answer.body.size());
+  to.reserve(to.size() + 256 + answer.fields.size() + body.size());
   to += "HTTP/1.1 ";
   add_number(static_cast<std::uint64_t>(status), to);
   to += ' ';
@@ -128,7 +149,7 @@ void write_answer(const Answer& answer, const Wish& wish, std::string_view date,
     }
     if (answer.stream == nullptr) {
       to += "\r\nContent-Length: ";
-      add_number(answer.body.size(), to);
+      add_number(body.size(), to);
     } else if (wish.minor > 0) {
       to += "\r\nTransfer-Encoding: chunked";
     }
@@ -137,12 +158,14 @@ void write_answer(const Answer& answer, const Wish& wish, std::string_view date,
     to += "\r\nETag: ";
     to += tag;
   }
+  if (smaller) to += "\r\nContent-Encoding: gzip";
+  if (varies) to += "\r\nVary: Accept-Encoding";
   if (!wish.keep_alive) to += "\r\nConnection: close";
   else if (wish.minor == 0) to += "\r\nConnection: keep-alive";
   to += "\r\n";
   to += answer.fields;
   to += "\r\n";
-  if (!bodiless && !wish.head) to += answer.body;
+  if (!bodiless && !wish.head) to += body;
 }
 
 }  // namespace wisp::inline v0::http

@@ -45,6 +45,8 @@ struct Wish {
   bool keep_alive = true;
   int minor = 1;
   std::string if_none_match{};
+  bool varies = false;  // it may be compressed, for a client that takes it so
+  bool gzip = false;    // and this one does
 };
 
 // Appends the whole of a response, of a stream its head. A body of 204 and 304 is left out.

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "gzip.hpp"
 #include "problem.hpp"
 
 namespace wisp::inline v0::http {
@@ -133,6 +134,8 @@ void Connection::serve(const Message& message) {
   wish_.keep_alive = head.keep_alive && !draining_;
   wish_.minor = head.minor;
   wish_.if_none_match = head.find("if-none-match").value_or("");
+  wish_.varies = limits_.gzip;
+  wish_.gzip = limits_.gzip && accepts_gzip(head.find("accept-encoding").value_or(""));
   phase_ = Phase::serving;
   if (const std::optional<Answer> now = service_.serve(message)) finish(*now);
 }

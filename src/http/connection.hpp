@@ -37,6 +37,7 @@ struct ConnectionLimits {
   Duration write_time = std::chrono::seconds(30);  // without a byte that the client took
   std::uint64_t body_rate = 1'024;                 // bytes a second, after the first head_time
   std::size_t output = 65'536;                     // unsent, beyond which no request is taken
+  bool gzip = false;                               // answers, for clients that take it
 };
 
 struct Message {

@@ -192,6 +192,9 @@ std::optional<Answer> Dispatcher::call(const Route& route, const RouteMatch& mat
   const auto type = message.head.find("content-type");
   if (!route.endpoint->takes_request() && (type ? !is_json(*type) : !message.body.empty()))
     return problem(415, "the body has to be application/json");
+  if (const auto coding = message.head.find("content-encoding");
+      coding && !route.endpoint->takes_request() && !same_name(*coding, "identity"))
+    return problem(415, "the body has to come without a content coding");
   Bound bound;
   if (route.endpoint->input() != nullptr) {
     const Status status =

@@ -55,7 +55,8 @@ Server::Shared::Shared(Dispatcher& to, const GatewayOptions& options)
           .head_time = limits.head_time,
           .idle_time = limits.idle_time,
           .write_time = limits.write_time,
-          .body_rate = limits.body_bytes_per_second},
+          .body_rate = limits.body_bytes_per_second,
+          .gzip = options.gzip},
       clock(options.clock == nullptr ? Clock::system() : *options.clock),
       connections_max_(connections_within(limits.connections)) {}
 
