@@ -32,6 +32,9 @@ Status check(const GatewayOptions& options) {
   WISP_TRY(within("limits.body_bytes", limits.body_bytes, std::size_t{0}, json::kBytesMax));
   WISP_TRY(within("limits.connections", limits.connections, 1, 1'000'000));
   WISP_TRY(within("limits.connections_per_address", limits.connections_per_address, 1, 1'000'000));
+  const double rate = limits.requests_per_second_per_address;  // at least one in a day
+  WISP_TRY(
+      within("limits.requests_per_second_per_address", rate == 0 ? 1 : rate, 1.0 / 86'400, 1e9));
   WISP_TRY(
       within("limits.kept_events", limits.kept_events, std::size_t{1}, std::size_t{1'000'000}));
   WISP_TRY(within("limits.kept_event_bytes", limits.kept_event_bytes, std::size_t{1'024},

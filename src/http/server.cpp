@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 
@@ -22,6 +23,8 @@ using boost::system::error_code;
 constexpr Duration kTick = std::chrono::seconds(1);
 // After an accept that failed, for want of descriptors most likely.
 constexpr Duration kPause = std::chrono::milliseconds(50);
+constexpr Duration kBurst = std::chrono::seconds(1);
+constexpr std::size_t kRememberedMax = 100'000;
 
 // Of IPv6 the network: one client has all the addresses of it.
 std::string counted_as(const asio::ip::address& address) {
@@ -38,6 +41,11 @@ int connections_within(int wanted) {
   if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return wanted;
   const rlim_t left = files.rlim_cur > 2 * kOthers ? files.rlim_cur - kOthers : kOthers;
   return left < static_cast<rlim_t>(wanted) ? static_cast<int>(left) : wanted;
+}
+
+Duration interval_of(double per_second) {
+  if (per_second <= 0) return Duration::zero();
+  return std::max(Duration(1), Duration(std::llround(1e9 / per_second)));
 }
 
 Status failed(std::string_view what, const error_code& error) {
@@ -58,25 +66,55 @@ Server::Shared::Shared(Dispatcher& to, const GatewayOptions& options)
           .body_rate = limits.body_bytes_per_second,
           .gzip = options.gzip},
       clock(options.clock == nullptr ? Clock::system() : *options.clock),
-      connections_max_(connections_within(limits.connections)) {}
+      connections_max_(connections_within(limits.connections)),
+      interval_(interval_of(limits.requests_per_second_per_address)) {}
 
 int Server::Shared::admit(const std::string& address) {
   const MutexLock lock(mutex_);
   if (connections_ >= connections_max_) return 503;
-  int& count = addresses_[address];
+  const auto [found, is_new] = addresses_.try_emplace(address);
+  int& count = found->second.connections;
   if (count >= limits.connections_per_address) return 429;
-  ++count;
+  if (count++ == 0 && !is_new) --remembered_;
   ++connections_;
   dispatcher.counts.connections.store(connections_, std::memory_order_relaxed);
   return 0;
 }
 
 void Server::Shared::leave(const std::string& address) {
+  const Time now = clock.now();
   const MutexLock lock(mutex_);
   --connections_;
   dispatcher.counts.connections.store(connections_, std::memory_order_relaxed);
   const auto found = addresses_.find(address);
-  if (--found->second == 0) addresses_.erase(found);
+  if (--found->second.connections > 0) return;
+  // One that comes back at once is not new; but there is a bound to what strangers make us keep.
+  if (found->second.owed <= now || remembered_ >= kRememberedMax) addresses_.erase(found);
+  else ++remembered_;
+}
+
+// The generic cell rate algorithm (ITU-T I.371): one moment is all there is to keep.
+Duration Server::Shared::until_next(const std::string& address) {
+  if (interval_ == Duration::zero()) return Duration::zero();
+  const Duration burst = std::max<Duration>(kBurst, interval_);
+  const Time now = clock.now();
+  const MutexLock lock(mutex_);
+  Time& owed = addresses_[address].owed;
+  const Time next = std::max(owed, now) + interval_;
+  if (next - now > burst) return next - now - burst;
+  owed = next;
+  return Duration::zero();
+}
+
+void Server::Shared::tick() {
+  if (interval_ == Duration::zero()) return;
+  const Time now = clock.now();
+  const MutexLock lock(mutex_);
+  for (auto at = addresses_.begin(); at != addresses_.end();) {
+    const bool over = at->second.connections == 0 && at->second.owed <= now;
+    if (over) --remembered_;
+    at = over ? addresses_.erase(at) : std::next(at);
+  }
 }
 
 // Once for all that happens until the loop comes to it.
@@ -209,6 +247,7 @@ void Server::Loop::tick() {
     // A copy: one may close.
     const std::vector<std::shared_ptr<Session>> all(sessions_.begin(), sessions_.end());
     for (const std::shared_ptr<Session>& each : all) each->tick();
+    shared_.tick();
     tick();
   });
 }

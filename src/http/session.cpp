@@ -5,6 +5,8 @@
 
 #include <utility>
 
+#include "problem.hpp"
+
 namespace wisp::inline v0::http {
 namespace {
 
@@ -69,7 +71,14 @@ void Server::Session::receive(std::string_view bytes) {
 
 std::optional<Answer> Server::Session::serve(const Message& message) {
   Dispatcher& dispatcher = loop_.shared().dispatcher;
-  std::optional<Answer> answer = dispatcher.serve(message, *this);
+  std::optional<Answer> answer;
+  if (const Duration wait = loop_.shared().until_next(address_); wait == Duration::zero()) {
+    answer = dispatcher.serve(message, *this);
+  } else {
+    answer = problem(429, "this address asks too often");
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(wait).count();
+    answer->fields = "Retry-After: " + std::to_string(seconds) + "\r\n";
+  }
   if (answer) dispatcher.counts.requests[static_cast<std::size_t>(answer->status / 100)]++;
   return answer;
 }

@@ -38,6 +38,10 @@ class Server::Shared {
   // Whether one more client of that address is within the limits: 0, or the status that refuses it.
   int admit(const std::string& address);
   void leave(const std::string& address);
+  // How long until one more request of that address is; 0: now, and it is counted.
+  Duration until_next(const std::string& address);
+  // Forgets addresses that are owed no patience any more.
+  void tick();
 
   Dispatcher& dispatcher;
   const Limits& limits;
@@ -47,9 +51,17 @@ class Server::Shared {
   std::unique_ptr<TlsContext> tls;  // null: none; constant once a loop runs
 
  private:
+  struct Address {
+    int connections = 0;
+    Time owed{};  // when its requests so far would be within the rate
+  };
+  using Addresses = std::map<std::string, Address>;
+
   const int connections_max_;
-  Mutex mutex_;  // nothing else is locked under it
-  std::map<std::string, int> addresses_ ABSL_GUARDED_BY(mutex_);
+  const Duration interval_;  // of an address's requests; 0: no limit
+  Mutex mutex_;              // nothing else is locked under it
+  Addresses addresses_ ABSL_GUARDED_BY(mutex_);
+  std::size_t remembered_ ABSL_GUARDED_BY(mutex_) = 0;  // of those, without a connection
   int connections_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 

@@ -191,3 +191,35 @@ TEST_CASE("gateway: connections are bounded, in all and of an address", "[gatewa
     CHECK(status_of(Socket(gateway.port()).hear()) == 503);
   }
 }
+
+TEST_CASE("gateway: an address may ask so often, whatever its connections", "[gateway]") {
+  const auto nothing = wisp::function("nothing", [] {});
+  wisp::Runtime runtime{wisp::Catalogue().add(nothing)};
+  wisp::ManualClock clock;
+  Gateway gateway{runtime,
+                  {.port = 0, .limits = {.requests_per_second_per_address = 4}, .clock = &clock}};
+  gateway.get("/nothing", nothing, {.run = wisp::http::Run::here});
+  REQUIRE(gateway.start().ok());
+  const auto ask = [&](Socket& client) { return client.ask(get("/nothing")); };
+  Socket a(gateway.port());
+  {
+    Socket b(gateway.port());
+    for (int i = 0; i < 2; ++i) CHECK(status_of(ask(a)) == 204);
+    for (int i = 0; i < 2; ++i) CHECK(status_of(ask(b)) == 204);
+    const std::string refused = ask(b);
+    CHECK(status_of(refused) == 429);
+    CHECK(refused.find("\r\nRetry-After: 1\r\n") != refused.npos);
+    CHECK(status_of(ask(a)) == 429);
+  }
+  CHECK(status_of(a.ask(get("/healthz"))) == 429);
+  // Refused requests are not counted, and the connection goes on.
+  clock.advance(std::chrono::milliseconds(250));
+  CHECK(status_of(ask(a)) == 204);
+  CHECK(status_of(ask(a)) == 429);
+  a.close();
+  Socket again(gateway.port());
+  CHECK(status_of(ask(again)) == 429);
+  clock.advance(std::chrono::seconds(1));
+  for (int i = 0; i < 4; ++i) CHECK(status_of(ask(again)) == 204);
+  CHECK(status_of(ask(again)) == 429);
+}

@@ -84,7 +84,7 @@ TEST_CASE("gzip: what gets smaller", "[gzip]") {
 }
 
 TEST_CASE("gzip: what was made smaller is what it was", "[gzip]") {
-  wisp::SplitMix64 random(7);
+  wisp::SeededRandom random(7);
   for (int i = 0; i < 100; ++i) {
     std::string text(random.next() % 100'000, '\0');
     for (char& each : text) each = static_cast<char>('a' + random.next() % (1 + i % 20));

@@ -44,6 +44,10 @@ struct Limits {
   Duration write_time = std::chrono::seconds(30);
   int connections = 10'000;             // 503, and closed; never more than the process's files
   int connections_per_address = 1'000;  // 429, and closed; of IPv6 for a network of 64 bits
+  // 429; of one address, counted as above, over all its connections, with bursts of a second's
+  // worth. At least one in a day; 0: as many as come. An address without a connection is remembered
+  // as long as it matters, and of 100,000 at most.
+  double requests_per_second_per_address = 0;
   Duration call_time = std::chrono::seconds(60);  // of one call, whatever a client asks for: 504
   // Calls of routes that answer at once, and how long the result of one is kept.
   std::size_t results = 10'000;  // 503
