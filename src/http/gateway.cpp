@@ -25,7 +25,7 @@ Status check(const GatewayOptions& options) {
                             high);
   };
   WISP_TRY(within("port", options.port, 0, 65'535));
-  WISP_TRY(within("threads", options.threads, 1, 64));
+  WISP_TRY(within("threads", options.threads, 1, options.io_context == nullptr ? 64 : 1));
   WISP_TRY(within("limits.head_bytes", limits.head_bytes, std::size_t{256}, std::size_t{1} << 20));
   WISP_TRY(within("limits.line_bytes", limits.line_bytes, std::size_t{64}, limits.head_bytes));
   WISP_TRY(within("limits.fields", limits.fields, 1, 1'000));

@@ -120,11 +120,12 @@ void Server::Shared::tick() {
 // Once for all that happens until the loop comes to it.
 class Server::Loop::Resume final : public Wake, public std::enable_shared_from_this<Resume> {
  public:
-  explicit Resume(Loop& loop) : loop_(loop), mailbox_(loop.mailbox()) {}
+  explicit Resume(Loop& loop) : loop_(loop), token_(loop.token()), mailbox_(loop.mailbox()) {}
 
   void wake() override {
-    if (pending_.exchange(true)) return;
-    mailbox_->post([self = shared_from_this()] {
+    const std::shared_ptr<char> token = token_.lock();
+    if (token == nullptr || pending_.exchange(true)) return;
+    mailbox_->post([self = shared_from_this(), token] {
       // Before it looks: what comes from here on posts again.
       self->pending_.store(false);
       self->loop_.resume_streams();
@@ -133,11 +134,16 @@ class Server::Loop::Resume final : public Wake, public std::enable_shared_from_t
 
  private:
   Loop& loop_;  // while the mailbox is open
+  const std::weak_ptr<char> token_;
   const std::shared_ptr<Mailbox> mailbox_;
   std::atomic<bool> pending_{false};
 };
 
-Server::Loop::Loop(Shared& shared) : shared_(shared), wake_(std::make_shared<Resume>(*this)) {}
+Server::Loop::Loop(Shared& shared, asio::io_context* host)
+    : shared_(shared),
+      own_(host == nullptr ? std::make_unique<asio::io_context>(1) : nullptr),
+      context_(host == nullptr ? *own_ : *host),
+      wake_(std::make_shared<Resume>(*this)) {}
 
 Server::Loop::~Loop() {
   mailbox_->close();
@@ -166,24 +172,26 @@ Status Server::Loop::listen(const tcp::endpoint& endpoint, bool several) {
 }
 
 Status Server::Loop::run(int number) {
+  runs_ = true;
   accept();
   tick();
+  if (own_ == nullptr) return Status();
   WISP_TRY(thread_, wisp::detail::Thread::start(fmt::format("wisp-http-{}", number),
                                                 [this] { context_.run(); }));
   return Status();
 }
 
 void Server::Loop::accept() {
-  acceptor_.async_accept([this](const error_code& error, tcp::socket socket) {
+  acceptor_.async_accept([this, token = token_](const error_code& error, tcp::socket socket) {
     if (draining_ || error == asio::error::operation_aborted) return;
     if (!error) {
       admit(std::move(socket));
       return accept();
     }
     pause_.expires_after(kPause);
-    pause_.async_wait([this](const error_code& stopped) {
+    pause_.async_wait(held([this](const error_code& stopped) {
       if (!stopped && !draining_) accept();
-    });
+    }));
   });
 }
 
@@ -242,43 +250,64 @@ bool Server::Loop::all_settled() {
 
 void Server::Loop::tick() {
   timer_.expires_after(kTick);
-  timer_.async_wait([this](const error_code& stopped) {
-    if (stopped) return;
+  timer_.async_wait(held([this](const error_code& stopped) {
+    if (stopped || ended_) return;
     // A copy: one may close.
     const std::vector<std::shared_ptr<Session>> all(sessions_.begin(), sessions_.end());
     for (const std::shared_ptr<Session>& each : all) each->tick();
     shared_.tick();
     tick();
-  });
+  }));
 }
 
 void Server::Loop::drain() {
-  asio::post(context_, [this] {
-    draining_ = true;
-    error_code error;
-    acceptor_.close(error);
-    const std::vector<std::shared_ptr<Session>> all(sessions_.begin(), sessions_.end());
-    for (const std::shared_ptr<Session>& each : all) each->drain();
-    {
-      const MutexLock lock(mutex_);
-      drained_ = true;
-    }
-    shared_.clock.wake(stopper_);
-  });
+  asio::post(context_, held([this] {
+               draining_ = true;
+               error_code error;
+               acceptor_.close(error);
+               const std::vector<std::shared_ptr<Session>> all(sessions_.begin(), sessions_.end());
+               for (const std::shared_ptr<Session>& each : all) each->drain();
+               {
+                 const MutexLock lock(mutex_);
+                 drained_ = true;
+               }
+               shared_.clock.wake(stopper_);
+             }));
 }
 
 bool Server::Loop::finish(Time until) {
-  if (!thread_.started()) return true;
+  if (!std::exchange(runs_, false)) return true;
+  if (own_ == nullptr) return finish_on_host(until);
   while (!all_settled() && shared_.clock.now() < until) shared_.clock.park(stopper_, until);
   const bool all = all_settled();
   asio::post(context_, [this] {
-    const std::vector<std::shared_ptr<Session>> sessions(sessions_.begin(), sessions_.end());
-    for (const std::shared_ptr<Session>& each : sessions) each->end();
-    timer_.cancel();
-    pause_.cancel();
+    end();
     context_.stop();
   });
-  thread_.join();
+  if (thread_.started()) thread_.join();
+  return all;
+}
+
+void Server::Loop::end() {
+  ended_ = true;
+  const std::vector<std::shared_ptr<Session>> sessions(sessions_.begin(), sessions_.end());
+  for (const std::shared_ptr<Session>& each : sessions) each->end();
+  timer_.cancel();
+  pause_.cancel();
+}
+
+// On the host's thread nobody but this one runs its context meanwhile, so it is run from here until
+// nothing of it comes back to this loop.
+bool Server::Loop::finish_on_host(Time until) {
+  const bool stopped = context_.stopped();
+  if (stopped) context_.restart();
+  while (!all_settled() && shared_.clock.now() < until)
+    context_.run_one_for(std::chrono::milliseconds(1));
+  const bool all = all_settled();
+  end();
+  mailbox_->close();
+  while (token_.use_count() > 1) context_.run_one_for(std::chrono::milliseconds(1));
+  if (stopped) context_.stop();
   return all;
 }
 
@@ -286,12 +315,12 @@ bool Server::Loop::finish(Time until) {
 Status Server::make_loop(std::vector<std::unique_ptr<Loop>>& to) {
 #if WISP_EXCEPTIONS
   try {
-    to.push_back(std::make_unique<Loop>(*shared_));
+    to.push_back(std::make_unique<Loop>(*shared_, options_.io_context));
   } catch (const std::exception& error) {
     return unavailable("no loop for clients: {}", error.what());
   }
 #else
-  to.push_back(std::make_unique<Loop>(*shared_));
+  to.push_back(std::make_unique<Loop>(*shared_, options_.io_context));
 #endif
   return Status();
 }

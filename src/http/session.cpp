@@ -37,6 +37,7 @@ class Server::Session::Later final : public Reply {
 
 Server::Session::Session(Loop& loop, tcp::socket socket, std::string address)
     : loop_(loop),
+      token_(loop.token()),
       socket_(std::move(socket)),
       address_(std::move(address)),
       connection_(loop.shared().connection_limits, *this, loop.dates(), loop.shared().clock) {

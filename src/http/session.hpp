@@ -86,7 +86,8 @@ class Mailbox {
 
 class Server::Loop {
  public:
-  explicit Loop(Shared& shared);
+  // `host`: serves on that, from whose thread all but mailbox() is used; null: on a thread of its own.
+  Loop(Shared& shared, asio::io_context* host);
   ~Loop();
 
   Status listen(const tcp::endpoint& endpoint, bool several);
@@ -96,7 +97,7 @@ class Server::Loop {
   }
   Status run(int number);
 
-  // Any thread. Stops accepting and drains; then, cuts off who is left. False: somebody was.
+  // Stops accepting and drains; then, cuts off who is left. False: somebody was.
   void drain();
   bool finish(Time until);
 
@@ -110,18 +111,29 @@ class Server::Loop {
   const std::shared_ptr<Wake>& wake() const { return wake_; }
   // Nothing more is owed to it.
   void settled(Session& session);
+  // What is held by all that still comes back here from the host's context.
+  const std::shared_ptr<char>& token() const { return token_; }
 
  private:
   class Resume;
 
+  // Such a handler.
+  template <class F>
+  auto held(F work) {
+    return [work = std::move(work), token = token_](const auto&... with) { work(with...); };
+  }
   bool all_settled();
+  void end();
+  bool finish_on_host(Time until);
   void resume_streams();
   void accept();
   void admit(tcp::socket socket);
   void tick();
 
   Shared& shared_;
-  asio::io_context context_{1};
+  const std::shared_ptr<char> token_ = std::make_shared<char>();
+  std::unique_ptr<asio::io_context> own_;  // null: the host's
+  asio::io_context& context_;
   tcp::acceptor acceptor_{context_};
   asio::steady_timer timer_{context_};
   asio::steady_timer pause_{context_};
@@ -131,6 +143,8 @@ class Server::Loop {
   std::unordered_set<std::shared_ptr<Session>> sessions_;
   std::unordered_set<std::shared_ptr<Session>> streaming_;
   bool draining_ = false;
+  bool runs_ = false;
+  bool ended_ = false;
   wisp::detail::Thread thread_;
 
   Parker stopper_;  // of who is in finish()
@@ -180,6 +194,7 @@ class Server::Session final : public std::enable_shared_from_this<Session>,
   void answer(Answer answer);
 
   Loop& loop_;
+  const std::shared_ptr<char> token_;
   tcp::socket socket_;
   const std::string address_;
   Connection connection_;

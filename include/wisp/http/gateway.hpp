@@ -29,6 +29,10 @@
 #include <wisp/http/message.hpp>
 #include <wisp/runtime.hpp>
 
+namespace boost::asio {
+class io_context;
+}
+
 namespace wisp::inline v0::http {
 
 // Beyond these a client is refused, by the status that is named, or goes.
@@ -91,6 +95,10 @@ struct GatewayOptions {
   // Compresses texts of 1 KiB to 1 MiB, on the gateway's thread, for clients that take it. Not
   // where a secret stands in a body beside what a stranger chose: its length tells about it (BREACH).
   bool gzip = false;
+  // Serves on the host's, which outlives the gateway, instead of threads of its own; `threads` is 1.
+  // start(), stop() and the destructor then belong to the thread that runs it, within a handler of
+  // it or between; while stop() waits, it runs what else is there.
+  boost::asio::io_context* io_context = nullptr;
 };
 
 // Where a route's function runs.
