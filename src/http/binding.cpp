@@ -94,8 +94,9 @@ Status Binding::add_query(std::string_view query, Bound& to, std::uint32_t& memb
     to.values_.push_back({.kind = ValueKind::array,
                           .size = static_cast<std::uint32_t>(count),
                           .length = static_cast<std::uint64_t>(count) + 1});
+    const FieldKind kind = field == nullptr ? FieldKind::text : field->element;
     for (std::size_t j = i; j < all.size(); ++j)
-      if (same(all[j])) to.values_.push_back(text_value(all[j].second));
+      if (same(all[j])) to.values_.push_back(scalar_value(kind, all[j].second));
   }
   return Status();
 }

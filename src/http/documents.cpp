@@ -1,4 +1,6 @@
 // What the gateway says about itself: OpenAPI, functions, metrics.
+#include <algorithm>
+
 #include <absl/strings/ascii.h>
 #include <fmt/format.h>
 
@@ -40,6 +42,48 @@ void events_operation(json::TextWriter& to, Schema& schema, const Route& route) 
   to.end_object();
 }
 
+void of_kind(Schema& schema, FieldKind kind) {
+  schema.simple(kind == FieldKind::boolean  ? "boolean"
+                : kind == FieldKind::number ? "number"
+                                            : "string");
+}
+
+void parameter(json::TextWriter& to, Schema& schema, std::string_view name, bool in_path,
+               const FieldInfo* field) {
+  to.begin_object();
+  schema.member("name", name);
+  schema.member("in", in_path ? "path" : "query");
+  to.name("required");
+  to.boolean(in_path);
+  to.name("schema");
+  if (field != nullptr && field->kind == FieldKind::other) {
+    to.begin_object();
+    schema.member("type", "array");
+    to.name("items");
+    of_kind(schema, field->element);
+    to.end_object();
+  } else {
+    of_kind(schema, field == nullptr ? FieldKind::text : field->kind);
+  }
+  to.end_object();
+}
+
+// Those of the path, and, where there is no body, what else the input has.
+void parameters(json::TextWriter& to, Schema& schema, const Route& route, bool has_body) {
+  const TypeInfo* const input = route.endpoint->input();
+  const std::vector<std::string> path = parameters_of(route.path);
+  to.name("parameters");
+  to.begin_array();
+  for (const std::string& each : path)
+    parameter(to, schema, each, true, input == nullptr ? nullptr : find_field(*input, each));
+  if (!has_body && input != nullptr)
+    for (const FieldInfo& each : input->fields)
+      if (std::find(path.begin(), path.end(), each.name) == path.end() &&
+          each.kind != FieldKind::object)
+        parameter(to, schema, each.name, false, &each);
+  to.end_array();
+}
+
 // Of the path as a document names it; the input's schema says what is in the query and the body.
 void operation(json::TextWriter& to, Schema& schema, const Route& route) {
   to.begin_object();
@@ -47,23 +91,8 @@ void operation(json::TextWriter& to, Schema& schema, const Route& route) {
   to.text(fmt::format("{} {}", route.method, route.path));
   to.name("summary");
   to.text(route.endpoint->name());
-  const std::vector<std::string> parameters = parameters_of(route.path);
-  if (!parameters.empty()) {
-    to.name("parameters");
-    to.begin_array();
-    for (const std::string& each : parameters) {
-      to.begin_object();
-      schema.member("name", each);
-      schema.member("in", "path");
-      to.name("required");
-      to.boolean(true);
-      to.name("schema");
-      schema.simple("string");
-      to.end_object();
-    }
-    to.end_array();
-  }
   const bool has_body = route.method != "GET" && route.method != "DELETE";
+  parameters(to, schema, route, has_body);
   if (has_body && route.endpoint->input() != nullptr) {
     to.name("requestBody");
     to.begin_object();

@@ -49,11 +49,18 @@ struct Wanted {
 };
 WISP_FIELDS(Wanted, id, full, text, tag)
 
+struct Many {
+  std::vector<int> count;
+  std::optional<std::vector<bool>> on;
+};
+WISP_FIELDS(Many, count, on)
+
 const auto price = wisp::function("price", [](const Parcel& parcel) -> wisp::Result<Price> {
   if (parcel.kg <= 0) return wisp::invalid_argument("a parcel weighs something");
   return Price{static_cast<std::int64_t>(490 + 120 * parcel.kg)};
 });
 const auto echo = wisp::function("echo", [](const Wanted& wanted) { return wanted; });
+const auto many = wisp::function("many", [](const Many& all) { return all; });
 const auto nothing = wisp::function("nothing", [] {});
 const auto greet =
     wisp::function("greet", [](const std::string& name) { return "hello, " + name; });
@@ -79,6 +86,7 @@ struct Served {
     gateway->post("/price", price, how)
         .get("/things/{id}", echo, how)
         .post("/things/{id}", echo, how)
+        .get("/many", many, how)
         .get("/nothing", nothing, how)
         .get("/greet/{name}", greet, how)
         .post("/greet", greet, how)
@@ -95,6 +103,7 @@ struct Served {
   wisp::Runtime runtime{wisp::Catalogue()
                             .add(price)
                             .add(echo)
+                            .add(many)
                             .add(nothing)
                             .add(greet)
                             .add(fails)
@@ -124,6 +133,9 @@ TEST_CASE("gateway: a function's input comes from the path, the query and the bo
     CHECK(body_of(client.ask(post("/things/7", R"({"tag":["a"]})"))) == R"({"id":7,"tag":["a"]})");
     CHECK(body_of(client.ask(post("/things/7?full=true&text=1%202", R"({"tag":[]})"))) ==
           R"({"id":7,"full":true,"text":"1 2","tag":[]})");
+    CHECK(body_of(client.ask(get("/many?count=3&count=-4&on=true"))) ==
+          R"({"count":[3,-4],"on":[true]})");
+    CHECK(body_of(client.ask(get("/many?count=3"))) == R"({"count":[3]})");
     CHECK(body_of(client.ask(get("/things/-7?tag=x"))) == R"({"id":-7,"tag":["x"]})");
     CHECK(body_of(client.ask(get("/things/7?tag=x&text=t&tag=y"))) ==
           R"({"id":7,"text":"t","tag":["x","y"]})");
@@ -161,6 +173,9 @@ TEST_CASE("gateway: what a client gets wrong is said to it", "[gateway]") {
     refused(post("/price", "{}", "Content-Type: text/plain\r\n"), 415,
             "the body has to be application/json");
     refused(get("/things/seven"), 400, R"(id: expected a number, got \"seven\")");
+    refused(get("/things/7?full=true&full=true&tag=x"), 400,
+            "full: expected true or false, got an array");
+    refused(get("/many?count=3&count=x"), 400, R"(count[1]: expected a number, got \"x\")");
     refused(get("/things/7?nothing=1"), 400, "nothing: Wanted has no such member");
     refused(get("/things/7?full=yes&tag=x"), 400, R"(full: expected true or false, got \"yes\")");
     refused(get("/things/7?id=8&tag=x"), 400, "id: is there twice");
@@ -228,6 +243,14 @@ TEST_CASE("gateway: says what it has", "[gateway]") {
   CHECK(wisp::json::Document::parse(document).ok());
   CHECK(document.find(R"("schema":{"$ref":"#/components/schemas/Parcel"})") != document.npos);
   CHECK(document.find(R"("/things/{id}":{"get":)") != document.npos);
+  const auto has = [&](std::string_view parameter) {
+    return document.find(parameter) != document.npos;
+  };
+  CHECK(has(R"({"name":"id","in":"path","required":true,"schema":{"type":"number"}})"));
+  CHECK(has(R"({"name":"full","in":"query","required":false,"schema":{"type":"boolean"}})"));
+  CHECK(has(R"("schema":{"type":"array","items":{"type":"string"}})"));
+  CHECK(has(R"("schema":{"type":"array","items":{"type":"number"}})"));
+  CHECK_FALSE(has(R"("name":"id","in":"query")"));
 }
 
 TEST_CASE("gateway: what cannot be served is refused before it is", "[gateway]") {
