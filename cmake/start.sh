@@ -63,6 +63,7 @@ needs='
   head  catch2                        catch2           catch-devel             catch2      catch2
   head  boost/asio/io_context.hpp     libboost1.81-dev boost-devel             boost       boost
   head  openssl/ssl.h                 libssl-dev       openssl-devel           openssl     openssl
+  head  argon2.h                      libargon2-dev    libargon2-devel         argon2      argon2
   head  zlib.h                        zlib1g-dev       zlib-devel              zlib        zlib
   head  boost/json.hpp                libboost-json1.81-dev  boost-devel       boost       boost
   head  benchmark/benchmark.h         libbenchmark-dev google-benchmark-devel  benchmark   google-benchmark

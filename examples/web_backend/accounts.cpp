@@ -31,9 +31,9 @@ wisp::Result<std::array<unsigned char, Size>> random_bytes() {
 wisp::Result<std::string> hash_of(std::string_view password) {
   WISP_TRY(const auto salt, random_bytes<16>());
   std::array<char, 128> encoded{};
-  const int error = argon2id_hash_encoded(kPasses, kKibibytes, kLanes, password.data(),
-                                          password.size(), salt.data(), salt.size(), 32,
-                                          encoded.data(), encoded.size());
+  const int error =
+      argon2id_hash_encoded(kPasses, kKibibytes, kLanes, password.data(), password.size(),
+                            salt.data(), salt.size(), 32, encoded.data(), encoded.size());
   if (error != ARGON2_OK) return wisp::internal("argon2: {}", argon2_error_message(error));
   return std::string(encoded.data());
 }

@@ -14,7 +14,7 @@
 
 namespace backend {
 
-inline constexpr std::size_t kNotesMax = 1'000;      // of one account
+inline constexpr std::size_t kNotesMax = 1'000;       // of one account
 inline constexpr std::size_t kNoteBytesMax = 10'000;  // of a text
 
 struct Note {
