@@ -173,6 +173,9 @@ TEST_CASE("gateway: what a client gets wrong is said to it", "[gateway]") {
     refused(post("/price", "{}", "Content-Type: text/plain\r\n"), 415,
             "the body has to be application/json");
     refused(get("/things/seven"), 400, R"(id: expected a number, got \"seven\")");
+    refused(post("/price", R"({"kg":1,"country":"PT"})",
+                 "Content-Type: application/json\r\nContent-Encoding: gzip\r\n"),
+            415, "the body has to come without a content coding");
     refused(get("/things/7?full=true&full=true&tag=x"), 400,
             "full: expected true or false, got an array");
     refused(get("/many?count=3&count=x"), 400, R"(count[1]: expected a number, got \"x\")");
