@@ -38,6 +38,13 @@ Value scalar_value(FieldKind kind, std::string_view text) {
   return text_value(text);
 }
 
+FieldKind element_of(const TypeInfo& type, std::span<const FieldKind> elements,
+                     const FieldInfo* field) {
+  const auto index =
+      field == nullptr ? elements.size() : static_cast<std::size_t>(field - type.fields.data());
+  return index < elements.size() ? elements[index] : FieldKind::text;
+}
+
 // What an input that has no fields is, by its name on the wire.
 FieldKind kind_of(const TypeInfo& type) {
   if (type.wire_name == "bool") return FieldKind::boolean;
@@ -51,9 +58,11 @@ const Value* Bound::root() const {
   return body_ ? &body_->root() : nullptr;
 }
 
-Result<Binding> Binding::make(const TypeInfo* type, std::span<const std::string> parameters) {
+Result<Binding> Binding::make(const TypeInfo* type, std::span<const std::string> parameters,
+                              std::span<const FieldKind> elements) {
   Binding made;
   made.type_ = type;
+  made.elements_ = elements;
   made.names_.assign(parameters.begin(), parameters.end());
   if (type == nullptr) return made;
   if (type->fields.empty() && parameters.size() == 1 && !type->wire_name.empty()) return made;
@@ -94,7 +103,7 @@ Status Binding::add_query(std::string_view query, Bound& to, std::uint32_t& memb
     to.values_.push_back({.kind = ValueKind::array,
                           .size = static_cast<std::uint32_t>(count),
                           .length = static_cast<std::uint64_t>(count) + 1});
-    const FieldKind kind = field == nullptr ? FieldKind::text : field->element;
+    const FieldKind kind = element_of(*type_, elements_, field);
     for (std::size_t j = i; j < all.size(); ++j)
       if (same(all[j])) to.values_.push_back(scalar_value(kind, all[j].second));
   }

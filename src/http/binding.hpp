@@ -40,7 +40,9 @@ class Binding {
  public:
   // Of a function whose input is of that type; null: it has none, or takes the request as it is.
   // kInvalidArgument for a parameter that the input lacks.
-  static Result<Binding> make(const TypeInfo* type, std::span<const std::string> parameters);
+  // `elements`: of its fields, see Endpoint; outlives this.
+  static Result<Binding> make(const TypeInfo* type, std::span<const std::string> parameters,
+                              std::span<const FieldKind> elements = {});
 
   // kInvalidArgument says what is wrong with the body. What is wrong with single fields the codec
   // finds.
@@ -52,6 +54,7 @@ class Binding {
   Status add_query(std::string_view query, Bound& to, std::uint32_t& members) const;
 
   const TypeInfo* type_ = nullptr;
+  std::span<const FieldKind> elements_;
   std::vector<std::string> names_;  // of the path's parameters
 };
 

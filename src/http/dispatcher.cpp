@@ -91,7 +91,7 @@ Status Dispatcher::add(std::string_view method, std::string_view path,
                        std::unique_ptr<const detail::Endpoint> endpoint,
                        const RouteOptions& options) {
   const std::vector<std::string> parameters = parameters_of(path);
-  auto binding = Binding::make(endpoint->input(), parameters);
+  auto binding = Binding::make(endpoint->input(), parameters, endpoint->elements());
   if (!binding.ok())
     return invalid_argument("route '{} {}': {}", method, path, message(binding.status()));
   WISP_TRY(router_.add(method, path, static_cast<int>(routes_.size())));

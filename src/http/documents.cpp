@@ -49,7 +49,7 @@ void of_kind(Schema& schema, FieldKind kind) {
 }
 
 void parameter(json::TextWriter& to, Schema& schema, std::string_view name, bool in_path,
-               const FieldInfo* field) {
+               const FieldInfo* field, FieldKind element) {
   to.begin_object();
   schema.member("name", name);
   schema.member("in", in_path ? "path" : "query");
@@ -60,7 +60,7 @@ void parameter(json::TextWriter& to, Schema& schema, std::string_view name, bool
     to.begin_object();
     schema.member("type", "array");
     to.name("items");
-    of_kind(schema, field->element);
+    of_kind(schema, element);
     to.end_object();
   } else {
     of_kind(schema, field == nullptr ? FieldKind::text : field->kind);
@@ -75,12 +75,15 @@ void parameters(json::TextWriter& to, Schema& schema, const Route& route, bool h
   to.name("parameters");
   to.begin_array();
   for (const std::string& each : path)
-    parameter(to, schema, each, true, input == nullptr ? nullptr : find_field(*input, each));
-  if (!has_body && input != nullptr)
-    for (const FieldInfo& each : input->fields)
-      if (std::find(path.begin(), path.end(), each.name) == path.end() &&
-          each.kind != FieldKind::object)
-        parameter(to, schema, each.name, false, &each);
+    parameter(to, schema, each, true, input == nullptr ? nullptr : find_field(*input, each),
+              FieldKind::other);
+  const std::size_t count = has_body || input == nullptr ? 0 : input->fields.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    const FieldInfo& field = input->fields[i];
+    if (std::find(path.begin(), path.end(), field.name) == path.end() &&
+        field.kind != FieldKind::object)
+      parameter(to, schema, field.name, false, &field, route.endpoint->elements()[i]);
+  }
   to.end_array();
 }
 

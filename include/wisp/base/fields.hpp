@@ -48,7 +48,6 @@ std::string_view to_string(FieldKind kind);
 struct FieldInfo {
   std::string_view name;
   FieldKind kind;
-  FieldKind element;                          // of a container's elements; else other
   FieldValue (*read)(const void* object);     // views live as long as the object
   const void* (*member)(const void* object);  // an optional's value; null if it is empty
   const TypeInfo* type;  // of the member, or of the optional's value, for kind object; else null
@@ -139,18 +138,6 @@ constexpr FieldKind field_kind() {
     return FieldKind::text;
   } else {
     return HasFields<T> ? FieldKind::object : FieldKind::other;
-  }
-}
-
-template <class T>
-constexpr FieldKind element_kind() {
-  if constexpr (IsOptional<T>::value) {
-    return element_kind<typename IsOptional<T>::Value>();
-  } else if constexpr (field_kind<T>() == FieldKind::other &&
-                       requires { typename T::value_type; }) {
-    return field_kind<typename T::value_type>();
-  } else {
-    return FieldKind::other;
   }
 }
 
@@ -272,9 +259,7 @@ constexpr FieldInfo make_field_info() {
   constexpr FieldKind kind = field_kind<Member>();
   const TypeInfo* type = nullptr;
   if constexpr (kind == FieldKind::object) type = &type_info<typename Innermost<Member>::Type>();
-  return {field.name,
-          kind,
-          element_kind<Member>(),
+  return {field.name, kind,
           [](const void* object) -> FieldValue {
             constexpr auto member = std::get<Index>(fields_of<T>().fields).member;
             return field_value(static_cast<const T*>(object)->*member);

@@ -3,14 +3,19 @@
 // Threads: any.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
 #include <wisp/base/config.hpp>
+#include <wisp/base/fields.hpp>
 #include <wisp/base/reader.hpp>
 #include <wisp/base/schema.hpp>
 #include <wisp/base/status.hpp>
@@ -36,6 +41,29 @@ struct Source {
   std::function<Request()> request = [] { return Request(); };
 };
 
+// What the elements of a container are, as texts of a query are made into them; of all else other.
+template <class T>
+constexpr FieldKind element_kind() {
+  if constexpr (wisp::detail::IsOptional<T>::value) {
+    return element_kind<typename wisp::detail::IsOptional<T>::Value>();
+  } else if constexpr (wisp::detail::field_kind<T>() == FieldKind::other &&
+                       requires { typename T::value_type; }) {
+    return wisp::detail::field_kind<typename T::value_type>();
+  } else {
+    return FieldKind::other;
+  }
+}
+
+// By the place of the field in its type.
+template <class T, std::size_t... Index>
+constexpr auto make_element_kinds(std::index_sequence<Index...>) {
+  return std::array<FieldKind, sizeof...(Index)>{element_kind<std::remove_cvref_t<
+      decltype(std::declval<T&>().*std::get<Index>(fields_of<T>().fields).member)>>()...};
+}
+template <class T>
+inline constexpr auto kElementKinds = make_element_kinds<T>(
+    std::make_index_sequence<std::tuple_size_v<decltype(fields_of<T>().fields)>>());
+
 class Started {
  public:
   virtual ~Started() = default;
@@ -50,6 +78,8 @@ class Endpoint {
   // Null: takes none. Of a Request: takes_request().
   virtual const TypeInfo* input() const = 0;
   virtual bool takes_request() const = 0;
+  // Of each field of the input, in their order.
+  virtual std::span<const FieldKind> elements() const = 0;
   virtual bool has_output() const = 0;
   virtual void input_schema(Schema& to) const = 0;
   virtual void output_schema(Schema& to) const = 0;
@@ -134,6 +164,12 @@ class TypedEndpoint final : public Endpoint {
     else return nullptr;
   }
   bool takes_request() const override { return kRequest; }
+  std::span<const FieldKind> elements() const override {
+    if constexpr (kInput) {
+      if constexpr (HasFields<In>) return kElementKinds<In>;
+    }
+    return {};
+  }
   bool has_output() const override { return kOutput; }
   void input_schema([[maybe_unused]] Schema& to) const override {
     if constexpr (kInput) to.of<In>();
