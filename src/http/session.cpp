@@ -67,9 +67,18 @@ void Server::Session::receive(std::string_view bytes) {
   if (plain_.capacity() > 4'096) std::string().swap(plain_);
 }
 
+std::optional<Answer> Server::Session::admit(const Head& head, const Target& target) {
+  Dispatcher& dispatcher = loop_.shared().dispatcher;
+  caller_ = Principal();
+  std::optional<Answer> answer = dispatcher.admit(head, target, caller_);
+  if (answer) dispatcher.counts.requests[static_cast<std::size_t>(answer->status / 100)]++;
+  return answer;
+}
+
 std::optional<Answer> Server::Session::serve(const Message& message) {
   Dispatcher& dispatcher = loop_.shared().dispatcher;
   std::optional<Answer> answer = dispatcher.serve(message, *this);
+  if (caller_.shown != Credential::none) caller_ = Principal();
   if (answer) dispatcher.counts.requests[static_cast<std::size_t>(answer->status / 100)]++;
   return answer;
 }

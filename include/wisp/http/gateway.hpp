@@ -30,6 +30,10 @@
 
 namespace wisp::inline v0::http {
 
+class ApiKeys;      // wisp/http/api_keys.hpp
+class JwtVerifier;  // wisp/http/jwt.hpp
+class Webhook;      // wisp/http/webhook.hpp
+
 // Beyond these a client is refused, by the status that is named, or goes.
 struct Limits {
   std::size_t head_bytes = 16'384;                // 431
@@ -80,6 +84,12 @@ struct GatewayOptions {
   std::vector<std::string> hosts{};
   Cors cors{};
   Random* random{};  // for the ids of async calls; null: OpenSSL's; outlives the gateway
+  // Where one of these is set, all but open routes, webhooks, /healthz, /readyz and what browsers
+  // ask beforehand needs to know who calls: 401. A request shows "Authorization: Bearer " and a
+  // token or an API key, or "X-API-Key: " and one; both, or one twice, is 400. Each outlives the
+  // gateway.
+  const ApiKeys* api_keys{};
+  const JwtVerifier* tokens{};
 };
 
 // Where a route's function runs.
@@ -93,8 +103,16 @@ struct RouteOptions {
   Run run = Run::pool;
   UnknownMembers unknown = UnknownMembers::refuse;  // of the body and the query
   // Answers at once: 202, and in Location a resource of its own, /calls/ and an id that nobody can
-  // guess. It answers 202 while the call runs, then what the call came to; DELETE cancels.
+  // guess. It answers 202 while the call runs, then what the call came to; DELETE cancels. It is
+  // there for who began the call alone: 404 to others; of an open route for who knows the id.
   bool async = false;
+  bool open = false;  // to everybody, whoever the gateway knows
+  // Of which a caller has one: 403. None: whoever the gateway knows. Of a function with several
+  // routes /invoke wants what all of them want.
+  std::vector<std::string> roles{};
+  // Who sends has to have signed: 401. Neither open nor with roles, and not to be had by /invoke.
+  // Outlives the gateway.
+  Webhook* webhook{};
 };
 
 class Gateway {
