@@ -90,6 +90,7 @@ class Exposition {
 }  // namespace
 
 std::string openapi(const GatewayOptions& options, const std::vector<Route>& routes) {
+  const bool guarded = Guard(options).on();
   std::string text;
   json::TextWriter to(text);
   Schema schema(to, "#/components/schemas/");
@@ -120,7 +121,7 @@ std::string openapi(const GatewayOptions& options, const std::vector<Route>& rou
   to.name("components");
   to.begin_object();
   schema.define("schemas");
-  if (options.api_keys != nullptr || options.tokens != nullptr) {
+  if (guarded) {
     to.name("securitySchemes");
     to.begin_object();
     scheme(schema, to, "bearer", {{"type", "http"}, {"scheme", "bearer"}});
@@ -128,7 +129,7 @@ std::string openapi(const GatewayOptions& options, const std::vector<Route>& rou
     to.end_object();
   }
   to.end_object();
-  if (options.api_keys != nullptr || options.tokens != nullptr) {
+  if (guarded) {
     to.name("security");
     to.begin_array();
     for (const std::string_view either : {"bearer", "key"}) {

@@ -33,6 +33,7 @@ constexpr int kRsaBitsMin = 2'048;
 constexpr int kRsaBitsMax = 8'192;
 constexpr int kScalar = 32;  // bytes of each half of a signature on P-256
 constexpr std::string_view kPem = "-----BEGIN ";
+constexpr std::string_view kPublicPem = "-----BEGIN PUBLIC KEY-----";
 
 // Forgets what OpenSSL said: the next one to ask would take it for its own.
 struct Quiet {
@@ -50,6 +51,7 @@ const unsigned char* bytes_of(std::string_view text) {
 int no_password(char*, int, int, void*) { return -1; }
 
 Owned<EVP_PKEY> read_pem(std::string_view text, JwtUse use) {
+  if (use == JwtUse::verify && text.find(kPublicPem) == text.npos) return nullptr;
   const Owned<BIO> from(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
   if (from == nullptr) return nullptr;
   return Owned<EVP_PKEY>(use == JwtUse::sign
