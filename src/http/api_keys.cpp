@@ -30,8 +30,8 @@ bool is_id(std::string_view id) {
 
 bool is_secret(std::string_view secret) {
   return secret.size() >= kSecretMin && std::all_of(secret.begin(), secret.end(), [](char c) {
-    return is_alphanumeric(c) || c == '-' || c == '_';
-  });
+           return is_alphanumeric(c) || c == '-' || c == '_';
+         });
 }
 
 // The id within; empty: it is no key.

@@ -117,8 +117,8 @@ Result<Digest> hmac_sha256(std::string_view key, std::initializer_list<std::stri
   const std::unique_ptr<EVP_MAC_CTX, Free> context(EVP_MAC_CTX_new(mac.get()));
   if (context == nullptr) return failed();
   char name[] = "SHA256";
-  const OSSL_PARAM parameters[] = {
-      OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0), OSSL_PARAM_construct_end()};
+  const OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
+                                   OSSL_PARAM_construct_end()};
   if (EVP_MAC_init(context.get(), bytes_of(key), key.size(), parameters) != 1) return failed();
   for (const std::string_view part : parts)
     if (EVP_MAC_update(context.get(), bytes_of(part), part.size()) != 1) return failed();

@@ -314,8 +314,7 @@ std::optional<Answer> Dispatcher::own(const Message& message, const Principal& c
     return Answer{.content_type = "text/plain; version=0.0.4; charset=utf-8",
                   .body = metrics(runtime_.stats(), counts)};
   if (path == "/functions") return Answer{.body = functions(runtime_.stats(), routes_)};
-  if (path == "/openapi.json")
-    return Answer{.body = openapi(options_, routes_), .tagged = true};
+  if (path == "/openapi.json") return Answer{.body = openapi(options_, routes_), .tagged = true};
   return std::nullopt;
 }
 

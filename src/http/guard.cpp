@@ -93,9 +93,8 @@ std::optional<Answer> Guard::identify(const Head& head, Principal& to) const {
 }
 
 std::optional<Answer> Guard::allow(const Principal& caller, const std::vector<std::string>& roles) {
-  if (roles.empty() ||
-      std::any_of(roles.begin(), roles.end(),
-                  [&](const std::string& each) { return caller.has_role(each); }))
+  if (roles.empty() || std::any_of(roles.begin(), roles.end(),
+                                   [&](const std::string& each) { return caller.has_role(each); }))
     return std::nullopt;
   Answer answer = problem(403, "the caller may not do this");
   answer.fields = "WWW-Authenticate: Bearer error=\"insufficient_scope\"\r\n";

@@ -44,11 +44,11 @@ Status check(const Principal& subject) {
     return invalid_argument("a token's subject has {} bytes, and may have 1 to {}",
                             subject.id.size(), kPrincipalIdMax);
   if (subject.tenant.size() > kTenantNameMax)
-    return invalid_argument("a token's tenant has {} bytes; the limit is {}",
-                            subject.tenant.size(), kTenantNameMax);
+    return invalid_argument("a token's tenant has {} bytes; the limit is {}", subject.tenant.size(),
+                            kTenantNameMax);
   if (subject.roles.size() > kRolesMax)
-    return invalid_argument("a token's subject has {} roles; the limit is {}",
-                            subject.roles.size(), kRolesMax);
+    return invalid_argument("a token's subject has {} roles; the limit is {}", subject.roles.size(),
+                            kRolesMax);
   for (const std::string& each : subject.roles)
     if (each.empty()) return invalid_argument("a token's subject has an empty role");
   return Status();

@@ -35,10 +35,8 @@ Result<std::string> Results::open(const Principal& owner) {
   forget_old();
   if (entries_.size() >= most_)
     return unavailable("as many calls as may be ({}) wait for their clients", most_);
-  entries_[id].owner = {.shown = owner.shown,
-                        .issuer = owner.issuer,
-                        .id = owner.id,
-                        .tenant = owner.tenant};
+  entries_[id].owner = {
+      .shown = owner.shown, .issuer = owner.issuer, .id = owner.id, .tenant = owner.tenant};
   return id;
 }
 

@@ -157,8 +157,8 @@ Status Webhook::Inside::remember(std::string_view id) {
     return unavailable("webhook '{}': as many ids as may be ({}) are remembered", principal.id,
                        ids);
   // And a second for what was rounded.
-  entries.push_back({.id = std::string(id),
-                     .until = clock.now() + 2 * tolerance + std::chrono::seconds(1)});
+  entries.push_back(
+      {.id = std::string(id), .until = clock.now() + 2 * tolerance + std::chrono::seconds(1)});
   found.emplace(entries.back().id, std::prev(entries.end()));
   return Status();
 }

@@ -86,7 +86,8 @@ TEST_CASE("API keys: made elsewhere, they have to be hard to guess", "[http]") {
   for (const std::string& key :
        {good, "wisp_" + good, "wisp_a-1_" + good, "wisp_ _" + good, "wisp__" + good,
         "wisp_" + std::string(65, 'a') + "_" + good, "wisp_a1_" + good.substr(1),
-        "wisp_a1_" + good + "!", "wisp_a1_" + std::string(64, 'a'), "wisp_a1_" + good + std::string(250, 'b'),
+        "wisp_a1_" + good + "!", "wisp_a1_" + std::string(64, 'a'),
+        "wisp_a1_" + good + std::string(250, 'b'),
         std::string("wisp_a1_passwordpasswordpasswordpassword"),
         std::string("wisp_a1_00000000000000000000000000000001")}) {
     INFO(key);
@@ -114,7 +115,8 @@ TEST_CASE("API keys: records are checked, and bounded", "[http]") {
         "an API key's id has 1 to 64 letters and digits");
   CHECK(refusal([](ApiKeyRecord& r) { r.id = "a_b"; }) ==
         "an API key's id has 1 to 64 letters and digits");
-  const std::string hash = "API key '" + record.id + "': its hash is not of 64 lower-case hex digits";
+  const std::string hash =
+      "API key '" + record.id + "': its hash is not of 64 lower-case hex digits";
   CHECK(refusal([](ApiKeyRecord& r) { r.hash.pop_back(); }) == hash);
   CHECK(refusal([](ApiKeyRecord& r) { r.hash[3] = 'G'; }) == hash);
   CHECK(refusal([](ApiKeyRecord& r) { r.hash.clear(); }) == hash);

@@ -2,11 +2,12 @@
 #include <wisp/http/api_keys.hpp>
 #include <wisp/http/gateway.hpp>
 #include <wisp/http/jwt.hpp>
+#include <wisp/http/webhook.hpp>
 #include <wisp/wisp.hpp>
 
-#include <atomic>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "http/socket.hpp"
@@ -32,8 +33,8 @@ const auto whoami = wisp::function("whoami", [](const wisp::http::Request& reque
   for (const std::string& each : request.caller.roles) text += ' ' + each;
   return wisp::http::Response{.body = text};
 });
-const auto tenant = wisp::function(
-    "tenant", [](wisp::Context& context) { return std::string(context.tenant()); });
+const auto tenant =
+    wisp::function("tenant", [](wisp::Context& context) { return std::string(context.tenant()); });
 const auto twice = wisp::function("twice", [](int n) { return 2 * n; });
 const auto cached = wisp::function("cached", [] {
   return wisp::http::Response{.headers = {{"cache-control", "public, max-age=60"}}};
@@ -87,8 +88,7 @@ struct Guarded {
   ApiKeys keys;
   std::string alice = key_of(keys, {.id = "alice", .tenant = "acme", .roles = {"reader"}});
   std::optional<JwtVerifier> tokens;
-  wisp::Runtime runtime{
-      wisp::Catalogue().add(whoami).add(tenant).add(twice).add(cached)};
+  wisp::Runtime runtime{wisp::Catalogue().add(whoami).add(tenant).add(twice).add(cached)};
   std::optional<Gateway> gateway;
 };
 
@@ -179,7 +179,8 @@ TEST_CASE("auth: who shows nothing, or nothing that is good, is told how to", "[
 }
 
 TEST_CASE("auth: everything needs it but what says that it does not", "[gateway]") {
-  const Guarded guarded({.invoke = true, .cors = {.origins = {"https://app.example"}}});
+  const Guarded guarded(
+      GatewayOptions{.invoke = true, .cors = {.origins = {"https://app.example"}}});
   Socket client = guarded.client();
   for (const std::string_view path :
        {"/whoami", "/metrics", "/functions", "/openapi.json", "/nowhere", "/", "/calls/",
@@ -202,27 +203,27 @@ TEST_CASE("auth: everything needs it but what says that it does not", "[gateway]
   const auto asks = [](Socket& from) {
     return from.ask(
         "OPTIONS /whoami HTTP/1.1\r\nHost: a\r\nOrigin: https://app.example\r\n"
-        "Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: authorization\r\n\r\n");
+        "Access-Control-Request-Method: GET\r\n"
+        "Access-Control-Request-Headers: authorization\r\n\r\n");
   };
   const std::string told = asks(client);
   CHECK(status_of(told) == 204);
   CHECK(told.find("\r\nAccess-Control-Allow-Headers: Content-Type\r\n") != told.npos);
-  const Guarded allows({.cors = {.origins = {"https://app.example"},
-                                 .headers = {"Authorization"}}});
+  const Guarded allows(
+      GatewayOptions{.cors = {.origins = {"https://app.example"}, .headers = {"Authorization"}}});
   Socket other = allows.client();
   CHECK(asks(other).find("\r\nAccess-Control-Allow-Headers: Authorization\r\n") !=
         std::string::npos);
   // The page may read why it was refused.
   CHECK(other.ask(get("/whoami", "Origin: https://app.example\r\n"))
-            .find("\r\nAccess-Control-Allow-Origin: https://app.example\r\n") !=
-        std::string::npos);
+            .find("\r\nAccess-Control-Allow-Origin: https://app.example\r\n") != std::string::npos);
   const Guarded closed;
   Socket third = closed.client();
   CHECK(status_of(asks(third)) == 401);
 }
 
 TEST_CASE("auth: a role is needed where a route wants one, by whatever way", "[gateway]") {
-  const Guarded guarded({.invoke = true});
+  const Guarded guarded(GatewayOptions{.invoke = true});
   Socket client = guarded.client();
   const auto with = [](std::vector<std::string> roles) {
     return bearer(token_of({.id = "bob", .roles = std::move(roles)}));
@@ -288,10 +289,10 @@ TEST_CASE("auth: the result of a call is for who began it", "[gateway]") {
   const std::string own = location_of(client.ask(post("/twice/1", "", bob)));
   CHECK(body_of(result(own, bearer(token_of({.id = "bob", .roles = {"x"}})))) == "2");
   // What nobody began is for whoever knows its id.
-  const std::string free = location_of(client.ask(post("/open/twice/4", "", "")));
-  CHECK(body_of(result(free, "")) == "8");
-  CHECK(body_of(result(free, bob)) == "8");
-  CHECK(cancels(free, "") == 204);
+  const std::string nobodys = location_of(client.ask(post("/open/twice/4", "", "")));
+  CHECK(body_of(result(nobodys, "")) == "8");
+  CHECK(body_of(result(nobodys, bob)) == "8");
+  CHECK(cancels(nobodys, "") == 204);
 }
 
 TEST_CASE("auth: what is for one caller is not for caches", "[gateway]") {

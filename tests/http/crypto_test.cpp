@@ -75,8 +75,14 @@ TEST_CASE("crypto: equal is equal in all bytes and in size", "[http]") {
 
 TEST_CASE("crypto: base64 is that of RFC 4648, and read as it is written alone", "[http]") {
   const std::pair<std::string_view, std::string_view> cases[] = {
-      {"", ""},           {"f", "Zg=="},        {"fo", "Zm8="},        {"foo", "Zm9v"},
-      {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}, {"\xfb\xff", "+/8="},
+      {"", ""},
+      {"f", "Zg=="},
+      {"fo", "Zm8="},
+      {"foo", "Zm9v"},
+      {"foob", "Zm9vYg=="},
+      {"fooba", "Zm9vYmE="},
+      {"foobar", "Zm9vYmFy"},
+      {"\xfb\xff", "+/8="},
   };
   for (const auto& [bytes, text] : cases) {
     INFO(text);

@@ -29,8 +29,8 @@ WISP_FIELDS(Paid, order)
 
 std::string fields_of(const WebhookFields& fields) {
   return "Content-Type: application/json\r\nwebhook-id: " + fields.id +
-         "\r\nwebhook-timestamp: " + fields.timestamp + "\r\nWebhook-Signature: " +
-         fields.signature + "\r\n";
+         "\r\nwebhook-timestamp: " + fields.timestamp +
+         "\r\nWebhook-Signature: " + fields.signature + "\r\n";
 }
 
 // A function that is told how to end.
@@ -43,9 +43,8 @@ struct Hooked {
     REQUIRE(made.ok());
     webhook.emplace(*std::move(made));
     route.webhook = &*webhook;
-    gateway.emplace(runtime, wisp::http::GatewayOptions{.port = 0,
-                                                        .invoke = true,
-                                                        .api_keys = guarded ? &keys : nullptr});
+    gateway.emplace(runtime, wisp::http::GatewayOptions{
+                                 .port = 0, .invoke = true, .api_keys = guarded ? &keys : nullptr});
     gateway->post("/paid", paid, route).get("/other", other);
     REQUIRE(gateway->start().ok());
   }
@@ -56,14 +55,13 @@ struct Hooked {
   std::atomic<int> calls{0};
   std::atomic<bool> fails{false};
   std::atomic<bool> may_end{true};
-  decltype(wisp::function("", [](const Paid&) -> wisp::Result<std::string> { return ""; })) paid =
-      wisp::function("paid",
-                     [this](const Paid& event, wisp::Context& context) -> wisp::Result<std::string> {
-                       ++calls;
-                       while (!may_end) ::usleep(1'000);
-                       if (fails) return wisp::internal("no");
-                       return std::string(context.tenant()) + ' ' + std::to_string(event.order);
-                     });
+  wisp::Function<std::string, Paid> paid = wisp::function(
+      "paid", [this](const Paid& event, wisp::Context& context) -> wisp::Result<std::string> {
+        ++calls;
+        while (!may_end) ::usleep(1'000);
+        if (fails) return wisp::internal("no");
+        return std::string(context.tenant()) + ' ' + std::to_string(event.order);
+      });
   wisp::Function<int, void> other = wisp::function("other", [] { return 1; });
   wisp::http::ApiKeys keys;
   std::optional<Webhook> webhook;
@@ -173,7 +171,7 @@ TEST_CASE("hooks: a repetition waits for the first", "[gateway]") {
 }
 
 TEST_CASE("hooks: one that is answered before it is done is handled", "[gateway]") {
-  Hooked hooked({.async = true});
+  Hooked hooked(wisp::http::RouteOptions{.async = true});
   Socket client(hooked.gateway->port());
   const std::string request = hooked.sent("1", R"({"order":7})");
   CHECK(status_of(client.ask(request)) == 202);

@@ -49,8 +49,7 @@ struct Verified {
   }
 
   wisp::ManualClock clock{wisp::WallTime(1'800'000'000s)};
-  SignatureKey key =
-      wisp::test::signing({.algorithm = JwtAlgorithm::hs256, .material = kSecret});
+  SignatureKey key = wisp::test::signing({.algorithm = JwtAlgorithm::hs256, .material = kSecret});
   std::optional<JwtVerifier> by;
 };
 
@@ -226,20 +225,33 @@ TEST_CASE("JWT: three parts of base64url, written in the one way there is", "[ht
     CHECK(verified.verdict_on(changed([&](std::string& t) {
       t.back() = alphabet[alphabet.find(t.back()) + spare];
     })) == "token: its signature does not fit");
-  for (const std::string& each : {
-           std::string(), std::string("."), std::string(".."), std::string("..."),
-           good.substr(0, second), good.substr(0, second) + ".", good.substr(second),
-           good.substr(first), good + ".", "." + good, good + "." + good, good + "=", good + "A",
-           good + "\n", " " + good, "Bearer " + good, good.substr(0, good.size() - 1),
-           changed([&](std::string& t) { t.insert(first, "="); }),
-           changed([&](std::string& t) { t.insert(second, "="); }),
-           changed([&](std::string& t) { t.insert(3, "\n"); }),
-           changed([&](std::string& t) { t[3] = '+'; }),
-           changed([&](std::string& t) { t[3] = '/'; }),
-           changed([&](std::string& t) { t[3] = '\0'; }),
-           changed([&](std::string& t) { t.erase(first, 1); }),
-           changed([&](std::string& t) { t.insert(first, "."); }),
-           std::string(8'192, '.'), std::string(1'000'000, 'a')}) {
+  for (const std::string& each : {std::string(),
+                                  std::string("."),
+                                  std::string(".."),
+                                  std::string("..."),
+                                  good.substr(0, second),
+                                  good.substr(0, second) + ".",
+                                  good.substr(second),
+                                  good.substr(first),
+                                  good + ".",
+                                  "." + good,
+                                  good + "." + good,
+                                  good + "=",
+                                  good + "A",
+                                  good + "\n",
+                                  " " + good,
+                                  "Bearer " + good,
+                                  good.substr(0, good.size() - 1),
+                                  changed([&](std::string& t) { t.insert(first, "="); }),
+                                  changed([&](std::string& t) { t.insert(second, "="); }),
+                                  changed([&](std::string& t) { t.insert(3, "\n"); }),
+                                  changed([&](std::string& t) { t[3] = '+'; }),
+                                  changed([&](std::string& t) { t[3] = '/'; }),
+                                  changed([&](std::string& t) { t[3] = '\0'; }),
+                                  changed([&](std::string& t) { t.erase(first, 1); }),
+                                  changed([&](std::string& t) { t.insert(first, "."); }),
+                                  std::string(8'192, '.'),
+                                  std::string(1'000'000, 'a')}) {
     INFO(each.substr(0, 200));
     CHECK(verified.by->verify(each).status().code() == wisp::StatusCode::kUnauthenticated);
   }

@@ -69,8 +69,9 @@ std::vector<Vector> vectors() {
       "lfQ.";
   return {
       {{.algorithm = JwtAlgorithm::hs256,
-        .material = *wisp::http::decode_base64url("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0"
-                                                  "gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow")},
+        .material =
+            *wisp::http::decode_base64url("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0"
+                                          "gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow")},
        "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9" + claims +
            "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"},
       {{.algorithm = JwtAlgorithm::rs256,
@@ -84,9 +85,12 @@ std::vector<Vector> vectors() {
                     "oQIDAQAB\n"
                     "-----END PUBLIC KEY-----\n"},
        "eyJhbGciOiJSUzI1NiJ9" + claims +
-           "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2"
-           "Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjt"
-           "QBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6"
+           "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_"
+           "O8W2"
+           "Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_"
+           "nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjt"
+           "QBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-"
+           "eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6"
            "IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw"},
       {{.algorithm = JwtAlgorithm::es256,
         .material = "-----BEGIN PUBLIC KEY-----\n"
@@ -94,7 +98,8 @@ std::vector<Vector> vectors() {
                     "6e8Tus9uPHvRVEXH8UTNG72bfocs3+257rn0s2ldbqkLJK2KRiMohYjlrQ==\n"
                     "-----END PUBLIC KEY-----\n"},
        "eyJhbGciOiJFUzI1NiJ9" + claims +
-           "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q"},
+           "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-"
+           "Kg6NU1Q"},
   };
 }
 
@@ -287,7 +292,8 @@ TEST_CASE("JWT: a public key is no secret", "[http]") {
     const std::string text =
         wisp::http::base64url(R"({"alg":"HS256","kid":")" + std::string(id) + "\"}") + '.' +
         wisp::http::base64url(kClaims);
-    return text + '.' + wisp::http::base64url(wisp::http::view(*wisp::http::hmac_sha256(secret, {text})));
+    return text + '.' +
+           wisp::http::base64url(wisp::http::view(*wisp::http::hmac_sha256(secret, {text})));
   };
   const std::string other = "token: is of another algorithm than its key";
   CHECK(refusal(by, forged("r", rsa.public_pem())) == other);
@@ -313,8 +319,9 @@ TEST_CASE("JWT: a public key is no secret", "[http]") {
     CHECK(refusal(by, token(mine, header, kClaims)) == expected);
     CHECK(refusal(by, token(theirs, header, kClaims)) != "taken, for alice");
   }
-  CHECK(refusal(by, token(theirs, R"({"alg":"ES256","kid":"e","jwk":{"kty":"EC"},"jku":"https://x"})",
-                          kClaims)) == "token: its signature does not fit");
+  CHECK(
+      refusal(by, token(theirs, R"({"alg":"ES256","kid":"e","jwk":{"kty":"EC"},"jku":"https://x"})",
+                        kClaims)) == "token: its signature does not fit");
 }
 
 TEST_CASE("JWT: headers that ask for more, or are none", "[http]") {

@@ -63,8 +63,7 @@ inline wisp::http::SignatureKey signing(const wisp::http::JwtKey& key) {
 // Header and claims are any texts.
 inline std::string token(const wisp::http::SignatureKey& key, std::string_view header,
                          std::string_view claims) {
-  const std::string text =
-      wisp::http::base64url(header) + '.' + wisp::http::base64url(claims);
+  const std::string text = wisp::http::base64url(header) + '.' + wisp::http::base64url(claims);
   return text + '.' + wisp::http::base64url(*key.sign(text));
 }
 

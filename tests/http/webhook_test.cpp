@@ -98,8 +98,8 @@ TEST_CASE("webhook: what is not as it was signed is refused", "[http]") {
        {std::string(), std::string("v1"), std::string("v1,"), bare, "v2," + bare, "v1a," + bare,
         "V1," + bare, "v1 " + bare, "v1, " + bare, kSignature.substr(0, kSignature.size() - 1),
         kSignature + "=", kSignature.substr(0, 20), "v1,h0" + bare.substr(2),
-        kSignature + "," + kSignature, "v1," + std::string(44, 'A'), "v1," + std::string(43, 'A') + "=",
-        "v1=" + bare})
+        kSignature + "," + kSignature, "v1," + std::string(44, 'A'),
+        "v1," + std::string(43, 'A') + "=", "v1=" + bare})
     refused([&](WebhookFields& f) { f.signature = signature; });
   // The last digit has two bits that say nothing: another one is another text.
   refused([](WebhookFields& f) { f.signature[f.signature.size() - 2] = 'F'; });
@@ -267,7 +267,8 @@ TEST_CASE("webhook: options are checked, and errors give no secret away", "[http
         "WebhookOptions::secrets[1]: has 65 bytes, and may have 24 to 64");
   for (const std::string& secret :
        {kSecret.substr(6), "WHSEC_" + kSecret.substr(6), "whsec_" + kSecret, kSecret + "\n",
-        kSecret.substr(0, kSecret.size() - 1), std::string(), std::string("whpk_") + kSecret.substr(6)})
+        kSecret.substr(0, kSecret.size() - 1), std::string(),
+        std::string("whpk_") + kSecret.substr(6)})
     CHECK(fault({.secrets = {secret}}) == "WebhookOptions::secrets[0]: is not whsec_ and base64");
   CHECK(fault({}) == "WebhookOptions::secrets: there are 0, and may be 1 to 2");
   CHECK(fault({.secrets = {kSecret, kSecret, kSecret}}) ==

@@ -1,7 +1,7 @@
 // API keys: long-lived secrets by which programs call.
 //
 //   wisp::http::ApiKeys keys;
-//   WISP_TRY(const auto made, wisp::http::ApiKeys::generate({.tenant = "acme", .roles = {"ship"}}));
+//   WISP_TRY(auto made, wisp::http::ApiKeys::generate({.tenant = "acme", .roles = {"ship"}}));
 //   show(made.key);                    // "wisp_…_…": now or never
 //   store(made.record);                // nothing in it gives the key away
 //   WISP_TRY(keys.add(made.record));

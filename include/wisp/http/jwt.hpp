@@ -54,8 +54,9 @@ struct JwtVerifierOptions {
   std::string issuer{};        // what "iss" has to be; empty: anything
   std::string audience{};      // what "aud" has to be or to hold; empty: there has to be none
   Duration leeway = std::chrono::seconds(30);  // of clocks; at most 5 minutes
-  bool expires = true;  // a token without "exp" is refused; one that has it always is, once it is over
-  Clock* clock{};       // null: the machine's; outlives the verifier
+  bool expires =
+      true;        // a token without "exp" is refused; one that has it always is, once it is over
+  Clock* clock{};  // null: the machine's; outlives the verifier
 };
 
 class JwtVerifier {
@@ -78,8 +79,8 @@ class JwtVerifier {
 };
 
 struct JwtSignerOptions {
-  std::string issuer{};    // empty: none
-  std::string audience{};  // empty: none
+  std::string issuer{};                          // empty: none
+  std::string audience{};                        // empty: none
   Duration lifetime = std::chrono::minutes(15);  // at least a second
   Clock* clock{};                                // null: the machine's; outlives the signer
 };

@@ -1,7 +1,7 @@
 // Signed webhooks, in and out, as Standard Webhooks has them (standardwebhooks.com, 1.0.0).
 //
 //   WISP_TRY(auto payments, wisp::http::Webhook::make(
-//                               {.name = "payments", .secrets = {"whsec_C2FVsBQIhrscChlQIMV+b5sS…"}}));
+//                               {.name = "payments", .secrets = {"whsec_C2FVsBQIhrsc…"}}));
 //   gateway.post("/hooks/payments", paid, {.webhook = &payments});
 //
 //   WISP_TRY(auto fields, payments.sign("msg_4711", body));   // for a request that goes out
@@ -50,7 +50,7 @@ struct WebhookFields {
   std::string signature{};  // "v1,<base64>", several apart by spaces
 };
 
-inline constexpr std::size_t kWebhookIdMax = 256;      // bytes
+inline constexpr std::size_t kWebhookIdMax = 256;         // bytes
 inline constexpr std::size_t kWebhookSignaturesMax = 16;  // in one request
 
 class Webhook {
