@@ -59,10 +59,18 @@ const Value* Bound::root() const {
 }
 
 Result<Binding> Binding::make(const TypeInfo* type, std::span<const std::string> parameters,
-                              std::span<const FieldKind> elements) {
+                              std::span<const FieldKind> elements, std::string_view caller) {
   Binding made;
   made.type_ = type;
   made.elements_ = elements;
+  made.caller_ = caller;
+  if (!caller.empty()) {
+    const FieldInfo* const field = type == nullptr ? nullptr : find_field(*type, caller);
+    if (field == nullptr || field->kind != FieldKind::text)
+      return invalid_argument("the caller '{}' is no text among the fields of its input", caller);
+    if (std::find(parameters.begin(), parameters.end(), caller) != parameters.end())
+      return invalid_argument("the caller '{}' is a parameter of the path", caller);
+  }
   made.names_.assign(parameters.begin(), parameters.end());
   if (type == nullptr) return made;
   if (type->fields.empty() && parameters.size() == 1 && !type->wire_name.empty()) return made;
@@ -111,7 +119,7 @@ Status Binding::add_query(std::string_view query, Bound& to, std::uint32_t& memb
 }
 
 Status Binding::bind(std::span<const std::string_view> path, std::string_view query,
-                     std::string_view body, Bound& to) const {
+                     std::string_view body, std::string_view caller, Bound& to) const {
   if (type_ == nullptr) return Status();
   if (!body.empty()) {
     auto document = json::Document::parse(body, {.bytes = json::kBytesMax});
@@ -119,7 +127,7 @@ Status Binding::bind(std::span<const std::string_view> path, std::string_view qu
     if (!document.ok()) return invalid_argument("{}", message(document.status()));
     to.body_.emplace(*std::move(document));
   }
-  if (path.empty() && query.empty()) {
+  if (path.empty() && query.empty() && caller_.empty()) {
     // A function of fields alone may go without a body.
     if (!to.body_ && !type_->fields.empty())
       to.values_.push_back({.kind = ValueKind::object, .size = 0, .length = 1});
@@ -133,6 +141,10 @@ Status Binding::bind(std::span<const std::string_view> path, std::string_view qu
   }
   std::uint32_t members = 0;
   to.values_.push_back({});
+  if (!caller_.empty()) {
+    add(caller_, caller, to.values_);
+    ++members;
+  }
   for (std::size_t i = 0; i < path.size(); ++i, ++members) add(names_[i], path[i], to.values_);
   WISP_TRY(add_query(query, to, members));
   if (to.body_) {

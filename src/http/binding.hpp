@@ -23,7 +23,7 @@
 
 namespace wisp::inline v0::http {
 
-// One request's input, and the texts that it refers to. The path and the body outlive it.
+// One request's input, and the texts that it refers to. The path, the body and the caller outlive it.
 class Bound {
  public:
   // Null: the request has none.
@@ -40,14 +40,15 @@ class Binding {
  public:
   // Of a function whose input is of that type; null: it has none, or takes the request as it is.
   // kInvalidArgument for a parameter that the input lacks.
-  // `elements`: of its fields, see Endpoint; outlives this.
+  // `elements`: of its fields, see Endpoint; outlives this. `caller`: the field that is who calls.
   static Result<Binding> make(const TypeInfo* type, std::span<const std::string> parameters,
-                              std::span<const FieldKind> elements = {});
+                              std::span<const FieldKind> elements = {},
+                              std::string_view caller = {});
 
   // kInvalidArgument says what is wrong with the body. What is wrong with single fields the codec
   // finds.
   Status bind(std::span<const std::string_view> path, std::string_view query, std::string_view body,
-              Bound& to) const;
+              std::string_view caller, Bound& to) const;
 
  private:
   void add(std::string_view name, std::string_view text, std::vector<Value>& to) const;
@@ -55,6 +56,7 @@ class Binding {
 
   const TypeInfo* type_ = nullptr;
   std::span<const FieldKind> elements_;
+  std::string caller_;
   std::vector<std::string> names_;  // of the path's parameters
 };
 

@@ -20,6 +20,10 @@ void empty(std::string& text) {
 
 }  // namespace
 
+std::optional<Answer> Connection::Service::admit(const Head&, const Target&) {
+  return std::nullopt;
+}
+
 Connection::Connection(const ConnectionLimits& limits, Service& service, DateCache& dates,
                        Clock& clock)
     : limits_(limits),
@@ -86,6 +90,13 @@ bool Connection::take_head(std::string_view& rest) {
   if (rejected) return refuse(rejected), true;
   rest.remove_prefix(text.size());
   begun_ = false;
+  if (const std::optional<Answer> turned_away = service_.admit(head, target)) {
+    wish(head);
+    // However much of it is there already, so that it makes no difference how the bytes came.
+    if (head.has_body()) wish_.keep_alive = false;
+    finish(*turned_away);
+    return true;
+  }
   if (!head.chunked && rest.size() >= head.length.value_or(0)) {
     const std::string_view body = rest.substr(0, head.length.value_or(0));
     rest.remove_prefix(body.size());
@@ -128,14 +139,18 @@ bool Connection::take_body(std::string_view& rest) {
   return true;
 }
 
-void Connection::serve(const Message& message) {
-  const Head& head = message.head;
+// What its client wants of the answer.
+void Connection::wish(const Head& head) {
   wish_.head = head.method == "HEAD";
   wish_.keep_alive = head.keep_alive && !draining_;
   wish_.minor = head.minor;
   wish_.if_none_match = head.find("if-none-match").value_or("");
   wish_.varies = limits_.gzip;
   wish_.gzip = limits_.gzip && accepts_gzip(head.find("accept-encoding").value_or(""));
+}
+
+void Connection::serve(const Message& message) {
+  wish(message.head);
   phase_ = Phase::serving;
   if (const std::optional<Answer> now = service_.serve(message)) finish(*now);
 }

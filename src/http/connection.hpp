@@ -51,6 +51,10 @@ class Connection {
   class Service {
    public:
     virtual ~Service() = default;
+    // Asked once of each request, as soon as its head is there: whether serve() is to follow, once
+    // its body is. An answer ends the request, and if it has a body, which is not read then, the
+    // connection.
+    virtual std::optional<Answer> admit(const Head& head, const Target& target);
     // The answer; nullopt: answer() comes later. What `message` refers to is gone afterwards.
     virtual std::optional<Answer> serve(const Message& message) = 0;
     // The client has gone before it was answered.
@@ -107,6 +111,7 @@ class Connection {
   bool take_body(std::string_view& rest);
   Rejection expect_body(std::string_view text);
   void serve(const Message& message);
+  void wish(const Head& head);
   void finish(const Answer& answer);
   void pull();
   void end_stream(Stream::Next how);

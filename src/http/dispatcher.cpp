@@ -24,12 +24,13 @@ bool is_json(std::string_view type) {
          (type.size() > 5 && same_name(type.substr(type.size() - 5), "+json"));
 }
 
-Request request_of(const Message& message) {
+Request request_of(const Message& message, const Principal& caller) {
   Request made{.method = std::string(message.head.method),
                .path = std::string(message.target.path),
                .query = std::string(message.target.query),
                .headers = {},
-               .body = std::string(message.body)};
+               .body = std::string(message.body),
+               .caller = caller};
   for (const Field& each : message.head.fields)
     made.headers.push_back({std::string(each.name), std::string(each.value)});
   return made;
@@ -77,11 +78,23 @@ Answer answer_of(detail::Outcome outcome, bool tagged) {
   return {.body = std::move(outcome.json), .tagged = tagged};
 }
 
+// RFC 9111, 3.5: what is for one caller is not kept for others, by a cache that knows nothing of
+// X-API-Key; unless the function says itself what may be.
+void keep_private(Answer& answer) {
+  constexpr std::string_view kName = "cache-control:";
+  for (std::string_view rest = answer.fields; !rest.empty();) {
+    if (same_name(rest.substr(0, kName.size()), kName)) return;
+    rest.remove_prefix(std::min(rest.find('\n'), rest.size() - 1) + 1);
+  }
+  answer.fields += "Cache-Control: private\r\n";
+}
+
 }  // namespace
 
 Dispatcher::Dispatcher(Runtime& runtime, const GatewayOptions& options)
     : runtime_(runtime),
       options_(options),
+      guard_(options),
       results_(std::make_shared<Results>(clock(), options.random, options.limits.results,
                                          options.limits.result_time)) {}
 
@@ -91,10 +104,13 @@ Status Dispatcher::add(std::string_view method, std::string_view path,
                        std::unique_ptr<const detail::Endpoint> endpoint,
                        const RouteOptions& options) {
   const std::vector<std::string> parameters = parameters_of(path);
-  auto binding = Binding::make(endpoint->input(), parameters, endpoint->elements());
+  auto binding = Binding::make(endpoint->input(), parameters, endpoint->elements(), options.caller);
   if (!binding.ok())
     return invalid_argument("route '{} {}': {}", method, path, message(binding.status()));
+  const Status allowed = check(options_, options);
+  if (!allowed.ok()) return invalid_argument("route '{} {}': {}", method, path, message(allowed));
   WISP_TRY(router_.add(method, path, static_cast<int>(routes_.size())));
+  webhooks_ = webhooks_ || options.webhook != nullptr;
   routes_.push_back(
       {std::string(method), std::string(path), std::move(endpoint), options, *std::move(binding)});
   return Status();
@@ -104,32 +120,79 @@ Clock& Dispatcher::clock() const {
   return options_.clock == nullptr ? Clock::system() : *options_.clock;
 }
 
-Status Dispatcher::add_events(std::string_view path, const detail::Subscribe& subscribe) {
-  if (!parameters_of(path).empty())
-    return invalid_argument("route 'GET {}': events have no parameters", path);
+Status Dispatcher::add_events(std::string_view path, const RouteOptions& options,
+                              const detail::Subscribe& subscribe) {
+  const auto refuse = [&](std::string_view why) {
+    return invalid_argument("route 'GET {}': {}", path, why);
+  };
+  if (!parameters_of(path).empty()) return refuse("events have no parameters");
+  if (options.async || options.webhook != nullptr || !options.caller.empty())
+    return refuse("events are no call: of the options they have but open and roles");
+  const Status allowed = check(options_, options);
+  if (!allowed.ok()) return refuse(message(allowed));
   WISP_TRY(router_.add("GET", path, static_cast<int>(routes_.size())));
   const auto epoch = static_cast<std::uint64_t>(clock().wall().time_since_epoch().count());
   const Limits& limits = options_.limits;
   auto hub = std::make_shared<Hub>(HubLimits{limits.kept_events, limits.kept_event_bytes}, clock(),
                                    epoch, counts.events);
   Subscription source = subscribe(runtime_, hub);
-  if (!source.status().ok())
-    return invalid_argument("route 'GET {}': {}", path, message(source.status()));
+  if (!source.status().ok()) return refuse(message(source.status()));
   routes_.push_back({.method = "GET",
                      .path = std::string(path),
                      .endpoint = nullptr,
-                     .options = {},
+                     .options = options,
                      .binding = {},
                      .events = std::move(hub),
                      .source = std::move(source)});
   return Status();
 }
 
+std::optional<Answer> Dispatcher::admit(const Head& head, const Target& target,
+                                        Principal& caller) const {
+  std::optional<Answer> answer = stranger(head);
+  if (!answer && (guard_.on() || webhooks_)) answer = authenticate(head, target, caller);
+  if (answer) answer->fields += cors_fields(options_.cors, head);
+  return answer;
+}
+
 std::optional<Answer> Dispatcher::serve(const Message& message, Client& client) {
-  std::optional<Answer> answer = stranger(message.head);
-  if (!answer) answer = route(message, client);
+  std::optional<Answer> answer = route(message, client);
+  if (answer && client.caller().shown != Credential::none) keep_private(*answer);
   if (answer) answer->fields += cors_fields(options_.cors, message.head);
   return answer;
+}
+
+// What no route has is only for those that are known too, so that others do not learn what there
+// is.
+std::optional<Answer> Dispatcher::authenticate(const Head& head, const Target& target,
+                                               Principal& caller) const {
+  const RouteMatch match = router_.find(head.method, target.path);
+  const RouteOptions* const wanted =
+      match.route < 0 ? nullptr : &routes_[static_cast<std::size_t>(match.route)].options;
+  if (wanted != nullptr && wanted->webhook != nullptr) return check_fields(head);
+  if (!guard_.on() || (wanted != nullptr && wanted->open)) return std::nullopt;
+  if (wanted == nullptr) {
+    const bool looks = head.method == "GET" || head.method == "HEAD";
+    if (looks && (target.path == "/healthz" || target.path == "/readyz")) return std::nullopt;
+    if (!options_.cors.origins.empty() && is_preflight(head)) return std::nullopt;
+    // One that an open route began is there for everybody who knows its id; see own().
+    if (target.path.starts_with(kCalls) && !Guard::shows_something(head)) return std::nullopt;
+  }
+  if (std::optional<Answer> refused = guard_.identify(head, caller)) return refused;
+  if (wanted != nullptr) return Guard::allow(caller, wanted->roles);
+  if (options_.invoke && head.method == "POST" && target.path.starts_with(kInvoke))
+    return allow_invoke(target.path.substr(kInvoke.size()), caller);
+  return std::nullopt;
+}
+
+// No way around what a function's routes want.
+std::optional<Answer> Dispatcher::allow_invoke(std::string_view name,
+                                               const Principal& caller) const {
+  for (const Route& each : routes_) {
+    if (each.endpoint == nullptr || each.endpoint->name() != name) continue;
+    if (std::optional<Answer> refused = Guard::allow(caller, each.options.roles)) return refused;
+  }
+  return std::nullopt;
 }
 
 // Who came by another name, or from a page that may not call this. A browser says where a request
@@ -156,7 +219,7 @@ std::optional<Answer> Dispatcher::route(const Message& message, Client& client) 
   }
   if (options_.invoke && message.head.method == "POST" && message.target.path.starts_with(kInvoke))
     return invoke(message.target.path.substr(kInvoke.size()), message, client);
-  if (std::optional<Answer> answer = own(message)) return answer;
+  if (std::optional<Answer> answer = own(message, client.caller())) return answer;
   const bool asks = message.head.method == "OPTIONS";
   if (!match.known_path && !(asks && message.target.path == "*"))
     return problem(404, "there is nothing at this path");
@@ -187,8 +250,24 @@ Result<CallOptions> Dispatcher::call_options(const Head& head) const {
 
 std::optional<Answer> Dispatcher::call(const Route& route, const RouteMatch& match,
                                        const Message& message, Client& client) {
-  const Result<CallOptions> options = call_options(message.head);
+  Webhook* const webhook = route.options.webhook;
+  if (webhook == nullptr) return run(route, match, message, client, client.caller(), nullptr);
+  Principal sender;
+  if (std::optional<Answer> refused = verify(*webhook, message.head, message.body, sender))
+    return refused;
+  const std::function<void(int)> answered = settle(*webhook, message.head);
+  std::optional<Answer> answer = run(route, match, message, client, sender, answered);
+  if (answer) answered(answer->status);
+  return answer;
+}
+
+std::optional<Answer> Dispatcher::run(const Route& route, const RouteMatch& match,
+                                      const Message& message, Client& client,
+                                      const Principal& caller,
+                                      const std::function<void(int)>& answered) {
+  Result<CallOptions> options = call_options(message.head);
   if (!options.ok()) return problem(options.status());
+  options->tenant = caller.tenant;
   const auto type = message.head.find("content-type");
   if (!route.endpoint->takes_request() && (type ? !is_json(*type) : !message.body.empty()))
     return problem(415, "the body has to be application/json");
@@ -198,21 +277,23 @@ std::optional<Answer> Dispatcher::call(const Route& route, const RouteMatch& mat
   Bound bound;
   if (route.endpoint->input() != nullptr) {
     const Status status =
-        route.binding.bind(match.values, message.target.query, message.body, bound);
+        route.binding.bind(match.values, message.target.query, message.body, caller.id, bound);
     if (!status.ok()) return problem(status);
   }
   std::optional<Reader> reader;
   if (bound.root() != nullptr) reader.emplace(*bound.root(), "", route.options.unknown);
   detail::Source source{.reader = reader ? &*reader : nullptr};
-  if (route.endpoint->takes_request()) source.request = [&] { return request_of(message); };
-  if (route.options.async) return begin(route, source, *options);
+  if (route.endpoint->takes_request()) source.request = [&] { return request_of(message, caller); };
+  if (route.options.async) return begin(route, source, *options, caller);
   const bool tagged = message.head.method == "GET" || message.head.method == "HEAD";
   if (route.options.run == Run::here)
     return answer_of(route.endpoint->call(runtime_, source, *options), tagged);
   const std::shared_ptr<Reply> reply = client.later();
-  auto done = [reply, tagged,
+  auto done = [reply, tagged, answered, known = caller.shown != Credential::none,
                fields = cors_fields(options_.cors, message.head)](detail::Outcome outcome) {
     Answer answer = answer_of(std::move(outcome), tagged);
+    if (answered) answered(answer.status);
+    if (known) keep_private(answer);
     answer.fields += fields;
     reply->send(std::move(answer));
   };
@@ -234,8 +315,8 @@ Answer Dispatcher::follow(const Route& route, const Message& message, Client& cl
 
 // What its client comes back for.
 Answer Dispatcher::begin(const Route& route, const detail::Source& source,
-                         const CallOptions& options) {
-  const Result<std::string> id = results_->open();
+                         const CallOptions& options, const Principal& caller) {
+  const Result<std::string> id = results_->open(caller);
   if (!id.ok()) return problem(id.status());
   auto done = [results = std::weak_ptr(results_), id = *id](detail::Outcome outcome) {
     const auto there = results.lock();
@@ -252,23 +333,29 @@ Answer Dispatcher::begin(const Route& route, const detail::Source& source,
           .fields = std::string("Location: ").append(kCalls).append(*id) + "\r\n"};
 }
 
-// Through its first route, whose parameters are members of the body here.
+// Through its first route that is no webhook, whose parameters are members of the body here.
 std::optional<Answer> Dispatcher::invoke(std::string_view name, const Message& message,
                                          Client& client) {
   for (const Route& each : routes_)
-    if (each.endpoint != nullptr && each.endpoint->name() == name)
+    if (each.endpoint != nullptr && each.endpoint->name() == name &&
+        each.options.webhook == nullptr)
       return call(each, RouteMatch(), message, client);
   return problem(404, "no route has a function of this name");
 }
 
-std::optional<Answer> Dispatcher::own(const Message& message) {
+std::optional<Answer> Dispatcher::own(const Message& message, const Principal& caller) {
   const std::string_view method = message.head.method;
   const std::string_view path = message.target.path;
   const bool looks = method == "GET" || method == "HEAD";
   if (path.starts_with(kCalls)) {
     const std::string_view id = path.substr(kCalls.size());
-    if (looks) return results_->look(id);
-    if (method == "DELETE") return results_->cancel(id);
+    std::optional<Answer> answer;
+    if (looks) answer = results_->look(id, caller);
+    if (method == "DELETE") answer = results_->cancel(id, caller);
+    // Who has not said who he is learns that he has to, and not whether there is such a call.
+    const bool unknown = guard_.on() && caller.shown == Credential::none;
+    if (unknown && (!answer || answer->status == 404)) return Guard::who_are_you();
+    if (answer) return answer;
   }
   if (!looks) return std::nullopt;
   if (path == "/healthz") return Answer{.content_type = "text/plain", .body = "ok\n"};
@@ -282,8 +369,7 @@ std::optional<Answer> Dispatcher::own(const Message& message) {
     return Answer{.content_type = "text/plain; version=0.0.4; charset=utf-8",
                   .body = metrics(runtime_.stats(), counts)};
   if (path == "/functions") return Answer{.body = functions(runtime_.stats(), routes_)};
-  if (path == "/openapi.json")
-    return Answer{.body = openapi(options_.title, routes_), .tagged = true};
+  if (path == "/openapi.json") return Answer{.body = openapi(options_, routes_), .tagged = true};
   return std::nullopt;
 }
 

@@ -18,6 +18,7 @@
 #include "answer.hpp"
 #include "binding.hpp"
 #include "connection.hpp"
+#include "guard.hpp"
 #include "hub.hpp"
 #include "results.hpp"
 #include "router.hpp"
@@ -40,6 +41,8 @@ class Client {
   virtual std::shared_ptr<Reply> later() = 0;
   // What resumes its stream.
   virtual std::shared_ptr<Wake> wake() = 0;
+  // As admit() has found out.
+  virtual const Principal& caller() const = 0;
 };
 
 struct Route {
@@ -70,8 +73,11 @@ class Dispatcher {
   Status add(std::string_view method, std::string_view path,
              std::unique_ptr<const detail::Endpoint> endpoint, const RouteOptions& options);
 
-  Status add_events(std::string_view path, const detail::Subscribe& subscribe);
+  Status add_events(std::string_view path, const RouteOptions& options,
+                    const detail::Subscribe& subscribe);
 
+  // Whether a request may go on to serve(), and who calls; `caller` is nobody before.
+  std::optional<Answer> admit(const Head& head, const Target& target, Principal& caller) const;
   std::optional<Answer> serve(const Message& message, Client& client);
 
   // Since when none is accepted any more: not ready.
@@ -80,12 +86,19 @@ class Dispatcher {
 
  private:
   std::optional<Answer> stranger(const Head& head) const;
+  std::optional<Answer> authenticate(const Head& head, const Target& target,
+                                     Principal& caller) const;
+  std::optional<Answer> allow_invoke(std::string_view name, const Principal& caller) const;
   std::optional<Answer> route(const Message& message, Client& client);
   std::optional<Answer> call(const Route& route, const RouteMatch& match, const Message& message,
                              Client& client);
   Answer follow(const Route& route, const Message& message, Client& client) const;
-  Answer begin(const Route& route, const detail::Source& source, const CallOptions& options);
-  std::optional<Answer> own(const Message& message);
+  std::optional<Answer> run(const Route& route, const RouteMatch& match, const Message& message,
+                            Client& client, const Principal& caller,
+                            const std::function<void(int)>& answered);
+  Answer begin(const Route& route, const detail::Source& source, const CallOptions& options,
+               const Principal& caller);
+  std::optional<Answer> own(const Message& message, const Principal& caller);
   std::optional<Answer> invoke(std::string_view name, const Message& message, Client& client);
   Result<CallOptions> call_options(const Head& head) const;
 
@@ -93,13 +106,15 @@ class Dispatcher {
 
   Runtime& runtime_;
   const GatewayOptions& options_;
+  const Guard guard_;
+  bool webhooks_ = false;  // some route is one
   // Shared with calls that may end after this has; they look for it then.
   std::shared_ptr<Results> results_;
   Router router_;
   std::vector<Route> routes_;
 };
 
-std::string openapi(std::string_view title, const std::vector<Route>& routes);
+std::string openapi(const GatewayOptions& options, const std::vector<Route>& routes);
 // Prometheus' text format, 0.0.4.
 std::string metrics(const RuntimeStats& stats, const GatewayCounts& counts);
 std::string functions(const RuntimeStats& stats, const std::vector<Route>& routes);

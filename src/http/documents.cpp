@@ -81,7 +81,7 @@ void parameters(json::TextWriter& to, Schema& schema, const Route& route, bool h
   for (std::size_t i = 0; i < count; ++i) {
     const FieldInfo& field = input->fields[i];
     if (std::find(path.begin(), path.end(), field.name) == path.end() &&
-        field.kind != FieldKind::object)
+        field.kind != FieldKind::object && field.name != route.options.caller)
       parameter(to, schema, field.name, false, &field, route.endpoint->elements()[i]);
   }
   to.end_array();
@@ -90,6 +90,11 @@ void parameters(json::TextWriter& to, Schema& schema, const Route& route, bool h
 // Of the path as a document names it; the input's schema says what is in the query and the body.
 void operation(json::TextWriter& to, Schema& schema, const Route& route) {
   to.begin_object();
+  if (route.options.open || route.options.webhook != nullptr) {
+    to.name("security");
+    to.begin_array();
+    to.end_array();
+  }
   to.name("operationId");
   to.text(fmt::format("{} {}", route.method, route.path));
   to.name("summary");
@@ -113,6 +118,14 @@ void operation(json::TextWriter& to, Schema& schema, const Route& route) {
   to.end_object();
 }
 
+void scheme(Schema& schema, json::TextWriter& to, std::string_view name,
+            std::initializer_list<std::pair<std::string_view, std::string_view>> members) {
+  to.name(name);
+  to.begin_object();
+  for (const auto& [member, text] : members) schema.member(member, text);
+  to.end_object();
+}
+
 class Exposition {
  public:
   void family(std::string_view name, std::string_view type, std::string_view help) {
@@ -128,7 +141,8 @@ class Exposition {
 
 }  // namespace
 
-std::string openapi(std::string_view title, const std::vector<Route>& routes) {
+std::string openapi(const GatewayOptions& options, const std::vector<Route>& routes) {
+  const bool guarded = Guard(options).on();
   std::string text;
   json::TextWriter to(text);
   Schema schema(to, "#/components/schemas/");
@@ -136,7 +150,7 @@ std::string openapi(std::string_view title, const std::vector<Route>& routes) {
   schema.member("openapi", "3.1.0");
   to.name("info");
   to.begin_object();
-  schema.member("title", title);
+  schema.member("title", options.title);
   schema.member("version", "1");
   to.end_object();
   to.name("paths");
@@ -160,7 +174,26 @@ std::string openapi(std::string_view title, const std::vector<Route>& routes) {
   to.name("components");
   to.begin_object();
   schema.define("schemas");
+  if (guarded) {
+    to.name("securitySchemes");
+    to.begin_object();
+    scheme(schema, to, "bearer", {{"type", "http"}, {"scheme", "bearer"}});
+    scheme(schema, to, "key", {{"type", "apiKey"}, {"in", "header"}, {"name", "X-API-Key"}});
+    to.end_object();
+  }
   to.end_object();
+  if (guarded) {
+    to.name("security");
+    to.begin_array();
+    for (const std::string_view either : {"bearer", "key"}) {
+      to.begin_object();
+      to.name(either);
+      to.begin_array();
+      to.end_array();
+      to.end_object();
+    }
+    to.end_array();
+  }
   to.end_object();
   return text;
 }

@@ -80,13 +80,14 @@ void Gateway::add_route(std::string_view method, std::string_view path,
   server_->status = server_->dispatcher.add(method, path, std::move(endpoint), options);
 }
 
-void Gateway::add_events(std::string_view path, const detail::Subscribe& subscribe) {
+void Gateway::add_events(std::string_view path, const RouteOptions& options,
+                         const detail::Subscribe& subscribe) {
   if (!server_->status.ok()) return;
   if (server_->sockets != nullptr) {
     server_->status = failed_precondition("route 'GET {}': the gateway has begun", path);
     return;
   }
-  server_->status = server_->dispatcher.add_events(path, subscribe);
+  server_->status = server_->dispatcher.add_events(path, options, subscribe);
 }
 
 Status Gateway::start() {

@@ -1,23 +1,23 @@
 #include "results.hpp"
 
-#include <openssl/rand.h>
-
 #include <array>
 #include <cstdint>
 
 #include <fmt/format.h>
 
+#include "crypto.hpp"
 #include "problem.hpp"
 
 namespace wisp::inline v0::http {
+namespace {
+
+Answer no_such_call() { return problem(404, "there is no such call, or no more"); }
+
+}  // namespace
 
 Result<std::string> Results::new_id() const {
   std::array<std::uint64_t, 2> bits{};
-  if (random_ != nullptr) {
-    for (std::uint64_t& each : bits) each = random_->next();
-  } else if (RAND_bytes(reinterpret_cast<unsigned char*>(bits.data()), sizeof bits) != 1) {
-    return internal("OpenSSL has no randomness");
-  }
+  WISP_TRY(fill_random(random_, {reinterpret_cast<char*>(bits.data()), sizeof bits}));
   return fmt::format("{:016x}{:016x}", bits[0], bits[1]);
 }
 
@@ -29,13 +29,14 @@ void Results::forget_old() {
   }
 }
 
-Result<std::string> Results::open() {
+Result<std::string> Results::open(const Principal& owner) {
   WISP_TRY(std::string id, new_id());
   const MutexLock lock(mutex_);
   forget_old();
   if (entries_.size() >= most_)
     return unavailable("as many calls as may be ({}) wait for their clients", most_);
-  entries_.try_emplace(id);
+  entries_[id].owner = {
+      .shown = owner.shown, .issuer = owner.issuer, .id = owner.id, .tenant = owner.tenant};
   return id;
 }
 
@@ -64,21 +65,21 @@ Answer Results::take(const std::string& id) {
   return answer;
 }
 
-Answer Results::look(std::string_view id) {
+Answer Results::look(std::string_view id, const Principal& caller) {
   const MutexLock lock(mutex_);
   forget_old();
   const auto found = entries_.find(id);
-  if (found == entries_.end()) return problem(404, "there is no such call, or no more");
+  if (found == entries_.end() || !found->second.is_for(caller)) return no_such_call();
   if (found->second.answer) return *found->second.answer;
   return {.status = 202, .body = R"({"status":"running"})", .fields = "Retry-After: 1\r\n"};
 }
 
-Answer Results::cancel(std::string_view id) {
+Answer Results::cancel(std::string_view id, const Principal& caller) {
   std::unique_ptr<detail::Started> call;
   {
     const MutexLock lock(mutex_);
     const auto found = entries_.find(id);
-    if (found == entries_.end()) return problem(404, "there is no such call, or no more");
+    if (found == entries_.end() || !found->second.is_for(caller)) return no_such_call();
     call = std::move(found->second.call);
     entries_.erase(found);
   }

@@ -16,6 +16,7 @@
 #include <wisp/base/random.hpp>
 #include <wisp/base/status.hpp>
 #include <wisp/http/detail/endpoint.hpp>
+#include <wisp/http/principal.hpp>
 
 #include "answer.hpp"
 
@@ -28,25 +29,30 @@ class Results {
   Results(Clock& clock, Random* random, std::size_t most, Duration kept)
       : clock_(clock), random_(random), most_(most), kept_(kept) {}
 
-  // A new one's id, 32 hex digits. kUnavailable: there are as many as may be. kInternal: there is
-  // no randomness.
-  Result<std::string> open();
+  // A new one's id, 32 hex digits; of nobody it is everybody's. kUnavailable: there are as many as
+  // may be. kInternal: there is no randomness.
+  Result<std::string> open(const Principal& owner);
   // Whichever comes first. Of one that is gone they change nothing.
   void hold(const std::string& id, std::unique_ptr<detail::Started> call);
   void done(const std::string& id, Answer answer);
   // What done() was given for one that never began; it is gone then.
   Answer take(const std::string& id);
 
-  // 202 while it runs, then its answer; 404: there is none, or no more.
-  Answer look(std::string_view id);
+  // 202 while it runs, then its answer; 404: there is none, or no more, or it is another's.
+  Answer look(std::string_view id, const Principal& caller);
   // 204, or 404. One that runs is asked to stop.
-  Answer cancel(std::string_view id);
+  Answer cancel(std::string_view id, const Principal& caller);
   void cancel_all();
 
  private:
   struct Entry {
-    std::unique_ptr<detail::Started> call;
-    std::optional<Answer> answer;
+    bool is_for(const Principal& caller) const {
+      return owner.shown == Credential::none || owner.same_as(caller);
+    }
+
+    Principal owner;  // without roles
+    std::unique_ptr<detail::Started> call{};
+    std::optional<Answer> answer{};
   };
 
   Result<std::string> new_id() const;

@@ -70,16 +70,25 @@ void Server::Session::receive(std::string_view bytes) {
   if (plain_.capacity() > 4'096) std::string().swap(plain_);
 }
 
-std::optional<Answer> Server::Session::serve(const Message& message) {
+std::optional<Answer> Server::Session::admit(const Head& head, const Target& target) {
   Dispatcher& dispatcher = loop_.shared().dispatcher;
+  caller_ = Principal();
   std::optional<Answer> answer;
   if (const Duration wait = loop_.shared().until_next(address_); wait == Duration::zero()) {
-    answer = dispatcher.serve(message, *this);
+    answer = dispatcher.admit(head, target, caller_);
   } else {
     answer = problem(429, "this address asks too often");
     const auto seconds = std::chrono::ceil<std::chrono::seconds>(wait).count();
     answer->fields = "Retry-After: " + std::to_string(seconds) + "\r\n";
   }
+  if (answer) dispatcher.counts.requests[static_cast<std::size_t>(answer->status / 100)]++;
+  return answer;
+}
+
+std::optional<Answer> Server::Session::serve(const Message& message) {
+  Dispatcher& dispatcher = loop_.shared().dispatcher;
+  std::optional<Answer> answer = dispatcher.serve(message, *this);
+  if (caller_.shown != Credential::none) caller_ = Principal();
   if (answer) dispatcher.counts.requests[static_cast<std::size_t>(answer->status / 100)]++;
   return answer;
 }

@@ -175,11 +175,13 @@ class Server::Session final : public std::enable_shared_from_this<Session>,
  private:
   class Later;
 
+  std::optional<Answer> admit(const Head& head, const Target& target) override;
   std::optional<Answer> serve(const Message& message) override;
   void gone() override;
   void refused(int status) override;
   std::shared_ptr<Reply> later() override;
   std::shared_ptr<Wake> wake() override { return loop_.wake(); }
+  const Principal& caller() const override { return caller_; }
 
   void go_on();
   void look_at_stream();
@@ -203,6 +205,7 @@ class Server::Session final : public std::enable_shared_from_this<Session>,
   std::size_t encrypted_ = 0;  // of the connection's output: what is on its way
   bool said_end_ = false;      // by TLS
   std::unique_ptr<detail::Started> call_;
+  Principal caller_;  // of the request that was admitted last, until it is served
   bool reading_ = false;
   bool writing_ = false;
   bool closed_ = false;

@@ -13,9 +13,15 @@
 
 namespace wisp::test::http {
 
-// Answers "METHOD PATH?QUERY BODY".
+// Answers "METHOD PATH?QUERY BODY", but to those of "/secret".
 class Echo final : public wisp::http::Connection::Service {
  public:
+  std::optional<wisp::http::Answer> admit(const wisp::http::Head&,
+                                          const wisp::http::Target& target) override {
+    ++asked;
+    if (target.path != "/secret") return std::nullopt;
+    return wisp::http::Answer{.status = 401, .content_type = "text/plain", .body = "who?"};
+  }
   std::optional<wisp::http::Answer> serve(const wisp::http::Message& message) override {
     ++served;
     last = std::string(message.head.method) + ' ' + std::string(message.target.path);
@@ -27,6 +33,7 @@ class Echo final : public wisp::http::Connection::Service {
   void gone() override { ++left; }
   void refused(int) override { ++refusals; }
 
+  int asked = 0;
   int served = 0;
   int left = 0;
   int refusals = 0;

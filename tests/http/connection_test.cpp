@@ -247,3 +247,50 @@ TEST_CASE("connection: gives back what a long request and answer took", "[http]"
   CHECK(client.take().size() > 0);
   CHECK(client.connection.held() <= 4'096 + 20'000);
 }
+
+TEST_CASE("connection: who is turned away is so before the body, and once", "[http]") {
+  const std::string next = get("/next");
+  const auto request = [](std::string_view fields) {
+    return "POST /secret HTTP/1.1\r\nHost: a\r\n" + std::string(fields);
+  };
+  // With a body, of which nothing is read, and after which there is nothing more.
+  for (const std::string& text :
+       {request("Content-Length: 5\r\n\r\n") + "hello", request("Content-Length: 5\r\n\r\n"),
+        request("Content-Length: 1048576\r\n\r\n") + "x",
+        request("Expect: 100-continue\r\nContent-Length: 5\r\n\r\n"),
+        request("Transfer-Encoding: chunked\r\n\r\n") + "5\r\nhello\r\n0\r\n\r\n",
+        request("Transfer-Encoding: chunked\r\n\r\n") + "no chunk"}) {
+    INFO(text);
+    Client whole;
+    const std::string answer = whole.say(text + next);
+    CHECK(status_of(answer) == 401);
+    CHECK(responses_in(answer) == 1);
+    CHECK(answer.find("\r\nConnection: close\r\n") != answer.npos);
+    CHECK(whole.connection.finished());
+    CHECK(whole.echo.asked == 1);
+    CHECK(whole.echo.served == 0);
+    CHECK(whole.say(next).empty());
+    Client slow;
+    CHECK(slow.spell(text + next) == answer);
+    CHECK(slow.connection.finished());
+    CHECK(slow.echo.served == 0);
+  }
+  // Without one the connection goes on.
+  for (const std::string& text : {get("/secret"), request("Content-Length: 0\r\n\r\n")}) {
+    Client client;
+    const std::string answers = client.say(text + next);
+    CHECK(status_of(answers) == 401);
+    CHECK(responses_in(answers) == 2);
+    CHECK(client.echo.last == "GET /next");
+    CHECK(client.echo.asked == 2);
+    CHECK_FALSE(client.connection.finished());
+  }
+  Client client;
+  CHECK(body_of(client.say("HEAD /secret HTTP/1.1\r\nHost: a\r\n\r\n")).empty());
+  // What is refused for itself is not asked about, and what is served was asked about once.
+  Client other;
+  CHECK(status_of(other.say(with("Content-Length: 5\r\n\r\nhello"))) == 200);
+  CHECK(other.echo.asked == 1);
+  CHECK(status_of(other.say("GET /secret HTTP/1.1\r\n\r\n")) == 400);
+  CHECK(other.echo.asked == 1);
+}

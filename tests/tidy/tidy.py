@@ -111,7 +111,11 @@ FLOORS = """
 5 json
     json
 6 http
-    message
+    principal
+    api_keys → principal
+    jwt → principal
+    webhook → principal
+    message → principal
     detail/endpoint → message
     gateway → message
 """

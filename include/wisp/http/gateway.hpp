@@ -35,6 +35,10 @@ class io_context;
 
 namespace wisp::inline v0::http {
 
+class ApiKeys;      // wisp/http/api_keys.hpp
+class JwtVerifier;  // wisp/http/jwt.hpp
+class Webhook;      // wisp/http/webhook.hpp
+
 // Beyond these a client is refused, by the status that is named, or goes.
 struct Limits {
   std::size_t head_bytes = 16'384;                // 431
@@ -92,6 +96,12 @@ struct GatewayOptions {
   std::vector<std::string> hosts{};
   Cors cors{};
   Random* random{};  // for the ids of async calls; null: OpenSSL's; outlives the gateway
+  // Where one of these is set, all but open routes, webhooks, /healthz, /readyz and what browsers
+  // ask beforehand needs to know who calls: 401. A request shows "Authorization: Bearer " and a
+  // token or an API key, or "X-API-Key: " and one; both, or one twice, is 400. Each outlives the
+  // gateway.
+  const ApiKeys* api_keys{};
+  const JwtVerifier* tokens{};
   // Compresses texts of 1 KiB to 1 MiB, on the gateway's thread, for clients that take it. Not
   // where a secret stands in a body beside what a stranger chose: its length tells about it (BREACH).
   bool gzip = false;
@@ -112,8 +122,19 @@ struct RouteOptions {
   Run run = Run::pool;
   UnknownMembers unknown = UnknownMembers::refuse;  // of the body and the query
   // Answers at once: 202, and in Location a resource of its own, /calls/ and an id that nobody can
-  // guess. It answers 202 while the call runs, then what the call came to; DELETE cancels.
+  // guess. It answers 202 while the call runs, then what the call came to; DELETE cancels. It is
+  // there for who began the call alone: 404 to others; of an open route for who knows the id.
   bool async = false;
+  bool open = false;  // to everybody, whoever the gateway knows
+  // Of which a caller has one: 403. None: whoever the gateway knows. Of a function with several
+  // routes /invoke wants what all of them want.
+  std::vector<std::string> roles{};
+  // Who sends has to have signed: 401. Neither open nor with roles, and not to be had by /invoke.
+  // Outlives the gateway.
+  Webhook* webhook{};
+  // A field of the input, a text, that is the id of who calls; a request that has it itself is
+  // refused. Empty: none.
+  std::string caller{};
 };
 
 class Gateway {
@@ -152,14 +173,16 @@ class Gateway {
   // Server-sent events: each T that is published to a topic of `pattern` is JSON for each client of
   // `path`. One that comes again with Last-Event-ID goes on where it was; what it missed for good
   // it is told by an event "lost" with their number, null where nobody knows it. A slow client
-  // keeps neither a worker nor another client waiting. Of several publishers the order is the one
+  // keeps neither a worker nor another client waiting. All clients get all events: of `options` those
+  // about who may call count. Of several publishers the order is the one
   // of delivery. On the bill: "on <pattern>".
   template <class T>
-  Gateway& events(std::string_view path, std::string_view pattern) {
+  Gateway& events(std::string_view path, std::string_view pattern,
+                  const RouteOptions& options = {}) {
     static_assert(
         HasCodec<T>,
         "wisp: events are of a type that JSON is made of: one with a codec (WISP_FIELDS)");
-    add_events(path, [pattern](Runtime& runtime, std::shared_ptr<detail::EventSink> sink) {
+    add_events(path, options, [pattern](Runtime& runtime, std::shared_ptr<detail::EventSink> sink) {
       return runtime.on(pattern).deliver({.serial = true}).to([sink](const T& value) {
         sink->publish(json::write(value));
       });
@@ -191,7 +214,8 @@ class Gateway {
   }
   void add_route(std::string_view method, std::string_view path,
                  std::unique_ptr<const detail::Endpoint> endpoint, const RouteOptions& options);
-  void add_events(std::string_view path, const detail::Subscribe& subscribe);
+  void add_events(std::string_view path, const RouteOptions& options,
+                  const detail::Subscribe& subscribe);
 
   struct Server;
   std::unique_ptr<Server> server_;

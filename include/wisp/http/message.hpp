@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <wisp/base/status.hpp>
+#include <wisp/http/principal.hpp>
 
 namespace wisp::inline v0::http {
 
@@ -30,6 +31,7 @@ struct Request {
   std::string query;  // as it came, without the question mark
   std::vector<Header> headers;
   std::string body;
+  Principal caller{};  // nobody, unless the gateway has found out
 
   // The value of the first header of that name, whatever its case; nullopt: there is none.
   std::optional<std::string_view> header(std::string_view name) const;

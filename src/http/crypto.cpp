@@ -1,0 +1,172 @@
+#include "crypto.hpp"
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <openssl/rand.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+namespace wisp::inline v0::http {
+namespace {
+
+struct Free {
+  void operator()(EVP_MAC* mac) const { EVP_MAC_free(mac); }
+  void operator()(EVP_MAC_CTX* context) const { EVP_MAC_CTX_free(context); }
+};
+
+const unsigned char* bytes_of(std::string_view text) {
+  return reinterpret_cast<const unsigned char*>(text.data());
+}
+
+Status failed() {
+  ERR_clear_error();
+  return internal("OpenSSL cannot hash");
+}
+
+constexpr std::string_view kAlphabet =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+constexpr std::string_view kUrlAlphabet =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+std::string encode(std::string_view bytes, std::string_view alphabet) {
+  std::string text;
+  text.reserve((bytes.size() + 2) / 3 * 4);
+  std::uint32_t bits = 0;
+  int held = 0;
+  for (const char c : bytes) {
+    bits = bits << 8 | static_cast<unsigned char>(c);
+    for (held += 8; held >= 6; held -= 6) text += alphabet[bits >> (held - 6) & 63];
+  }
+  if (held > 0) text += alphabet[bits << (6 - held) & 63];
+  return text;
+}
+
+std::uint32_t value_of(char c, std::string_view alphabet) {
+  if (c >= 'A' && c <= 'Z') return static_cast<std::uint32_t>(c - 'A');
+  if (c >= 'a' && c <= 'z') return static_cast<std::uint32_t>(c - 'a' + 26);
+  if (c >= '0' && c <= '9') return static_cast<std::uint32_t>(c - '0' + 52);
+  if (c == alphabet[62]) return 62;
+  return c == alphabet[63] ? 63 : 64;
+}
+
+// Without padding. What a last character has beyond the last byte has to be zero.
+std::optional<std::string> decode(std::string_view text, std::string_view alphabet) {
+  if (text.size() % 4 == 1) return std::nullopt;
+  std::string bytes;
+  bytes.reserve(text.size() / 4 * 3 + 3);
+  std::uint32_t bits = 0;
+  int held = 0;
+  for (const char c : text) {
+    const std::uint32_t value = value_of(c, alphabet);
+    if (value > 63) return std::nullopt;
+    bits = bits << 6 | value;
+    held += 6;
+    if (held >= 8) {
+      held -= 8;
+      bytes += static_cast<char>(bits >> held & 0xff);
+    }
+  }
+  if ((bits & ((1U << held) - 1)) != 0) return std::nullopt;
+  return bytes;
+}
+
+}  // namespace
+
+Secret::Secret(std::string_view bytes)
+    : bytes_(std::make_unique<char[]>(bytes.size())), size_(bytes.size()) {
+  if (!bytes.empty()) std::memcpy(bytes_.get(), bytes.data(), bytes.size());
+}
+
+Secret::Secret(std::string&& bytes) : Secret(std::string_view(bytes)) {
+  OPENSSL_cleanse(bytes.data(), bytes.size());
+  bytes.clear();
+}
+
+Secret::Secret(Secret&& other) noexcept
+    : bytes_(std::move(other.bytes_)), size_(std::exchange(other.size_, 0)) {}
+
+Secret& Secret::operator=(Secret&& other) noexcept {
+  if (this == &other) return *this;
+  wipe();
+  bytes_ = std::move(other.bytes_);
+  size_ = std::exchange(other.size_, 0);
+  return *this;
+}
+
+void Secret::wipe() {
+  if (bytes_ != nullptr) OPENSSL_cleanse(bytes_.get(), size_);
+}
+
+Result<Digest> sha256(std::string_view text) {
+  Digest digest{};
+  auto* const to = reinterpret_cast<unsigned char*>(digest.data());
+  if (EVP_Digest(text.data(), text.size(), to, nullptr, EVP_sha256(), nullptr) != 1)
+    return failed();
+  return digest;
+}
+
+Result<Digest> hmac_sha256(std::string_view key, std::initializer_list<std::string_view> parts) {
+  const std::unique_ptr<EVP_MAC, Free> mac(EVP_MAC_fetch(nullptr, "HMAC", nullptr));
+  if (mac == nullptr) return failed();
+  const std::unique_ptr<EVP_MAC_CTX, Free> context(EVP_MAC_CTX_new(mac.get()));
+  if (context == nullptr) return failed();
+  char name[] = "SHA256";
+  const OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
+                                   OSSL_PARAM_construct_end()};
+  if (EVP_MAC_init(context.get(), bytes_of(key), key.size(), parameters) != 1) return failed();
+  for (const std::string_view part : parts)
+    if (EVP_MAC_update(context.get(), bytes_of(part), part.size()) != 1) return failed();
+  Digest digest{};
+  std::size_t size = 0;
+  if (EVP_MAC_final(context.get(), reinterpret_cast<unsigned char*>(digest.data()), &size,
+                    digest.size()) != 1 ||
+      size != digest.size())
+    return failed();
+  return digest;
+}
+
+bool constant_time_equal(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+}
+
+Status fill_random(Random* random, std::span<char> to) {
+  if (random == nullptr) {
+    if (RAND_bytes(reinterpret_cast<unsigned char*>(to.data()), static_cast<int>(to.size())) == 1)
+      return Status();
+    ERR_clear_error();
+    return internal("OpenSSL has no randomness");
+  }
+  while (!to.empty()) {
+    const std::uint64_t bits = random->next();
+    const std::size_t size = std::min(to.size(), sizeof bits);
+    std::memcpy(to.data(), &bits, size);
+    to = to.subspan(size);
+  }
+  return Status();
+}
+
+std::string base64(std::string_view bytes) {
+  std::string text = encode(bytes, kAlphabet);
+  text.append((4 - text.size() % 4) % 4, '=');
+  return text;
+}
+
+std::string base64url(std::string_view bytes) { return encode(bytes, kUrlAlphabet); }
+
+std::optional<std::string> decode_base64(std::string_view text) {
+  if (text.size() % 4 != 0) return std::nullopt;
+  if (text.ends_with('=')) text.remove_suffix(text.ends_with("==") ? 2 : 1);
+  return decode(text, kAlphabet);
+}
+
+std::optional<std::string> decode_base64url(std::string_view text) {
+  return decode(text, kUrlAlphabet);
+}
+
+}  // namespace wisp::inline v0::http
