@@ -111,9 +111,11 @@ FLOORS = """
 5 json
     json
 6 http
+    address
     message
     detail/endpoint → message
     gateway → message
+    client → address, message
 """
 
 FILE_LINES = 400      # a file has fewer
