@@ -183,8 +183,10 @@ Result<std::vector<IpAddress>> Client::Inside::addresses(const Url& url, const W
     WISP_TRY(found,
              lookups_.resolve(url.host, wait.within(options_.timeouts.lookup, "no address")));
   }
-  const bool all_public = std::all_of(found.begin(), found.end(), is_public);
-  if (!options_.allow_private && !all_public)
+  const auto& except = options_.private_hosts;
+  const bool may =
+      options_.allow_private || std::find(except.begin(), except.end(), url.host) != except.end();
+  if (!may && !std::all_of(found.begin(), found.end(), is_public))
     return permission_denied("the host has an address that is not public");
   return found;
 }

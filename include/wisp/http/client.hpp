@@ -15,9 +15,9 @@
 // reached the server, a kUnavailable or a kDeadlineExceeded says nothing: where that counts, send
 // an idempotency key.
 //
-// TLS is 1.2 or 1.3, and always checks the server's certificate and name. Unless `allow_private` is
-// set, a host is refused if one of its addresses is not of the public internet (see address.hpp),
-// so a URL may come from outside. No proxy, cookie or environment variable is used.
+// TLS is 1.2 or 1.3, and always checks the server's certificate and name. Unless the options say
+// otherwise, a host is refused if one of its addresses is not of the public internet (see
+// address.hpp), so a URL may come from outside. No proxy, cookie or environment variable is used.
 //
 // Threads: any; the destructor when no call is under way.
 #pragma once
@@ -113,6 +113,9 @@ struct ClientOptions {
   KeepAlive keep_alive{};
   // Whether hosts may have addresses that are not public. For URLs that are the program's own.
   bool allow_private = false;
+  // Hosts that may all the same, as URLs name them in lower case: "billing.internal". Whoever
+  // chooses URLs may choose these.
+  std::vector<std::string> private_hosts{};
   // 0: a 3xx is a response as any other. At most 5. From https none leads to http, and to another
   // origin only Accept, Accept-Language, Content-Type and User-Agent are sent.
   int max_redirects = 0;
@@ -134,7 +137,7 @@ class Client {
 
   // The response, whatever its status. Else
   //   kInvalidArgument     the request is none
-  //   kPermissionDenied    a host, the first or one of a redirect, has an address that is not public
+  //   kPermissionDenied    the host, or one of a redirect, has an address that is not public
   //   kNotFound            there is no such host
   //   kUnavailable         refused, reset, cut short, or not known where: try again
   //   kDeadlineExceeded    not in time: try again
