@@ -106,6 +106,7 @@ Status Wire::handshake(ClientTls& context, const Url& url, const Wait& wait) {
   std::array<char, kPiece> piece;
   std::string plain;
   std::string_view nothing;
+  WISP_TRY(tls_->receive(nothing, plain));
   while (!tls_->ready()) {
     WISP_TRY(wait.check());
     bool moved = send_some(nothing);

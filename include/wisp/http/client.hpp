@@ -1,8 +1,8 @@
 // Calls to other servers, with the care that the gateway takes of those that come in.
 //
-//   wisp::http::Client client;                                // outlives the calls
+//   wisp::http::Client client;                                // outlives the functions
 //   WISP_FUNCTION(notify, .timeout = 5s, .retry = {.attempts = 5}) =
-//       [&](const Order& order, wisp::Context& context) -> wisp::Status {
+//       [](const Order& order, wisp::Context& context) -> wisp::Status {
 //     WISP_TRY(const auto response, client.send({.method = "POST",
 //                                                .url = order.callback,  // from outside
 //                                                .headers = {{"Content-Type", "application/json"}},
@@ -82,7 +82,7 @@ class Resolver {
   virtual Result<std::vector<IpAddress>> resolve(const std::string& host) = 0;
 };
 
-// Each within the one that follows it, and `total` within the deadline of the call.
+// Each within `total`, and that within the deadline of the call.
 struct ClientTimeouts {
   Duration lookup = std::chrono::seconds(5);
   Duration connect = std::chrono::seconds(5);  // to all addresses of the host
