@@ -111,13 +111,16 @@ FLOORS = """
 5 json
     json
 6 http
-    principal
-    api_keys → principal
-    jwt → principal
-    webhook → principal
-    message → principal
-    detail/endpoint → message
-    gateway → message
+     address
+     principal
+     api_keys → principal
+     jwt → principal
+     webhook → principal
+     message → principal
+     detail/stream
+     detail/endpoint → message
+     gateway → message
+     client → address, message
 """
 
 FILE_LINES = 400      # a file has fewer
