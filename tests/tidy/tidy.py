@@ -25,6 +25,7 @@ FLOORS = """
     random
     callable
     status → config
+    base64 → status
     bytes
     each
     enums → each
