@@ -111,6 +111,9 @@ FLOORS = """
     allocations
 5 json
     json
+    cloud_event → json
+    detail/cloud_event_attributes → cloud_event
+    event_mapping → cloud_event
 6 http
     message
     detail/endpoint → message
