@@ -117,6 +117,7 @@ FLOORS = """
 6 http
     message
     detail/endpoint → message
+    cloud_event_headers → message
     gateway → message
 """
 
