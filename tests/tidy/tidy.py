@@ -118,7 +118,8 @@ FLOORS = """
     message
     detail/endpoint → message
     cloud_event_headers → message
-    gateway → message
+    cloud_event_route
+    gateway → cloud_event_route, message
 """
 
 FILE_LINES = 400      # a file has fewer
