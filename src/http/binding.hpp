@@ -23,7 +23,8 @@
 
 namespace wisp::inline v0::http {
 
-// One request's input, and the texts that it refers to. The path, the body and the caller outlive it.
+// One request's input, and the texts that it refers to. The path, the body and the caller outlive
+// it.
 class Bound {
  public:
   // Null: the request has none.

@@ -301,7 +301,7 @@ std::optional<Answer> Dispatcher::run(const Route& route, const RouteMatch& matc
   return std::nullopt;
 }
 
-// RFC 9110, 12.5.1, as far as it is needed: a client that names other types only wants none of this.
+// RFC 9110, 12.5.1, as far as it is needed: a client that names other types wants none of this.
 Answer Dispatcher::follow(const Route& route, const Message& message, Client& client) const {
   constexpr std::string_view kType = "text/event-stream";
   const std::string_view accept = message.head.find("accept").value_or("*/*");

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "cloud_events.hpp"
 #include "cors.hpp"
 #include "dispatcher.hpp"
 #include "head.hpp"
@@ -88,6 +89,21 @@ void Gateway::add_events(std::string_view path, const RouteOptions& options,
     return;
   }
   server_->status = server_->dispatcher.add_events(path, options, subscribe);
+}
+
+Gateway& Gateway::cloud_events(std::string_view path, const CloudEventOptions& events,
+                               const RouteOptions& options) {
+  auto endpoint = cloud_event_endpoint(events, options.unknown);
+  if (!endpoint.ok()) {
+    if (server_->status.ok())
+      server_->status = invalid_argument("route 'POST {}': {}", path, message(endpoint.status()));
+    return *this;
+  }
+  RouteOptions here = options;
+  here.run = Run::here;
+  here.async = false;
+  add_route("POST", path, *std::move(endpoint), here);
+  return *this;
 }
 
 Status Gateway::start() {

@@ -86,7 +86,8 @@ class Mailbox {
 
 class Server::Loop {
  public:
-  // `host`: serves on that, from whose thread all but mailbox() is used; null: on a thread of its own.
+  // `host`: serves on that, from whose thread all but mailbox() is used; null: on a thread of its
+  // own.
   Loop(Shared& shared, asio::io_context* host);
   ~Loop();
 

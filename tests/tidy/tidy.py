@@ -25,6 +25,7 @@ FLOORS = """
     random
     callable
     status → config
+    base64 → status
     bytes
     each
     enums → each
@@ -110,6 +111,9 @@ FLOORS = """
     allocations
 5 json
     json
+    cloud_event → json
+    detail/cloud_event_attributes → cloud_event
+    event_mapping → cloud_event
 6 http
      address
      principal
@@ -119,7 +123,9 @@ FLOORS = """
      message → principal
      detail/stream
      detail/endpoint → message
-     gateway → message
+     cloud_event_headers → message
+     cloud_event_route
+     gateway → cloud_event_route, message
      client → address, message
 """
 

@@ -24,6 +24,7 @@
 #include <wisp/base/clock.hpp>
 #include <wisp/base/random.hpp>
 #include <wisp/base/status.hpp>
+#include <wisp/http/cloud_event_route.hpp>
 #include <wisp/http/detail/endpoint.hpp>
 #include <wisp/http/detail/stream.hpp>
 #include <wisp/http/message.hpp>
@@ -103,9 +104,11 @@ struct GatewayOptions {
   const ApiKeys* api_keys{};
   const JwtVerifier* tokens{};
   // Compresses texts of 1 KiB to 1 MiB, on the gateway's thread, for clients that take it. Not
-  // where a secret stands in a body beside what a stranger chose: its length tells about it (BREACH).
+  // where a secret stands in a body beside what a stranger chose: its length then tells about it
+  // (BREACH).
   bool gzip = false;
-  // Serves on the host's, which outlives the gateway, instead of threads of its own; `threads` is 1.
+  // Serves on the host's, which outlives the gateway, instead of threads of its own; `threads` is
+  // 1 then.
   // start(), stop() and the destructor then belong to the thread that runs it, within a handler of
   // it or between; while stop() waits, it runs what else is there.
   boost::asio::io_context* io_context = nullptr;
@@ -169,6 +172,14 @@ class Gateway {
   Gateway& remove(std::string_view path, const F& function, const RouteOptions& options = {}) {
     return add("DELETE", path, function, options);
   }
+  // POST of CloudEvents 1.0 in any of their three forms, see cloud_event_headers.hpp: emits each to
+  // the topic that is its type. 202 says how many were accepted. 400 names the attribute that is
+  // wrong, and nothing is emitted then. Where the runtime refuses one, with 429 or 503, those
+  // before it were accepted; all may be sent again, as an event's source and id are its idempotency
+  // key on its topic. Synchronous subscriptions, and queues that block, hold the gateway's thread.
+  // Of `options` run and async have no meaning here; unknown is for the data of typed events.
+  Gateway& cloud_events(std::string_view path, const CloudEventOptions& events = {},
+                        const RouteOptions& options = {});
 
   // Server-sent events: each T that is published to a topic of `pattern` is JSON for each client of
   // `path`. One that comes again with Last-Event-ID goes on where it was; what it missed for good
@@ -179,9 +190,8 @@ class Gateway {
   template <class T>
   Gateway& events(std::string_view path, std::string_view pattern,
                   const RouteOptions& options = {}) {
-    static_assert(
-        HasCodec<T>,
-        "wisp: events are of a type that JSON is made of: one with a codec (WISP_FIELDS)");
+    static_assert(HasCodec<T>,
+                  "wisp: events are of a type that JSON is made of: with a codec (WISP_FIELDS)");
     add_events(path, options, [pattern](Runtime& runtime, std::shared_ptr<detail::EventSink> sink) {
       return runtime.on(pattern).deliver({.serial = true}).to([sink](const T& value) {
         sink->publish(json::write(value));

@@ -4,8 +4,8 @@
 //     if (const Order* order = event.as<Order>()) fmt::print("{} on {}\n", order->id, event.topic);
 //   };
 //
-// The attributes are CloudEvents 1.0's where both have them: id, source, type, time, subject (the
-// topic).
+// The attributes are CloudEvents 1.0's where both have them: id, source, time, and its type, which
+// is the topic here; see json/event_mapping.hpp.
 //
 // Threads: value; shared and immutable once published.
 #pragma once

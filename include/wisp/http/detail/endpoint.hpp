@@ -79,7 +79,7 @@ class Endpoint {
   virtual const TypeInfo* input() const = 0;
   virtual bool takes_request() const = 0;
   // Of each field of the input, in their order.
-  virtual std::span<const FieldKind> elements() const = 0;
+  virtual std::span<const FieldKind> elements() const { return {}; }
   virtual bool has_output() const = 0;
   virtual void input_schema(Schema& to) const = 0;
   virtual void output_schema(Schema& to) const = 0;
