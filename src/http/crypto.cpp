@@ -12,6 +12,8 @@
 #include <cstring>
 #include <utility>
 
+#include <wisp/base/base64.hpp>
+
 namespace wisp::inline v0::http {
 namespace {
 
@@ -29,51 +31,10 @@ Status failed() {
   return internal("OpenSSL cannot hash");
 }
 
-constexpr std::string_view kAlphabet =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-constexpr std::string_view kUrlAlphabet =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-std::string encode(std::string_view bytes, std::string_view alphabet) {
-  std::string text;
-  text.reserve((bytes.size() + 2) / 3 * 4);
-  std::uint32_t bits = 0;
-  int held = 0;
-  for (const char c : bytes) {
-    bits = bits << 8 | static_cast<unsigned char>(c);
-    for (held += 8; held >= 6; held -= 6) text += alphabet[bits >> (held - 6) & 63];
-  }
-  if (held > 0) text += alphabet[bits << (6 - held) & 63];
-  return text;
-}
-
-std::uint32_t value_of(char c, std::string_view alphabet) {
-  if (c >= 'A' && c <= 'Z') return static_cast<std::uint32_t>(c - 'A');
-  if (c >= 'a' && c <= 'z') return static_cast<std::uint32_t>(c - 'a' + 26);
-  if (c >= '0' && c <= '9') return static_cast<std::uint32_t>(c - '0' + 52);
-  if (c == alphabet[62]) return 62;
-  return c == alphabet[63] ? 63 : 64;
-}
-
-// Without padding. What a last character has beyond the last byte has to be zero.
-std::optional<std::string> decode(std::string_view text, std::string_view alphabet) {
-  if (text.size() % 4 == 1) return std::nullopt;
-  std::string bytes;
-  bytes.reserve(text.size() / 4 * 3 + 3);
-  std::uint32_t bits = 0;
-  int held = 0;
-  for (const char c : text) {
-    const std::uint32_t value = value_of(c, alphabet);
-    if (value > 63) return std::nullopt;
-    bits = bits << 6 | value;
-    held += 6;
-    if (held >= 8) {
-      held -= 8;
-      bytes += static_cast<char>(bits >> held & 0xff);
-    }
-  }
-  if ((bits & ((1U << held) - 1)) != 0) return std::nullopt;
-  return bytes;
+std::optional<std::string> decode(std::string_view text, Base64 form) {
+  Result<std::string> bytes = from_base64(text, {.form = form});
+  if (!bytes.ok()) return std::nullopt;
+  return *std::move(bytes);
 }
 
 }  // namespace
@@ -151,22 +112,16 @@ Status fill_random(Random* random, std::span<char> to) {
   return Status();
 }
 
-std::string base64(std::string_view bytes) {
-  std::string text = encode(bytes, kAlphabet);
-  text.append((4 - text.size() % 4) % 4, '=');
-  return text;
-}
+std::string base64(std::string_view bytes) { return to_base64(bytes); }
 
-std::string base64url(std::string_view bytes) { return encode(bytes, kUrlAlphabet); }
+std::string base64url(std::string_view bytes) { return to_base64(bytes, Base64::url_bare); }
 
 std::optional<std::string> decode_base64(std::string_view text) {
-  if (text.size() % 4 != 0) return std::nullopt;
-  if (text.ends_with('=')) text.remove_suffix(text.ends_with("==") ? 2 : 1);
-  return decode(text, kAlphabet);
+  return decode(text, Base64::standard);
 }
 
 std::optional<std::string> decode_base64url(std::string_view text) {
-  return decode(text, kUrlAlphabet);
+  return decode(text, Base64::url_bare);
 }
 
 }  // namespace wisp::inline v0::http

@@ -184,9 +184,9 @@ class Gateway {
   // Server-sent events: each T that is published to a topic of `pattern` is JSON for each client of
   // `path`. One that comes again with Last-Event-ID goes on where it was; what it missed for good
   // it is told by an event "lost" with their number, null where nobody knows it. A slow client
-  // keeps neither a worker nor another client waiting. All clients get all events: of `options` those
-  // about who may call count. Of several publishers the order is the one
-  // of delivery. On the bill: "on <pattern>".
+  // keeps neither a worker nor another client waiting. All clients get all events: `options` may
+  // say who follows, by `open` and `roles`. Of several publishers the order is the one of delivery.
+  // On the bill: "on <pattern>".
   template <class T>
   Gateway& events(std::string_view path, std::string_view pattern,
                   const RouteOptions& options = {}) {
