@@ -33,8 +33,8 @@ def main():
     programs = [b for b in blocks if "int main(" in b]
     shared = [b for b in blocks if "int main(" not in b and "#include" in b]
     bodies = [b for b in blocks if "int main(" not in b and "#include" not in b]
-    if len(programs) != 4 or not shared or len(bodies) < 5:
-        sys.exit(f"{readme}: expected four programs, declarations and fragments, found only {len(blocks)} blocks")
+    if len(programs) != 7 or not shared or len(bodies) < 5:
+        sys.exit(f"{readme}: expected seven programs, declarations and fragments, found only {len(blocks)} blocks")
     for number, block in enumerate(programs):
         write(out / f"program_{number}.cpp", block)
     text = BEFORE + "".join(shared) + "using namespace shipping;\n"
