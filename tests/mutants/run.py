@@ -3,7 +3,7 @@
 
     run.py --build DIR [--compiler CXX] [NAME...]
 
-Keeps a copy of the tree in DIR. It must pass; then, one after the other, each mutant (NAME.patch beside this file, with
+Keeps a copy of the tree in DIR, and where there are many mutants one for each core. It must pass; then, one after the other, each mutant (NAME.patch beside this file, with
 a first line "Promise: <tag>") is applied, must compile, and must fail the properties of its tag; and is taken back. Without
 names three are tried, others each day; the run says how to try the same again.
 
@@ -13,8 +13,10 @@ WISP_TEST_SEEDS     seeds of each property (200, and no more: those of .ci/run h
 """
 
 import argparse
+import concurrent.futures
 import datetime
 import os
+import queue
 import re
 import shutil
 import subprocess
@@ -27,6 +29,7 @@ ROOT = HERE.parents[1]
 COPIED = ("include", "src", "cmake", "tests", "CMakeLists.txt", "README.md")
 PROGRAM = "wisp_test_promises"
 SEEDS_MAX = 200
+MUTANTS_A_COPY = 8  # fewer are sooner through one copy than another is built
 RUN_SECONDS_MAX = 150  # a mutant that hangs is caught too
 
 
@@ -98,7 +101,8 @@ def copy(tree):
 
 
 class Copy:
-    def __init__(self, folder, compiler):
+    def __init__(self, folder, compiler, jobs):
+        self.jobs = jobs
         self.tree = folder / "tree"
         self.build_folder = folder / "build"
         self.program = self.build_folder / "tests" / PROGRAM
@@ -110,7 +114,6 @@ class Copy:
                    "CMAKE_CXX_COMPILER": compiler,
                    "CMAKE_PROJECT_wisp_INCLUDE": self.tree / "cmake/precompile.cmake"}
         generator = ["-G", "Ninja"] if shutil.which("ninja") else []
-        os.environ.pop("CMAKE_CXX_COMPILER_LAUNCHER", None)  # a cache of compilations has no use for precompiled headers
         self.must(["cmake", "-S", self.tree, "-B", self.build_folder, *generator,
                    *(f"-D{name}={value}" for name, value in options.items() if value)])
 
@@ -122,8 +125,7 @@ class Copy:
             sys.exit(f"{what or 'failed'}: {' '.join(map(str, command))}")
 
     def build(self, what):
-        jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or str(len(os.sched_getaffinity(0)))
-        self.must(["cmake", "--build", self.build_folder, "--target", PROGRAM, "-j", jobs], what)
+        self.must(["cmake", "--build", self.build_folder, "--target", PROGRAM, "-j", str(self.jobs)], what)
 
     def passes(self, tags):
         """Whether the properties of these tags hold, and the last lines of what they say."""
@@ -167,22 +169,38 @@ def main():
         for name in mutant.changes:
             mutant.applied(name, (ROOT / name).read_text(encoding="utf-8"))
     mutants = choose(everyone, arguments.names)
-    copied = Copy(arguments.build.resolve(), arguments.compiler)
-    copied.build("the tree does not compile")
-    well, said = copied.passes(sorted({each.tag for each in mutants}))
-    if not well:
-        print(said)
-        sys.exit("the tree itself fails: there is nothing to learn from its mutants")
-    print(f"{time.monotonic() - began:6.1f} s  the tree itself passes", flush=True)
+    cores = len(os.sched_getaffinity(0))
+    count = max(1, min(cores, len(mutants) // MUTANTS_A_COPY))
+    os.environ.pop("CMAKE_CXX_COMPILER_LAUNCHER", None)  # a cache of compilations has no use for precompiled headers
+    left = queue.SimpleQueue()
+    for each in mutants:
+        left.put(each)
 
-    survivors = []
-    for mutant in mutants:
-        began = time.monotonic()
-        caught, said = copied.catches(mutant)
-        print(f"{time.monotonic() - began:6.1f} s  {mutant.name} {mutant.tag}: {'caught' if caught else 'SURVIVED'}",
-              flush=True)
-        if not caught:
-            survivors.append(mutant.name)
+    def work(number):
+        copied = Copy(arguments.build.resolve() / str(number), arguments.compiler, max(1, cores // count))
+        copied.build("the tree does not compile")
+        if number == 0:
+            well, said = copied.passes(sorted({each.tag for each in mutants}))
+            if not well:
+                print(said)
+                sys.exit("the tree itself fails: there is nothing to learn from its mutants")
+            print(f"{time.monotonic() - began:6.1f} s  the tree itself passes", flush=True)
+        survivors = []
+        while not left.empty():
+            try:
+                mutant = left.get_nowait()
+            except queue.Empty:
+                break
+            start = time.monotonic()
+            caught, _ = copied.catches(mutant)
+            print(f"{time.monotonic() - start:6.1f} s  {mutant.name} {mutant.tag}: {'caught' if caught else 'SURVIVED'}",
+                  flush=True)
+            if not caught:
+                survivors.append(mutant.name)
+        return survivors
+
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        survivors = [name for names in pool.map(work, range(count)) for name in names]
     if survivors:
         sys.exit(f"not caught: {', '.join(survivors)}")
 
