@@ -137,8 +137,9 @@ std::optional<Answer> verify(Webhook& webhook, const Head& head, std::string_vie
 }
 
 std::function<void(int)> settle(const Webhook& webhook, const Head& head) {
-  return [webhook, id = std::string(head.find(kWebhookId).value_or(""))](int status) mutable {
-    webhook.settle(id, status / 100 == 2);
+  std::string id(head.find(kWebhookId).value_or(""));
+  return [copy = webhook, id = std::move(id)](int status) mutable {
+    copy.settle(id, status / 100 == 2);
   };
 }
 

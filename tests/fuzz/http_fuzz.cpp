@@ -21,6 +21,10 @@ void require(bool holds) {
 
 class Service final : public Connection::Service {
  public:
+  std::optional<Answer> admit(const wisp::http::Head&, const wisp::http::Target& target) override {
+    if (!target.path.starts_with("/no")) return std::nullopt;
+    return Answer{.status = 401, .body = "{}"};
+  }
   std::optional<Answer> serve(const wisp::http::Message& message) override {
     require(message.body.size() <= 4'096 && message.head.fields.size() <= 20);
     require(message.target.path == "*" || message.target.path.starts_with('/'));

@@ -9,7 +9,8 @@
 // A request is signed if HMAC-SHA256 over "id.timestamp.body" with one of the secrets is among its
 // signatures, and its timestamp is within `tolerance` of the clock. Its id is remembered from then
 // on, for as long as the same bytes could be accepted again: whoever repeats it is refused. A
-// wall clock that is set back by more than `tolerance` lets old ones in again.
+// wall clock that is set back by more than `tolerance` lets old ones in again. Path and query are
+// not signed: each sender has a secret of its own, and what is asked for is in the body.
 //
 // A request that was accepted is settled once it is answered. One that was handled stays
 // remembered; of one that failed the id is forgotten, so that its sender may try again. A gateway
