@@ -4,7 +4,6 @@
 #include <ctime>
 #include <optional>
 
-#include <absl/strings/match.h>
 #include <fmt/format.h>
 
 #include <wisp/base/id.hpp>
@@ -77,12 +76,21 @@ bool lists(std::string_view list, std::string_view tag) {
   return false;
 }
 
+// Whether one of these lines is a field of that name.
+bool has_field(std::string_view lines, std::string_view name) {
+  while (!lines.empty()) {
+    if (same_name(lines.substr(0, lines.find(':')), name)) return true;
+    const std::size_t end = lines.find('\n');
+    lines = end == lines.npos ? std::string_view() : lines.substr(end + 1);
+  }
+  return false;
+}
+
 // What a function set itself is in the fields, and stands first.
 bool may_compress(const Answer& answer) {
   constexpr std::string_view kType = "Content-Type: ";
   if (answer.stream != nullptr || answer.body.size() < kGzipBytesMin ||
-      answer.body.size() > kGzipBytesMax ||
-      absl::StrContainsIgnoreCase(answer.fields, "content-encoding:"))
+      answer.body.size() > kGzipBytesMax || has_field(answer.fields, "content-encoding"))
     return false;
   const std::string_view fields = answer.fields;
   return is_compressible(answer.content_type.empty() && fields.starts_with(kType)
