@@ -58,11 +58,12 @@ constexpr FieldKind element_kind() {
 template <class T, std::size_t... Index>
 constexpr auto make_element_kinds(std::index_sequence<Index...>) {
   return std::array<FieldKind, sizeof...(Index)>{element_kind<std::remove_cvref_t<
-      decltype(std::declval<T&>().*std::get<Index>(fields_of<T>().fields).member)>>()...};
+      decltype(std::declval<T&>().*
+               std::get<Index>(wisp::detail::fields_of<T>().fields).member)>>()...};
 }
 template <class T>
 inline constexpr auto kElementKinds = make_element_kinds<T>(
-    std::make_index_sequence<std::tuple_size_v<decltype(fields_of<T>().fields)>>());
+    std::make_index_sequence<std::tuple_size_v<decltype(wisp::detail::fields_of<T>().fields)>>());
 
 class Started {
  public:
@@ -166,7 +167,7 @@ class TypedEndpoint final : public Endpoint {
   bool takes_request() const override { return kRequest; }
   std::span<const FieldKind> elements() const override {
     if constexpr (kInput) {
-      if constexpr (HasFields<In>) return kElementKinds<In>;
+      if constexpr (wisp::detail::HasFields<In>) return kElementKinds<In>;
     }
     return {};
   }
