@@ -7,7 +7,8 @@ namespace wisp::inline v0 {
 namespace {
 
 constexpr double kMeanGain = 1.0 / 8;
-constexpr double kDeviationGain = 1.0 / 4;
+constexpr double kDeviationGrowth = 1.0 / 4;
+constexpr double kDeviationDecline = 1.0 / 16;
 constexpr double kDeviations = 4;
 constexpr double kLeast = 0.40546510810816438;  // ln 1.5
 
@@ -18,8 +19,11 @@ void CostBand::learn(double value) {
   const double first = 1.0 / (learnt_ + 1);
   const double error = value - mean_;
   mean_ += std::max(kMeanGain, first) * error;
-  if (learnt_ > 0)
-    deviation_ += std::max(kDeviationGain, 1.0 / learnt_) * (std::abs(error) - deviation_);
+  if (learnt_ > 0) {
+    const double more = std::abs(error) - deviation_;
+    const double gain = more > 0 ? kDeviationGrowth : kDeviationDecline;
+    deviation_ += std::max(gain, 1.0 / learnt_) * more;
+  }
   learnt_ = std::min(learnt_ + 1, kLearn);
 }
 

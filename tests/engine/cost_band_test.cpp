@@ -45,6 +45,24 @@ TEST_CASE("cost band: what varies as it always did is usual, a cost beyond is to
   }
 }
 
+TEST_CASE("cost band: of costs that vary at random hardly one in a thousand is told",
+          "[cost_band]") {
+  int told = 0;
+  int periods = 0;
+  for (int seed = 1; seed <= 100; ++seed) {
+    Seeded random(seed);
+    CostBand band;
+    for (int period = 0; period < 200; ++period, ++periods) {
+      // Twelve uniform ones make a normal one of deviation 1.
+      double normal = -6;
+      for (int i = 0; i < 12; ++i) normal += static_cast<double>(random.between(0, 1'000)) / 1'000;
+      told +=
+          band.look(Money::picodollars(std::llround(1e8 * std::exp(0.3 * normal))), kCalls) ? 1 : 0;
+    }
+  }
+  CHECK(told * 1'000 <= periods);
+}
+
 TEST_CASE("cost band: what stays is the usual before long", "[cost_band]") {
   Seeded random(1);
   CostBand band;
