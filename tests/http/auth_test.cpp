@@ -50,8 +50,8 @@ std::string key_of(ApiKeys& keys, wisp::http::Principal who) {
   return made->key;
 }
 
-std::string token_of(const wisp::http::Principal& who, wisp::Duration lifetime = 1h) {
-  const auto signer = JwtSigner::make(kKey, {.issuer = "test", .lifetime = lifetime});
+std::string token_of(const wisp::http::Principal& who, wisp::Clock* clock = nullptr) {
+  const auto signer = JwtSigner::make(kKey, {.issuer = "test", .lifetime = 1h, .clock = clock});
   REQUIRE(signer.ok());
   return *signer->sign(who);
 }
@@ -131,7 +131,8 @@ TEST_CASE("auth: a caller is known by what it shows", "[gateway]") {
 TEST_CASE("auth: who shows nothing, or nothing that is good, is told how to", "[gateway]") {
   Guarded guarded;
   Socket client = guarded.client();
-  const std::string expired = token_of({.id = "bob"}, 1s);
+  wisp::ManualClock past;
+  const std::string expired = token_of({.id = "bob"}, &past);
   const std::string good = token_of({.id = "bob"});
   REQUIRE(guarded.keys.remove(guarded.alice.substr(5, 16)).ok());
   const std::string nothing = "Bearer";
@@ -150,6 +151,7 @@ TEST_CASE("auth: who shows nothing, or nothing that is good, is told how to", "[
       {401, nothing, "Cookie: token=" + good + "\r\n"},
       {401, invalid, bearer("")},
       {401, invalid, bearer("rubbish")},
+      {401, invalid, bearer(expired)},
       {401, invalid, bearer(good.substr(0, good.size() - 1))},
       {401, invalid, bearer(good + " x")},
       {401, invalid, bearer("\"" + good + "\"")},
