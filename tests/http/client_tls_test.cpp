@@ -156,7 +156,7 @@ TEST_CASE("client tls: names are matched as browsers match them", "[client][tls]
 
 TEST_CASE("client tls: one who may not vouch does not", "[client][tls]") {
   const TestCertificate authority(kAuthority);
-  const TestCertificate leaf({}, &authority);
+  const TestCertificate leaf({.name = "leaf"}, &authority);
   const TestCertificate forged({}, &leaf);
   Served served(forged);
   Client client(trusting(authority));

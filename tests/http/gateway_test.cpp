@@ -177,7 +177,7 @@ TEST_CASE("gateway: what a client gets wrong is said to it", "[gateway]") {
                  "Content-Type: application/json\r\nContent-Encoding: gzip\r\n"),
             415, "the body has to come without a content coding");
     refused(get("/things/7?full=true&full=true&tag=x"), 400,
-            "full: expected true or false, got an array");
+            "full: expected true or false, got an array of 2");
     refused(get("/many?count=3&count=x"), 400, R"(count[1]: expected a number, got \"x\")");
     refused(get("/things/7?nothing=1"), 400, "nothing: Wanted has no such member");
     refused(get("/things/7?full=yes&tag=x"), 400, R"(full: expected true or false, got \"yes\")");

@@ -132,7 +132,8 @@ TEST_CASE("stream: is asked for no more than is taken", "[stream]") {
   CHECK(client.connection.hungry());
   CHECK(endless->pieces == at_first);
   client.connection.resume();
-  CHECK(endless->pieces == 2 * at_first);
+  CHECK(endless->pieces - 2 * at_first <= 1);  // the head was among the first
+  CHECK(endless->pieces >= 2 * at_first);
   CHECK(client.connection.held() < 4 * client.limits.output);
   // One that takes nothing.
   client.clock.advance(client.limits.write_time + 1s);
@@ -156,6 +157,7 @@ TEST_CASE("stream: with nothing for now it is asked again each tick, whatever it
   CHECK(script->asked == 1);
   client.connection.tick();
   CHECK(script->asked == 2);
+  client.take();
   client.clock.advance(1h);  // an idle stream is no idle connection
   client.connection.tick();
   CHECK(client.connection.streaming());
