@@ -90,8 +90,8 @@ wisp::Status run(const Arguments& arguments) {
                               {.port = arguments.port,
                                .limits = {.requests_per_second_per_address = 200},
                                .title = "notes",
-                               .gzip = true,
-                               .tokens = &accounts->verifier()}};
+                               .tokens = &accounts->verifier(),
+                               .gzip = true}};
   WISP_TRY(backend.begin(runtime));
   WISP_TRY(backend.serve(gateway));
   fmt::print("http://127.0.0.1:{}\n", gateway.port());

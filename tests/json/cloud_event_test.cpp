@@ -283,13 +283,15 @@ TEST_CASE("cloud_event: one that is not valid is not written", "[cloud_event]") 
 }
 
 TEST_CASE("cloud_event: an event of wisp's becomes one", "[cloud_event]") {
-  wisp::Event event{.id = {1, 2},
-                    .topic = "parcels.sent",
-                    .source = "/depot",
-                    .time = wisp::WallTime(std::chrono::seconds(60)),
-                    .payload = wisp::Payload::of(Parcel{2.5}),
-                    .lineage = {.trace = {3, 4}, .tenant = "acme"},
-                    .key = "4711"};
+  wisp::Event event;
+  event.id = {1, 2};
+  event.topic = "parcels.sent";
+  event.source = "/depot";
+  event.time = wisp::WallTime(std::chrono::seconds(60));
+  event.payload = wisp::Payload::of(Parcel{2.5});
+  event.lineage.trace = {3, 4};
+  event.lineage.tenant = "acme";
+  event.key = "4711";
   const CloudEvent made = json::to_cloud_event<Parcel>(event).value();
   CHECK(made.id == "00000000000000010000000000000002");
   CHECK(made.source == "/depot");
