@@ -135,7 +135,7 @@ wisp::Status Backend::begin(wisp::Runtime& runtime) {
 wisp::Status Backend::changed(wisp::Context& context, const std::string& owner, std::int64_t id,
                               const char* what) {
   const auto published =
-      context.runtime().emit(fmt::format("notes.{}.{}", owner, what), NoteEvent{owner, id, what});
+      context.runtime().emit(fmt::format("notes.{}.{}", id, what), NoteEvent{owner, id, what});
   if (!published.ok())
     context.log("note {} was {}: {}", id, what, wisp::to_string(published.status()));
   return wisp::Status();

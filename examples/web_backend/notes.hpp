@@ -48,7 +48,7 @@ struct NoteId {
 };
 WISP_FIELDS(NoteId, owner, id)
 
-// Published on notes.<owner>.<what> after each change.
+// Published on notes.<id>.<what> after each change.
 struct NoteEvent {
   std::string owner;
   std::int64_t id = 0;

@@ -89,8 +89,13 @@ bool has_field(std::string_view lines, std::string_view name) {
 // What a function set itself is in the fields, and stands first.
 bool may_compress(const Answer& answer) {
   constexpr std::string_view kType = "Content-Type: ";
+  // What speaks of the bytes as they are.
+  constexpr std::string_view kOfBytes[] = {"content-encoding", "content-range", "etag",
+                                           "content-digest",   "repr-digest",   "content-md5"};
   if (answer.stream != nullptr || answer.body.size() < kGzipBytesMin ||
-      answer.body.size() > kGzipBytesMax || has_field(answer.fields, "content-encoding"))
+      answer.body.size() > kGzipBytesMax || answer.status == 206 ||
+      std::any_of(std::begin(kOfBytes), std::end(kOfBytes),
+                  [&](std::string_view name) { return has_field(answer.fields, name); }))
     return false;
   const std::string_view fields = answer.fields;
   return is_compressible(answer.content_type.empty() && fields.starts_with(kType)

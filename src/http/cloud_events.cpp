@@ -42,8 +42,8 @@ struct Ready {
 class CloudEventEndpoint final : public detail::Endpoint {
  public:
   CloudEventEndpoint(std::vector<Known> known, const CloudEventOptions& options,
-                     UnknownMembers unknown)
-      : known_(std::move(known)), options_(options), unknown_(unknown) {}
+                     UnknownMembers unknown, Clock& clock)
+      : known_(std::move(known)), options_(options), unknown_(unknown), clock_(clock) {}
 
   std::string_view name() const override { return "CloudEvents"; }
   const TypeInfo* input() const override { return nullptr; }
@@ -74,6 +74,7 @@ class CloudEventEndpoint final : public detail::Endpoint {
   std::vector<Known> known_;
   CloudEventOptions options_;
   UnknownMembers unknown_;
+  Clock& clock_;
 };
 
 // "[3].type" of a batch, "type" of an event alone.
@@ -100,7 +101,8 @@ Result<Ready> CloudEventEndpoint::prepare(const json::CloudEvent& event, std::st
   if (!topic.ok()) return invalid_argument("{}: {}", within(place, "type"), message(topic));
   Ready ready{.key = json::idempotency_key(event),
               .options = json::emit_options(event, options_.mapping)};
-  ready.options.timeout = given.timeout;
+  // Who calls is who pays, whatever the event says.
+  if (!given.tenant.empty()) ready.options.tenant = given.tenant;
   if (ready.options.traceparent.empty()) ready.options.traceparent = given.traceparent;
   const Status options = wisp::detail::check_publish(ready.options);
   if (!options.ok())
@@ -145,8 +147,11 @@ detail::Outcome CloudEventEndpoint::take(Runtime& runtime, const Request& reques
     if (!ready.ok()) return {.status = ready.status()};
     all.push_back(*std::move(ready));
   }
+  // One time for all of them, which queues that block may take on this thread.
+  const Time until = clock_.now() + given.timeout;
   for (std::size_t i = 0; i < all.size(); ++i) {
     all[i].options.idempotency_key = all[i].key;
+    all[i].options.timeout = std::max(until - clock_.now(), Duration(1));
     const Result<EventId> id = all[i].emission->emit(runtime, (*events)[i].type, all[i].options);
     if (id.ok()) continue;
     const bool batch = *form == EventForm::batch;
@@ -158,7 +163,7 @@ detail::Outcome CloudEventEndpoint::take(Runtime& runtime, const Request& reques
 }  // namespace
 
 Result<std::unique_ptr<const detail::Endpoint>> cloud_event_endpoint(
-    const CloudEventOptions& options, UnknownMembers unknown) {
+    const CloudEventOptions& options, UnknownMembers unknown, Clock& clock) {
   const std::vector<EventTypes::Entry>& entries = options.types.entries();
   if (entries.size() > kEventTypesMax)
     return resource_exhausted("{} types of events: the limit is {}", entries.size(),
@@ -168,7 +173,7 @@ Result<std::unique_ptr<const detail::Endpoint>> cloud_event_endpoint(
     WISP_TRY(TopicPattern pattern, TopicPattern::parse(each.pattern));
     known.push_back({std::move(pattern), each.read});
   }
-  return std::make_unique<const CloudEventEndpoint>(std::move(known), options, unknown);
+  return std::make_unique<const CloudEventEndpoint>(std::move(known), options, unknown, clock);
 }
 
 }  // namespace wisp::inline v0::http

@@ -13,6 +13,6 @@ namespace wisp::inline v0::http {
 
 // kInvalidArgument for a bad pattern, kResourceExhausted for too many.
 Result<std::unique_ptr<const detail::Endpoint>> cloud_event_endpoint(
-    const CloudEventOptions& options, UnknownMembers unknown);
+    const CloudEventOptions& options, UnknownMembers unknown, Clock& clock);
 
 }  // namespace wisp::inline v0::http

@@ -1,7 +1,6 @@
 #include "connection.hpp"
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
@@ -104,7 +103,7 @@ bool Connection::take_head(std::string_view& rest) {
     return true;
   }
   if (const Rejection why = expect_body(text)) return refuse(why), true;
-  if (head.expects_continue && rest.empty()) out_ += "HTTP/1.1 100 Continue\r\n\r\n";
+  if (head.expects_continue && rest.empty()) add("HTTP/1.1 100 Continue\r\n\r\n");
   return true;
 }
 
@@ -172,6 +171,11 @@ void Connection::finish(const Answer& answer) {
   pull();
 }
 
+void Connection::add(std::string_view text) {
+  if (output().empty()) progress_ = clock_.now();
+  out_ += text;
+}
+
 // As much as may be unsent.
 void Connection::pull() {
   waiting_ = false;
@@ -179,10 +183,9 @@ void Connection::pull() {
     piece_.clear();
     const Stream::Next how = stream_->next(piece_);
     if (!piece_.empty()) {
-      if (output().empty()) progress_ = clock_.now();
-      if (wish_.minor > 0) fmt::format_to(std::back_inserter(out_), "{:x}\r\n", piece_.size());
-      out_ += piece_;
-      if (wish_.minor > 0) out_ += "\r\n";
+      if (wish_.minor > 0) add(fmt::format("{:x}\r\n", piece_.size()));
+      add(piece_);
+      if (wish_.minor > 0) add("\r\n");
     }
     if (how == Stream::Next::wait || (how == Stream::Next::more && piece_.empty())) waiting_ = true;
     else if (how != Stream::Next::more) end_stream(how);
@@ -198,7 +201,7 @@ void Connection::end_stream(Stream::Next how) {
     phase_ = Phase::closing;
     return;
   }
-  if (wish_.minor > 0) out_ += "0\r\n\r\n";
+  if (wish_.minor > 0) add("0\r\n\r\n");
   phase_ = wish_.keep_alive && !draining_ && !ended_ ? Phase::head : Phase::closing;
 }
 
@@ -230,11 +233,14 @@ void Connection::end() {
   if (ended_) return;
   ended_ = true;
   if (phase_ == Phase::serving) return service_.gone();
+  // What is not whole must not look so, as it would where it ends with the connection.
+  if (streaming()) broken_ = true;
   stream_.reset();
   phase_ = Phase::closing;
 }
 
 void Connection::sent(std::size_t bytes) {
+  if (bytes == 0) return;
   sent_ += bytes;
   progress_ = clock_.now();
   if (sent_ < out_.size()) {
@@ -244,6 +250,7 @@ void Connection::sent(std::size_t bytes) {
   }
   sent_ = 0;
   empty(out_);
+  if (phase_ == Phase::head && !begun_) since_ = progress_;  // idle from here on
   if (!in_.empty() && phase_ != Phase::closing) receive({});
   if (in_.empty()) empty(in_);
 }
@@ -263,7 +270,7 @@ void Connection::tick() {
     if (past <= limits_.head_time) return;
     if (in_.empty()) phase_ = Phase::closing;
     else refuse({408, "the request's head took too long"});
-  } else if (phase_ == Phase::head) {
+  } else if (phase_ == Phase::head && output().empty()) {
     if (past > limits_.idle_time) phase_ = Phase::closing;
   } else if (phase_ == Phase::body && past > limits_.head_time) {
     const double seconds = std::chrono::duration<double>(past).count();

@@ -76,6 +76,8 @@ class Connection {
 
   std::string_view output() const { return std::string_view(out_).substr(sent_); }
   void sent(std::size_t bytes);
+  // The client takes what comes, though none of it counts as sent yet.
+  void progressed() { progress_ = clock_.now(); }
 
   // Looks whether the client is too slow. Call about every second.
   void tick();
@@ -114,6 +116,7 @@ class Connection {
   void wish(const Head& head);
   void finish(const Answer& answer);
   void pull();
+  void add(std::string_view text);
   void end_stream(Stream::Next how);
   void go_on_with_input();
   void refuse(const Rejection& rejected);

@@ -25,9 +25,8 @@ bool is_origin(std::string_view text) {
 }  // namespace
 
 Status check(const Cors& cors) {
-  if (is_any(cors)) return Status();
   for (const std::string& each : cors.origins)
-    if (!is_origin(each))
+    if (!is_any(cors) && !is_origin(each))
       return invalid_argument(
           "GatewayOptions::cors.origins: '{}' is no origin like https://app.example.com", each);
   for (const std::string& each : cors.headers)
@@ -38,12 +37,14 @@ Status check(const Cors& cors) {
 
 std::string cors_fields(const Cors& cors, const Head& head) {
   if (cors.origins.empty()) return {};
-  if (is_any(cors)) return "Access-Control-Allow-Origin: *\r\n";
+  constexpr std::string_view kExposed =
+      "Access-Control-Expose-Headers: ETag, Location, Retry-After\r\n";
+  if (is_any(cors)) return std::string("Access-Control-Allow-Origin: *\r\n").append(kExposed);
   const std::string_view origin = head.find("origin").value_or("");
   // A cache has to know either way.
   std::string fields = "Vary: Origin\r\n";
   if (std::find(cors.origins.begin(), cors.origins.end(), origin) != cors.origins.end())
-    fields += fmt::format("Access-Control-Allow-Origin: {}\r\n", origin);
+    fields += fmt::format("Access-Control-Allow-Origin: {}\r\n{}", origin, kExposed);
   return fields;
 }
 

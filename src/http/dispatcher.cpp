@@ -96,7 +96,8 @@ Dispatcher::Dispatcher(Runtime& runtime, const GatewayOptions& options)
       options_(options),
       guard_(options),
       results_(std::make_shared<Results>(clock(), options.random, options.limits.results,
-                                         options.limits.result_time)) {}
+                                         options.limits.result_time, options.limits.result_bytes)) {
+}
 
 Dispatcher::~Dispatcher() { results_->cancel_all(); }
 
@@ -221,13 +222,34 @@ std::optional<Answer> Dispatcher::route(const Message& message, Client& client) 
     return invoke(message.target.path.substr(kInvoke.size()), message, client);
   if (std::optional<Answer> answer = own(message, client.caller())) return answer;
   const bool asks = message.head.method == "OPTIONS";
+  if (asks && is_preflight(message.head))
+    if (const std::string_view methods = preflight_methods(message.target.path, match);
+        !methods.empty())
+      return Answer{.status = 204, .fields = preflight_fields(options_.cors, methods)};
   if (!match.known_path && !(asks && message.target.path == "*"))
     return problem(404, "there is nothing at this path");
   const std::string allow = (match.allow.empty() ? "" : match.allow + ", ") + "OPTIONS";
   Answer answer = asks ? Answer{.status = 204} : problem(405, "this path has no such method");
   answer.fields = "Allow: " + allow + "\r\n";
-  if (is_preflight(message.head)) answer.fields += preflight_fields(options_.cors, allow);
   return answer;
+}
+
+std::string Dispatcher::fields_for(const Head& head) const {
+  return cors_fields(options_.cors, head);
+}
+
+// What a browser may go on with, of a route or of the gateway's own; of what is not there "". Where
+// only those that are known learn what there is, every path has every method.
+std::string_view Dispatcher::preflight_methods(std::string_view path,
+                                               const RouteMatch& match) const {
+  if (options_.cors.origins.empty()) return {};
+  if (guard_.on()) return "DELETE, GET, HEAD, PATCH, POST, PUT";
+  if (match.known_path || match.route >= 0) return match.allow;
+  if (path.starts_with(kCalls)) return "DELETE, GET, HEAD";
+  if (path.starts_with(kInvoke)) return options_.invoke ? "POST" : "";
+  constexpr std::string_view kOwn[] = {"/healthz", "/readyz", "/metrics", "/functions",
+                                       "/openapi.json"};
+  return std::find(std::begin(kOwn), std::end(kOwn), path) == std::end(kOwn) ? "" : "GET, HEAD";
 }
 
 // What the client says about how it wants to be served.
@@ -274,10 +296,11 @@ std::optional<Answer> Dispatcher::run(const Route& route, const RouteMatch& matc
   if (const auto coding = message.head.find("content-encoding");
       coding && !route.endpoint->takes_request() && !same_name(*coding, "identity"))
     return problem(415, "the body has to come without a content coding");
+  const std::string known_as = route.options.caller.empty() ? "" : caller.name();
   Bound bound;
   if (route.endpoint->input() != nullptr) {
     const Status status =
-        route.binding.bind(match.values, message.target.query, message.body, caller.id, bound);
+        route.binding.bind(match.values, message.target.query, message.body, known_as, bound);
     if (!status.ok()) return problem(status);
   }
   std::optional<Reader> reader;

@@ -79,12 +79,16 @@ class Dispatcher {
   // Whether a request may go on to serve(), and who calls; `caller` is nobody before.
   std::optional<Answer> admit(const Head& head, const Target& target, Principal& caller) const;
   std::optional<Answer> serve(const Message& message, Client& client);
+  Clock& clock() const;
+  // Of any answer.
+  std::string fields_for(const Head& head) const;
 
   // Since when none is accepted any more: not ready.
   std::atomic<bool> draining{false};
   GatewayCounts counts;
 
  private:
+  std::string_view preflight_methods(std::string_view path, const RouteMatch& match) const;
   std::optional<Answer> stranger(const Head& head) const;
   std::optional<Answer> authenticate(const Head& head, const Target& target,
                                      Principal& caller) const;
@@ -101,8 +105,6 @@ class Dispatcher {
   std::optional<Answer> own(const Message& message, const Principal& caller);
   std::optional<Answer> invoke(std::string_view name, const Message& message, Client& client);
   Result<CallOptions> call_options(const Head& head) const;
-
-  Clock& clock() const;
 
   Runtime& runtime_;
   const GatewayOptions& options_;

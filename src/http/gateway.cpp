@@ -93,7 +93,7 @@ void Gateway::add_events(std::string_view path, const RouteOptions& options,
 
 Gateway& Gateway::cloud_events(std::string_view path, const CloudEventOptions& events,
                                const RouteOptions& options) {
-  auto endpoint = cloud_event_endpoint(events, options.unknown);
+  auto endpoint = cloud_event_endpoint(events, options.unknown, server_->dispatcher.clock());
   if (!endpoint.ok()) {
     if (server_->status.ok())
       server_->status = invalid_argument("route 'POST {}': {}", path, message(endpoint.status()));

@@ -58,6 +58,8 @@ Status check(const GatewayOptions& gateway, const RouteOptions& route) {
     return invalid_argument("is open, and wants a role of its callers");
   if (!route.caller.empty() && (route.open || (!guarded && route.webhook == nullptr)))
     return invalid_argument("has a field that is who calls, and does not ask who that is");
+  if (!route.caller.empty() && gateway.tokens != nullptr && !gateway.tokens->has_issuer())
+    return invalid_argument("has a field that is who calls, and takes tokens of any issuer");
   if (!guarded && !route.roles.empty())
     return invalid_argument(
         "wants a role, and the gateway knows nobody: neither GatewayOptions::api_keys nor tokens");

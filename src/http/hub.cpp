@@ -26,7 +26,8 @@ class Hub::Follower final : public Stream {
       : hub_(std::move(hub)),
         next_(place.next),
         unknown_(place.unknown),
-        said_(hub_->clock_.now()) {
+        begun_(hub_->clock_.now()),
+        said_(begun_) {
     hub_->counts_.followers++;
   }
   ~Follower() override { hub_->counts_.followers--; }
@@ -34,7 +35,7 @@ class Hub::Follower final : public Stream {
   Follower& operator=(const Follower&) = delete;
 
   Next next(std::string& to) override {
-    if (drained_) return Next::end;
+    if (drained_ || hub_->clock_.now() - begun_ > kFollowMax) return Next::end;
     const std::size_t before = to.size();
     // At once, so that the client knows that it is connected.
     if (!std::exchange(greeted_, true)) to += ":\n\n";
@@ -69,6 +70,7 @@ class Hub::Follower final : public Stream {
   bool unknown_;
   bool greeted_ = false;
   bool drained_ = false;
+  const Time begun_;
   Time said_;
 };
 

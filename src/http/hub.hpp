@@ -33,6 +33,9 @@ namespace wisp::inline v0::http {
 // After this a comment is sent, so that a client that has gone is noticed, and nothing between
 // takes the connection for idle.
 inline constexpr Duration kHeartbeat = std::chrono::seconds(15);
+// After this a stream ends, and a browser comes again by itself: with a credential that is still
+// good, where it needs one.
+inline constexpr Duration kFollowMax = std::chrono::minutes(15);
 
 struct HubLimits {
   std::size_t events = 1'000;     // that are kept

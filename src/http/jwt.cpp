@@ -143,6 +143,8 @@ Result<JwtVerifier> JwtVerifier::make(const JwtVerifierOptions& options) {
   return JwtVerifier(std::move(inside));
 }
 
+bool JwtVerifier::has_issuer() const { return !inside_->expected.issuer.empty(); }
+
 Result<Principal> JwtVerifier::verify(std::string_view token) const {
   if (token.size() > kJwtBytesMax)
     return unauthenticated("token: of {} bytes; the limit is {}", token.size(), kJwtBytesMax);

@@ -64,6 +64,7 @@ Answer problem(const Status& status) {
   if (reason == Reason::stopped) code = 503;
   const bool inside = code == 500 || (code == 499 && !reason);
   Answer answer = problem(code, inside ? "the function failed" : message(status));
+  if (code == 401) answer.fields = "WWW-Authenticate: Bearer\r\n";  // RFC 9110, 15.5.2
   if (code == 429 || code == 503) answer.fields = "Retry-After: 1\r\n";
   return answer;
 }

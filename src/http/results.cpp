@@ -23,10 +23,16 @@ Result<std::string> Results::new_id() const {
 
 void Results::forget_old() {
   const Time now = clock_.now();
-  while (!done_.empty() && now - done_.front().first > kept_) {
-    entries_.erase(done_.front().second);
-    done_.pop_front();
+  while (!done_.empty() && now - done_.front().first > kept_)
+    forget(entries_.find(done_.front().second));
+}
+
+void Results::forget(Entries::iterator entry) {
+  if (entry->second.answer) {
+    bytes_ -= entry->second.answer->body.size();
+    done_.erase(entry->second.done);
   }
+  entries_.erase(entry);
 }
 
 Result<std::string> Results::open(const Principal& owner) {
@@ -35,6 +41,8 @@ Result<std::string> Results::open(const Principal& owner) {
   forget_old();
   if (entries_.size() >= most_)
     return unavailable("as many calls as may be ({}) wait for their clients", most_);
+  if (bytes_ >= bytes_max_)
+    return unavailable("results of {} bytes wait for their clients, the limit", bytes_max_);
   entries_[id].owner = {
       .shown = owner.shown, .issuer = owner.issuer, .id = owner.id, .tenant = owner.tenant};
   return id;
@@ -52,16 +60,18 @@ void Results::done(const std::string& id, Answer answer) {
   const auto found = entries_.find(id);
   if (found == entries_.end()) return;
   call = std::move(found->second.call);
+  if (found->second.answer) return;
   found->second.answer = std::move(answer);
-  done_.emplace_back(clock_.now(), id);
+  bytes_ += found->second.answer->body.size();
+  found->second.done = done_.emplace(done_.end(), clock_.now(), id);
 }
 
 Answer Results::take(const std::string& id) {
   const MutexLock lock(mutex_);
   const auto found = entries_.find(id);
   if (found == entries_.end() || !found->second.answer) return problem(500, "");
-  Answer answer = *std::move(found->second.answer);
-  entries_.erase(found);
+  Answer answer = *found->second.answer;
+  forget(found);
   return answer;
 }
 
@@ -81,18 +91,19 @@ Answer Results::cancel(std::string_view id, const Principal& caller) {
     const auto found = entries_.find(id);
     if (found == entries_.end() || !found->second.is_for(caller)) return no_such_call();
     call = std::move(found->second.call);
-    entries_.erase(found);
+    forget(found);
   }
   if (call != nullptr) call->cancel();
   return {.status = 204};
 }
 
 void Results::cancel_all() {
-  std::map<std::string, Entry, std::less<>> all;
+  Entries all;
   {
     const MutexLock lock(mutex_);
     all.swap(entries_);
     done_.clear();
+    bytes_ = 0;
   }
   for (const auto& [id, entry] : all)
     if (entry.call != nullptr) entry.call->cancel();

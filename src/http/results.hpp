@@ -3,7 +3,7 @@
 // Threads: any.
 #pragma once
 
-#include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -26,8 +26,9 @@ class Results {
  public:
   // At most `most` at once, those of the last `kept` included. `random` null: OpenSSL's, which
   // nobody can guess. Requires: both outlive this.
-  Results(Clock& clock, Random* random, std::size_t most, Duration kept)
-      : clock_(clock), random_(random), most_(most), kept_(kept) {}
+  // Answers of `bytes` in all are kept, beyond which no call is begun.
+  Results(Clock& clock, Random* random, std::size_t most, Duration kept, std::size_t bytes)
+      : clock_(clock), random_(random), most_(most), kept_(kept), bytes_max_(bytes) {}
 
   // A new one's id, 32 hex digits; of nobody it is everybody's. kUnavailable: there are as many as
   // may be. kInternal: there is no randomness.
@@ -53,19 +54,24 @@ class Results {
     Principal owner;  // without roles
     std::unique_ptr<detail::Started> call{};
     std::optional<Answer> answer{};
+    std::list<std::pair<Time, std::string>>::iterator done{};  // if there is an answer
   };
+  using Entries = std::map<std::string, Entry, std::less<>>;
 
   Result<std::string> new_id() const;
   void forget_old() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void forget(Entries::iterator entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Clock& clock_;
   Random* const random_;
   const std::size_t most_;
   const Duration kept_;
+  const std::size_t bytes_max_;
   Mutex mutex_;  // nothing else is locked under it
-  std::map<std::string, Entry, std::less<>> entries_ ABSL_GUARDED_BY(mutex_);
-  // In the order of time; some may be gone.
-  std::deque<std::pair<Time, std::string>> done_ ABSL_GUARDED_BY(mutex_);
+  Entries entries_ ABSL_GUARDED_BY(mutex_);
+  // Those with an answer, in the order of time.
+  std::list<std::pair<Time, std::string>> done_ ABSL_GUARDED_BY(mutex_);
+  std::size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of their bodies
 };
 
 }  // namespace wisp::inline v0::http

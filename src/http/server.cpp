@@ -1,5 +1,6 @@
 #include "server.hpp"
 
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/post.hpp>
 
@@ -110,6 +111,8 @@ void Server::Shared::tick() {
   if (interval_ == Duration::zero()) return;
   const Time now = clock.now();
   const MutexLock lock(mutex_);
+  if (now - swept_ < kTick) return;  // by another loop
+  swept_ = now;
   for (auto at = addresses_.begin(); at != addresses_.end();) {
     const bool over = at->second.connections == 0 && at->second.owed <= now;
     if (over) --remembered_;
@@ -261,6 +264,7 @@ void Server::Loop::tick() {
 }
 
 void Server::Loop::drain() {
+  if (!runs_) return;
   asio::post(context_, held([this] {
                draining_ = true;
                error_code error;
@@ -279,8 +283,9 @@ bool Server::Loop::finish(Time until) {
   if (!std::exchange(runs_, false)) return true;
   if (own_ == nullptr) return finish_on_host(until);
   while (!all_settled() && shared_.clock.now() < until) shared_.clock.park(stopper_, until);
-  const bool all = all_settled();
-  asio::post(context_, [this] {
+  bool all = false;
+  asio::post(context_, [this, &all] {
+    all = all_settled();  // once it has drained, if there was no time at all
     end();
     context_.stop();
   });
@@ -299,14 +304,28 @@ void Server::Loop::end() {
 // On the host's thread nobody but this one runs its context meanwhile, so it is run from here until
 // nothing of it comes back to this loop.
 bool Server::Loop::finish_on_host(Time until) {
-  const bool stopped = context_.stopped();
-  if (stopped) context_.restart();
-  while (!all_settled() && shared_.clock.now() < until)
+  bool stopped = false;
+  const auto run = [&] {
+    // By the host, then or now: with this guard it does not stop for want of work.
+    if (context_.stopped()) {
+      stopped = true;
+      context_.restart();
+    }
     context_.run_one_for(std::chrono::milliseconds(1));
+  };
+  {
+    const auto guard = asio::make_work_guard(context_);
+    bool drained = false;
+    asio::post(context_, held([&drained] { drained = true; }));
+    while (!drained || (!all_settled() && shared_.clock.now() < until)) run();
+  }
   const bool all = all_settled();
   end();
   mailbox_->close();
-  while (token_.use_count() > 1) context_.run_one_for(std::chrono::milliseconds(1));
+  {
+    const auto guard = asio::make_work_guard(context_);
+    while (token_.use_count() > 1) run();
+  }
   if (stopped) context_.stop();
   return all;
 }
@@ -353,16 +372,20 @@ Status Server::start() {
   }
   for (int i = 0; i < options_.threads; ++i) WISP_TRY(loops_[static_cast<std::size_t>(i)]->run(i));
   port_ = port;
+  dispatcher_.draining.store(false);
   return Status();
 }
 
 Status Server::stop(Duration deadline) {
+  // On a host's loop what else is there runs meanwhile, and may come back to here.
+  if (std::exchange(stopping_, true)) return failed_precondition("the gateway is stopping already");
   const Time until = shared_->clock.now() + deadline;
   dispatcher_.draining.store(true);
   for (const auto& each : loops_) each->drain();
   int left = 0;
   for (const auto& each : loops_) left += each->finish(until) ? 0 : 1;
   loops_.clear();
+  stopping_ = false;
   if (left > 0) return deadline_exceeded("clients were cut off after {} ns", deadline.count());
   return Status();
 }

@@ -34,6 +34,7 @@ class Server {
   std::unique_ptr<Shared> shared_;
   std::vector<std::unique_ptr<Loop>> loops_;
   int port_ = 0;
+  bool stopping_ = false;
 };
 
 }  // namespace wisp::inline v0::http

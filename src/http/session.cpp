@@ -58,6 +58,7 @@ std::string_view Server::Session::output() {
 void Server::Session::sent(std::size_t bytes) {
   if (!tls_) return connection_.sent(bytes);
   tls_->sent(bytes);
+  connection_.progressed();
   if (tls_->output().empty() && encrypted_ > 0) connection_.sent(std::exchange(encrypted_, 0));
 }
 
@@ -80,6 +81,7 @@ std::optional<Answer> Server::Session::admit(const Head& head, const Target& tar
     answer = problem(429, "this address asks too often");
     const auto seconds = std::chrono::ceil<std::chrono::seconds>(wait).count();
     answer->fields = "Retry-After: " + std::to_string(seconds) + "\r\n";
+    answer->fields += dispatcher.fields_for(head);
   }
   if (answer) dispatcher.counts.requests[static_cast<std::size_t>(answer->status / 100)]++;
   return answer;
@@ -197,7 +199,6 @@ void Server::Session::linger() {
   }
   lingering_ = true;
   loop_.settled(*this);
-  lingers_since_ = loop_.shared().clock.now();
   error_code error;
   socket_.shutdown(tcp::socket::shutdown_send, error);
   if (error) return close();
@@ -206,12 +207,15 @@ void Server::Session::linger() {
 
 void Server::Session::tick() {
   if (closed_) return;
-  if (lingering_) {
-    if (loop_.shared().clock.now() - lingers_since_ > kLinger) close();
-    return;
-  }
-  connection_.tick();
+  if (!lingering_) connection_.tick();
   if (connection_.broken()) return cut();
+  if (lingering_ || connection_.finished()) {
+    const Time now = loop_.shared().clock.now();
+    if (!leaves_since_) leaves_since_ = now;
+    // One that does not even take TLS's good-bye is not waited for.
+    if (now - *leaves_since_ > kLinger) return lingering_ ? close() : cut();
+    if (lingering_) return;
+  }
   if (!output().empty() || connection_.finished()) go_on();
 }
 

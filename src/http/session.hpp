@@ -61,6 +61,7 @@ class Server::Shared {
   const Duration interval_;  // of an address's requests; 0: no limit
   Mutex mutex_;              // nothing else is locked under it
   Addresses addresses_ ABSL_GUARDED_BY(mutex_);
+  Time swept_ ABSL_GUARDED_BY(mutex_){};
   std::size_t remembered_ ABSL_GUARDED_BY(mutex_) = 0;  // of those, without a connection
   int connections_ ABSL_GUARDED_BY(mutex_) = 0;
 };
@@ -213,7 +214,7 @@ class Server::Session final : public std::enable_shared_from_this<Session>,
   bool streams_ = false;
   bool resuming_ = false;
   bool lingering_ = false;
-  Time lingers_since_{};
+  std::optional<Time> leaves_since_{};  // there is nothing more to serve
 };
 
 }  // namespace wisp::inline v0::http

@@ -138,7 +138,8 @@ Result<bool> Webhook::Inside::is_signed(const WebhookFields& fields, std::string
 
 void Webhook::Inside::forget_old() {
   const Time now = clock.now();
-  while (!entries.empty() && entries.front().until < now) {
+  // One that is being handled is not forgotten: its sender would come in beside it.
+  while (!entries.empty() && entries.front().until < now && entries.front().handled) {
     found.erase(entries.front().id);
     entries.pop_front();
   }

@@ -1,6 +1,7 @@
 // Inputs that say who calls.
 #include <wisp/http/api_keys.hpp>
 #include <wisp/http/gateway.hpp>
+#include <wisp/http/jwt.hpp>
 #include <wisp/wisp.hpp>
 
 #include <optional>
@@ -59,7 +60,7 @@ struct Served {
 TEST_CASE("caller: is the one who shows a credential, whatever the request says", "[gateway]") {
   Served served;
   Socket client(served.gateway->port());
-  const std::string known = R"({"owner":"anna \"x\"","id":7)";
+  const std::string known = R"({"owner":"key:anna \"x\"","id":7)";
   CHECK(body_of(client.ask(get("/mine/7", served.key))) == known + "}");
   CHECK(body_of(client.ask(get("/mine/7?text=t", served.key))) == known + R"(,"text":"t"})");
   const std::string json = "Content-Type: application/json\r\n" + served.key;
@@ -77,6 +78,28 @@ TEST_CASE("caller: is the one who shows a credential, whatever the request says"
   const std::string document = body_of(client.ask(get("/openapi.json", served.key)));
   CHECK(document.find(R"({"name":"text","in":"query")") != document.npos);
   CHECK(document.find(R"("name":"owner")") == document.npos);
+}
+
+TEST_CASE("caller: a key and a token of one id are two", "[gateway]") {
+  const wisp::http::JwtKey key{.algorithm = wisp::http::JwtAlgorithm::hs256,
+                               .material = "a secret that has more bytes than 32"};
+  const auto signer = wisp::http::JwtSigner::make(key, {.issuer = "test"});
+  const auto tokens = wisp::http::JwtVerifier::make({.keys = {key}, .issuer = "test"});
+  const auto any = wisp::http::JwtVerifier::make({.keys = {key}});
+  REQUIRE((signer.ok() && tokens.ok() && any.ok()));
+  Served served;
+  Gateway gateway(served.runtime, {.port = 0, .api_keys = &served.keys, .tokens = &*tokens});
+  gateway.get("/mine/{id}", mine, {.caller = "owner"});
+  REQUIRE(gateway.start().ok());
+  const std::string token = *signer->sign({.id = "anna \"x\""});
+  Socket client(gateway.port());
+  CHECK(body_of(client.ask(get("/mine/7", "Authorization: Bearer " + token + "\r\n"))) ==
+        R"({"owner":"token:anna \"x\"","id":7})");
+  CHECK(body_of(client.ask(get("/mine/7", served.key))) == R"({"owner":"key:anna \"x\"","id":7})");
+  Gateway open(served.runtime, {.port = 0, .tokens = &*any});
+  open.get("/mine/{id}", mine, {.caller = "owner"});
+  CHECK(wisp::message(open.start()) ==
+        "route 'GET /mine/{id}': has a field that is who calls, and takes tokens of any issuer");
 }
 
 TEST_CASE("caller: follows events where it has the role", "[gateway]") {

@@ -1,6 +1,7 @@
 // A gateway's clients and calls come and go, over real sockets.
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <string>
 #include <thread>
 
@@ -222,4 +223,42 @@ TEST_CASE("gateway: an address may ask so often, whatever its connections", "[ga
   clock.advance(std::chrono::seconds(1));
   for (int i = 0; i < 4; ++i) CHECK(status_of(ask(again)) == 204);
   CHECK(status_of(ask(again)) == 429);
+}
+
+TEST_CASE("gateway: one that could not begin at first is ready once it has", "[gateway]") {
+  wisp::Runtime runtime;
+  auto first = std::make_unique<Gateway>(runtime, wisp::http::GatewayOptions{.port = 0});
+  REQUIRE(first->start().ok());
+  Gateway second{runtime, {.port = first->port()}};
+  CHECK_FALSE(second.start().ok());
+  first.reset();
+  REQUIRE(second.start().ok());
+  CHECK(status_of(Socket(second.port()).ask(get("/readyz"))) == 200);
+  CHECK(second.stop(wisp::Duration::zero()).ok());  // nobody is there
+}
+
+TEST_CASE("gateway: results that nobody fetches are bounded by their bytes", "[gateway]") {
+  const auto big = wisp::function("big", [] { return std::string(6'000, 'x'); });
+  wisp::Runtime runtime{wisp::Catalogue().add(big)};
+  wisp::ManualClock clock;
+  Gateway gateway{runtime,
+                  {.port = 0,
+                   .limits = {.result_time = std::chrono::minutes(1), .result_bytes = 10'000},
+                   .clock = &clock}};
+  gateway.get("/big", big, {.async = true});
+  REQUIRE(gateway.start().ok());
+  Socket client(gateway.port());
+  std::string where;
+  for (int i = 0; i < 2; ++i) {
+    const std::string begun = client.ask(get("/big"));
+    REQUIRE(status_of(begun) == 202);
+    const std::size_t at = begun.find("Location: ") + 10;
+    where = begun.substr(at, begun.find('\r', at) - at);
+    REQUIRE(wait_for([&] { return status_of(client.ask(get(where))) == 200; }));
+  }
+  const std::string refused = client.ask(get("/big"));
+  CHECK(status_of(refused) == 503);
+  CHECK(body_of(refused).find("results of 10000 bytes") != std::string::npos);
+  CHECK(status_of(client.ask("DELETE " + where + " HTTP/1.1\r\nHost: a\r\n\r\n")) == 204);
+  CHECK(status_of(client.ask(get("/big"))) == 202);
 }

@@ -145,6 +145,10 @@ TEST_CASE("gzip: not what is short, long, of another type, coded already or not 
   untouched({.content_type = "",
              .body = body,
              .fields = "Content-Type: text/html\r\ncontent-encoding: br\r\n"});
+  // What speaks of the bytes as they are.
+  untouched({.status = 206, .body = body});
+  for (const char* field : {"Content-Range: bytes 0-99/200", "ETag: \"a\"", "Content-Digest: x"})
+    untouched({.body = body, .fields = std::string(field) + "\r\n"});
   CHECK(
       has(answered({.body = body.substr(0, wisp::http::kGzipBytesMin)}, takes), "Encoding: gzip"));
   CHECK(has(

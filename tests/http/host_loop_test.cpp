@@ -114,6 +114,52 @@ TEST_CASE("host loop: goes without leaving anything on it, whatever its clients 
   CHECK(host_work == 4);
 }
 
+TEST_CASE("host loop: one whose start failed leaves nothing on it", "[host-loop]") {
+  wisp::Runtime runtime;
+  boost::asio::io_context context;
+  Gateway first{runtime, {.port = 0, .io_context = &context}};
+  REQUIRE(first.start().ok());
+  {
+    Gateway second{runtime, {.port = first.port(), .io_context = &context}};
+    for (int times = 0; times < 2; ++times) CHECK_FALSE(second.start().ok());
+  }
+  context.run_for(20ms);
+  CHECK(first.stop(20s).ok());  // at once: nobody is there
+}
+
+TEST_CASE("host loop: may be stopped by the host, and asked to stop again, while it stops",
+          "[host-loop]") {
+  wisp::Runtime runtime{wisp::Catalogue().add(sleeps)};
+  boost::asio::io_context context;
+  Gateway gateway{runtime, {.port = 0, .io_context = &context}};
+  gateway.get("/sleeps", sleeps);
+  REQUIRE(gateway.start().ok());
+  Socket waits(gateway.port());
+  waits.say(get("/sleeps"));
+  context.run_for(50ms);
+  boost::asio::post(context, [&] {
+    CHECK(gateway.stop(1ms).code() == wisp::StatusCode::kFailedPrecondition);
+    context.stop();
+  });
+  CHECK(gateway.stop(50ms).code() == wisp::StatusCode::kDeadlineExceeded);
+  CHECK(context.stopped());
+  CHECK(waits.at_end());
+}
+
+TEST_CASE("host loop: a nested stop does not end the host's run", "[host-loop]") {
+  wisp::Runtime runtime;
+  boost::asio::io_context context;
+  Gateway gateway{runtime, {.port = 0, .io_context = &context}};
+  REQUIRE(gateway.start().ok());
+  bool went_on = false;
+  boost::asio::post(context, [&] {
+    CHECK(gateway.stop(1s).ok());
+    boost::asio::post(context, [&] { went_on = true; });
+  });
+  context.run();
+  CHECK(went_on);
+}
+
 TEST_CASE("host loop: has one thread", "[host-loop]") {
   wisp::Runtime runtime;
   boost::asio::io_context context;

@@ -168,9 +168,8 @@ TEST_CASE("stream: goes when its client does, and ends when the server stops", "
   Streamed left(gone);
   left.connection.end();
   CHECK(gone.use_count() == 1);
-  CHECK(left.echo.left == 0);  // no call is to be cancelled
-  left.take();
-  CHECK(left.connection.finished());
+  CHECK(left.echo.left == 0);       // no call is to be cancelled
+  CHECK(left.connection.broken());  // what it has is not whole
 
   const auto drained = std::make_shared<Script>(std::vector<Script::Step>{{Next::more, "hello"}});
   Streamed stopped(drained);
@@ -253,6 +252,19 @@ TEST_CASE("hub: a stream in which nothing happens says so", "[stream]") {
   clock.advance(1ms);
   CHECK(all_of(*stream) == ":\n\n");
   CHECK(all_of(*stream).empty());
+}
+
+TEST_CASE("hub: a stream ends after a while", "[stream]") {
+  wisp::ManualClock clock;
+  wisp::http::HubCounts counts;
+  const auto hub = std::make_shared<Hub>(wisp::http::HubLimits{}, clock, 1, counts);
+  const auto stream = hub->follow(std::nullopt, std::make_shared<Woken>());
+  std::string text;
+  CHECK(stream->next(text) == Next::wait);
+  clock.advance(wisp::http::kFollowMax);
+  CHECK(stream->next(text) == Next::wait);
+  clock.advance(1ms);
+  CHECK(stream->next(text) == Next::end);
 }
 
 TEST_CASE("hub: many events go in pieces", "[stream]") {

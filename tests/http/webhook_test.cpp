@@ -241,6 +241,7 @@ TEST_CASE("webhook: when no more ids can be remembered, more are refused", "[htt
   CHECK(received.verify(received.sign("3")) == StatusCode::kUnavailable);
   received.webhook->settle("2", false);
   CHECK(received.verify(received.sign("3")) == StatusCode::kOk);
+  received.webhook->settle("3", true);
   CHECK(received.verify(received.sign("4")) == StatusCode::kUnavailable);
   received.clock.advance(10min + 1s);
   CHECK(received.verify(received.sign("4")) == StatusCode::kUnavailable);
@@ -252,6 +253,12 @@ TEST_CASE("webhook: when no more ids can be remembered, more are refused", "[htt
     received.webhook->settle("5", false);
     CHECK(received.verify(received.sign("5")) == StatusCode::kOk);
   }
+  // However long it takes, one that is being handled is not forgotten.
+  received.clock.advance(1h);
+  CHECK(received.verify(received.sign("5")) == StatusCode::kAborted);
+  CHECK(received.verify(received.sign("6")) == StatusCode::kUnavailable);
+  received.webhook->settle("4", true);
+  CHECK(received.verify(received.sign("6")) == StatusCode::kOk);
 }
 
 TEST_CASE("webhook: options are checked, and errors give no secret away", "[http]") {

@@ -61,6 +61,7 @@ struct Limits {
   // Calls of routes that answer at once, and how long the result of one is kept.
   std::size_t results = 10'000;  // 503
   Duration result_time = std::chrono::minutes(5);
+  std::size_t result_bytes = 67'108'864;  // of all of them, beyond which none is begun: 503
   // Of each route of events, for clients that are slow or come again; older ones are lost to them.
   std::size_t kept_events = 1'000;
   std::size_t kept_event_bytes = 1'048'576;
@@ -135,8 +136,8 @@ struct RouteOptions {
   // Who sends has to have signed: 401. Neither open nor with roles, and not to be had by /invoke.
   // Outlives the gateway.
   Webhook* webhook{};
-  // A field of the input, a text, that is the id of who calls; a request that has it itself is
-  // refused. Empty: none.
+  // A field of the input, a text, that is who calls, by Principal::name(); a request that has it
+  // itself is refused. Tokens have to be of one issuer then. Empty: none.
   std::string caller{};
 };
 

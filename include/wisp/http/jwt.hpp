@@ -71,6 +71,9 @@ class JwtVerifier {
   // kUnauthenticated says what is wrong, for a log; a client is better told less.
   Result<Principal> verify(std::string_view token) const;
 
+  // Whether all tokens are of one issuer.
+  bool has_issuer() const;
+
  private:
   struct Inside;
   explicit JwtVerifier(std::unique_ptr<const Inside> inside);

@@ -26,6 +26,12 @@ struct Principal {
   std::string tenant{};  // who pays for its calls; see CallOptions::tenant
   std::vector<std::string> roles{};
 
+  // Who that is among all that a gateway knows, whatever each showed: "key:anna", "token:anna",
+  // "webhook:payments"; "" of nobody.
+  std::string name() const {
+    constexpr std::string_view kKinds[] = {"", "key:", "token:", "webhook:"};
+    return std::string(kKinds[static_cast<std::size_t>(shown)]) + id;
+  }
   bool has_role(std::string_view role) const {
     return std::find(roles.begin(), roles.end(), role) != roles.end();
   }

@@ -15,7 +15,8 @@
 // A request that was accepted is settled once it is answered. One that was handled stays
 // remembered; of one that failed the id is forgotten, so that its sender may try again. A gateway
 // does so by itself: handled is what is answered with 2xx. A repetition of what was handled is
-// answered 204, and 409 while it is at it, and neither reaches the function.
+// answered 204, and 409 while it is at it, and neither reaches the function. A function that goes
+// on beyond its deadline has failed by then, and the next attempt may come beside it.
 //
 // Threads: any. Copies are the same webhook: they share what they remember.
 #pragma once
@@ -60,7 +61,8 @@ class Webhook {
   static Result<Webhook> make(const WebhookOptions& options);
 
   // Who sent it. kUnauthenticated: not signed, or not now. kAborted: one of this id is being
-  // handled; kAlreadyExists: it was. kUnavailable: `ids` are remembered.
+  // handled; kAlreadyExists: it was. kUnavailable: `ids` are remembered. What it accepts has to be
+  // settled.
   Result<Principal> verify(const WebhookFields& fields, std::string_view body);
   // What became of one that verify() accepted. Of others it changes nothing.
   void settle(std::string_view id, bool handled);
