@@ -243,14 +243,15 @@ std::string metrics(const RuntimeStats& stats, const GatewayCounts& counts) {
   });
   to.family("wisp_function_queued", "gauge", "Deliveries that wait.");
   each_function("wisp_function_queued", [](const FunctionStats& f) { return f.queued; });
-  to.family("wisp_run_seconds", "gauge", "How long attempts took, by quantile, since the start.");
-  for (const FunctionStats& each : stats.functions)
+  to.family("wisp_run_seconds", "summary", "How long attempts took, since the start.");
+  for (const FunctionStats& each : stats.functions) {
+    const auto labels = fmt::format("function=\"{}\",version=\"{}\"", each.name, each.version);
     for (const double q : {0.5, 0.99})
       if (const auto value = each.run.quantile(q))
-        to.sample("wisp_run_seconds",
-                  fmt::format("function=\"{}\",version=\"{}\",quantile=\"{}\"", each.name,
-                              each.version, q),
+        to.sample("wisp_run_seconds", fmt::format("{},quantile=\"{}\"", labels, q),
                   static_cast<double>(*value) * 1e-9);
+    to.sample("wisp_run_seconds_count", labels, each.run.count());
+  }
   to.family("wisp_workers", "gauge", "Workers of the pool.");
   to.sample("wisp_workers", "", stats.workers.current);
   to.family("wisp_dead_letters", "gauge", "Dead letters that are kept.");

@@ -24,10 +24,11 @@ std::string why() {
   return text.data();
 }
 
-// HTTP/1.1 for those that ask; no answer to those that only speak something else.
+// HTTP/1.1, or 1.0, for those that ask; no answer to those that only speak something else.
 int select_protocol(SSL*, const unsigned char** chosen, unsigned char* size,
                     const unsigned char* offered, unsigned int offered_size, void*) {
-  static constexpr unsigned char kOurs[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
+  static constexpr unsigned char kOurs[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1',
+                                            8, 'h', 't', 't', 'p', '/', '1', '.', '0'};
   unsigned char* picked = nullptr;
   if (SSL_select_next_proto(&picked, size, kOurs, sizeof kOurs, offered, offered_size) !=
       OPENSSL_NPN_NEGOTIATED)

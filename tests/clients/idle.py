@@ -22,7 +22,7 @@ def opened(server, count, first):
 def cost(server_path):
     allow_files(CONNECTIONS + 1_000)
     clients = []
-    with Server(server_path, "--connections", CONNECTIONS + 100) as server:
+    with Server(server_path, "--connections", CONNECTIONS + 100, "--idle-ms", 300_000) as server:
         try:
             clients += opened(server, WARM, 0)
             before = server.rss_bytes()

@@ -164,7 +164,7 @@ class Server:
     def recovers(self):
         """What holds after each attack: nobody is left, and it serves."""
         expect(wait_for(lambda: self.connections() == 0), f"{self.connections()} connections are left")
-        expect(self.serves(), "it does not serve any more")
+        expect(wait_for(self.serves), "it does not serve any more")
 
 
 class Client:
