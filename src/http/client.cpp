@@ -325,8 +325,10 @@ Status to_status(const ClientResponse& response) {
   Status status =
       wisp::detail::make_status(code_of(response.status), "{} answered {}",
                                 fmt::make_format_args(response.origin, response.status));
-  if (response.retry_after)
-    status.SetPayload(kRetryAfterUrl, absl::Cord(std::to_string(response.retry_after->count())));
+  if (response.retry_after) {
+    const std::string after = std::to_string(response.retry_after->count());
+    status.SetPayload(kRetryAfterUrl, absl::Cord({after.data(), after.size()}));
+  }
   return status;
 }
 

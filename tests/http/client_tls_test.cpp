@@ -157,7 +157,7 @@ TEST_CASE("client tls: names are matched as browsers match them", "[client][tls]
 TEST_CASE("client tls: one who may not vouch does not", "[client][tls]") {
   const TestCertificate authority(kAuthority);
   const TestCertificate leaf({.name = "leaf"}, &authority);
-  const TestCertificate forged({}, &leaf);
+  const TestCertificate forged({.name = "forged"}, &leaf);
   Served served(forged);
   Client client(trusting(authority));
   const auto none = client.send({.url = served.url()});
