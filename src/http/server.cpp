@@ -4,6 +4,8 @@
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/post.hpp>
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -26,6 +28,7 @@ constexpr Duration kTick = std::chrono::seconds(1);
 constexpr Duration kPause = std::chrono::milliseconds(50);
 constexpr Duration kBurst = std::chrono::seconds(1);
 constexpr std::size_t kRememberedMax = 100'000;
+constexpr int kUnsentMax = 131'072;  // of a socket
 
 // Of IPv6 the network: one client has all the addresses of it.
 std::string counted_as(const asio::ip::address& address) {
@@ -205,6 +208,9 @@ void Server::Loop::admit(tcp::socket socket) {
   std::string address = counted_as(peer.address());
   socket.non_blocking(true, error);
   socket.set_option(tcp::no_delay(true), error);
+  // The kernel would take megabytes for a client that hardly reads.
+  setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentMax,
+             sizeof kUnsentMax);
   GatewayCounts& counts = shared_.dispatcher.counts;
   if (const int refusal = shared_.admit(address)) {
     counts.refused++;
