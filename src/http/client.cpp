@@ -74,7 +74,7 @@ Status check(const ClientRequest& request, const ClientLimits& limits) {
   if (!is_token(request.method) || request.method == "CONNECT")
     return invalid_argument("the request's method is none");
   if (request.headers.size() > static_cast<std::size_t>(limits.fields))
-    return resource_exhausted("the request has more than {} headers", limits.fields);
+    return invalid_argument("the request has more than {} headers", limits.fields);
   std::size_t bytes = request.method.size() + request.url.size();
   for (const Header& each : request.headers) {
     bytes += each.name.size() + each.value.size() + 4;
@@ -85,7 +85,7 @@ Status check(const ClientRequest& request, const ClientLimits& limits) {
       return invalid_argument("the request's header '{}' is the client's own", each.name);
   }
   if (bytes > limits.head_bytes)
-    return resource_exhausted("the request's head is longer than {} bytes", limits.head_bytes);
+    return invalid_argument("the request's head is longer than {} bytes", limits.head_bytes);
   return Status();
 }
 

@@ -94,8 +94,8 @@ Status ResponseReader::take_head(std::string_view& rest) {
   if (rest.substr(0, seen) != kBegin.substr(0, seen)) return malformed("it is not of HTTP/1");
   if (const Rejection rejected = scanner_.look(rest)) {
     if (rejected.status == 400) return malformed(rejected.what);
-    return resource_exhausted("the response's head is beyond {} bytes, {} a line, or {} fields",
-                              limits_.head.bytes, limits_.head.line, limits_.head.fields);
+    return out_of_range("the response's head is beyond {} bytes, {} a line, or {} fields",
+                        limits_.head.bytes, limits_.head.line, limits_.head.fields);
   }
   if (!scanner_.found()) return Status();
   std::string_view head = rest.substr(0, scanner_.bytes());
@@ -168,7 +168,7 @@ Status ResponseReader::begin_body() {
     phase_ = Phase::body;
   } else if (length_) {
     if (*length_ > limits_.body)
-      return resource_exhausted("the response's body is longer than {} bytes", limits_.body);
+      return out_of_range("the response's body is longer than {} bytes", limits_.body);
     phase_ = *length_ == 0 ? Phase::done : Phase::body;
   } else {
     keep_alive_ = false;
@@ -182,7 +182,7 @@ Status ResponseReader::take_body(std::string_view& rest) {
   if (phase_ == Phase::body && chunks_) {
     if (const Rejection rejected = chunks_->take(rest)) {
       if (rejected.status == 413)
-        return resource_exhausted("the response's body is longer than {} bytes", limits_.body);
+        return out_of_range("the response's body is longer than {} bytes", limits_.body);
       return malformed(rejected.what);
     }
     if (chunks_->done()) phase_ = Phase::done;
@@ -191,7 +191,7 @@ Status ResponseReader::take_body(std::string_view& rest) {
   const bool to_end = phase_ == Phase::body_to_end;
   const std::uint64_t left = (to_end ? limits_.body : *length_) - body.size();
   if (to_end && rest.size() > left)
-    return resource_exhausted("the response's body is longer than {} bytes", limits_.body);
+    return out_of_range("the response's body is longer than {} bytes", limits_.body);
   const std::string_view part = rest.substr(0, static_cast<std::size_t>(left));
   body.append(part);
   rest.remove_prefix(part.size());

@@ -90,7 +90,8 @@ struct ClientTimeouts {
   Duration total = std::chrono::seconds(30);  // redirects included
 };
 
-// What is beyond them is kResourceExhausted, but for a URL, which is kInvalidArgument.
+// Of a response what is beyond them is kOutOfRange, which another attempt would not mend; of a
+// request kInvalidArgument.
 struct ClientLimits {
   std::size_t url_bytes = 8'192;
   std::size_t head_bytes = 16'384;     // of a response, and of a request
@@ -143,7 +144,7 @@ class Client {
   //   kDeadlineExceeded    not in time: try again
   //   kFailedPrecondition  its certificate is none for that host, it speaks no TLS, or redirects
   //                        too often or where it must not
-  //   kResourceExhausted   the response is beyond a limit
+  //   kOutOfRange          the response is beyond a limit
   //   kDataLoss            the response is none, or may mean two things
   //   kCancelled           by `stop` or the context
   // naming the host, and never the path or the query, in which secrets are common.
