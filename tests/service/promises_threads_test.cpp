@@ -272,6 +272,12 @@ TEST_CASE("reserved: on threads, nobody has more than a share, and who has one a
     for (int i = 0; i < 3; ++i) std::this_thread::yield();
     inside.leave();
   };
+  // Until the bound has been tried once, however busy the machine is.
+  const auto visit_shared = [&] {
+    in_shared.enter();
+    (void)eventually([&] { return in_shared.most() >= kShared; });
+    in_shared.leave();
+  };
   const auto kept =
       wisp::function("kept", [&] { visit(in_kept); }, {.limits = {.reserved = kKept}});
   const auto posted =
@@ -282,10 +288,10 @@ TEST_CASE("reserved: on threads, nobody has more than a share, and who has one a
     in_shared.leave();
   };
   const auto narrow = wisp::function("narrow", visit_narrow, {.limits = {.concurrency = kNarrow}});
-  const auto open = wisp::function("open", [&](int) { visit(in_shared); });
+  const auto open = wisp::function("open", [&](int) { visit_shared(); });
   wisp::Runtime runtime{wisp::Catalogue().add(kept).add(posted).add(narrow).add(open),
                         {.workers = {.max = kKept + kPosted + kShared}}};
-  const auto on = runtime.on("x").to([&](int) { visit(in_shared); });
+  const auto on = runtime.on("x").to([&](int) { visit_shared(); });
   std::atomic<int> turned_away{0}, wrong{0};
   const auto allowed = [&wrong](const Status& status) {
     if (!status.ok() && wisp::reason_of(status) != Reason::limit) ++wrong;
@@ -310,8 +316,6 @@ TEST_CASE("reserved: on threads, nobody has more than a share, and who has one a
   CHECK(in_kept.most() <= kKept);
   CHECK(in_posted.most() <= kPosted);
   CHECK(in_narrow.most() <= kNarrow);
-  CHECK(in_shared.most() <= kShared);
-  // Or the bound has not been tried.
   CHECK(in_shared.most() == kShared);
   const wisp::EventStats events = runtime.stats().events;
   check_conserved(events);
