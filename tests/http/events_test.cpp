@@ -74,7 +74,7 @@ std::string until(Socket& socket, std::string_view what) { return socket.hear_un
 std::string dechunked(std::string_view text) {
   std::string body;
   while (!text.empty()) {
-    const std::size_t size = std::stoul(std::string(text), nullptr, 16);
+    const std::size_t size = std::stoul(std::string(text.substr(0, 8)), nullptr, 16);
     text.remove_prefix(text.find("\r\n") + 2);
     body += text.substr(0, size);
     text.remove_prefix(size + 2);
@@ -90,10 +90,10 @@ TEST_CASE("events: a function's response may be made while it is sent", "[events
   client.say(post("/lines", "3"));
   CHECK(dechunked(body_of(until(client, "\r\n0\r\n\r\n"))) == "0\n1\n2\n");
   // More than what is kept for a client, on the same connection.
-  client.say(post("/lines", "100000"));
+  client.say(post("/lines", "20000"));
   const std::string body = dechunked(body_of(until(client, "\r\n0\r\n\r\n")));
-  CHECK(body.size() == 588'890);
-  CHECK(body.ends_with("\n99999\n"));
+  CHECK(body.size() == 108'890);
+  CHECK(body.ends_with("\n19999\n"));
   CHECK(status_of(client.ask(get("/healthz"))) == 200);
 }
 

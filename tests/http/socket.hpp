@@ -7,6 +7,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
@@ -60,8 +61,11 @@ class Socket {
   // All up to the end of `what`; what came before the end of the connection if that does not come.
   std::string hear_until(std::string_view what) {
     std::size_t at = std::string::npos;
-    while ((at = buffer_.find(what)) == std::string::npos)
+    std::size_t looked = 0;
+    while ((at = buffer_.find(what, looked)) == std::string::npos) {
+      looked = buffer_.size() - std::min(buffer_.size(), what.size() - 1);
       if (!more()) return std::exchange(buffer_, {});
+    }
     std::string heard = buffer_.substr(0, at + what.size());
     buffer_.erase(0, heard.size());
     return heard;
