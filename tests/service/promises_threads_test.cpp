@@ -267,16 +267,12 @@ TEST_CASE("reserved: on threads, nobody has more than a share, and who has one a
   constexpr int kRounds = 300;
   constexpr int kKept = 3, kPosted = 2, kShared = 3, kNarrow = 2;
   Inside in_kept, in_posted, in_narrow, in_shared;
-  const auto visit = [](Inside& inside) {
+  const auto visit = [](Inside& inside, int wanted = 0) {
     inside.enter();
     for (int i = 0; i < 3; ++i) std::this_thread::yield();
+    // Until the bound has been tried once, however busy the machine is.
+    (void)eventually([&] { return inside.most() >= wanted; });
     inside.leave();
-  };
-  // Until the bound has been tried once, however busy the machine is.
-  const auto visit_shared = [&] {
-    in_shared.enter();
-    (void)eventually([&] { return in_shared.most() >= kShared; });
-    in_shared.leave();
   };
   const auto kept =
       wisp::function("kept", [&] { visit(in_kept); }, {.limits = {.reserved = kKept}});
@@ -288,10 +284,10 @@ TEST_CASE("reserved: on threads, nobody has more than a share, and who has one a
     in_shared.leave();
   };
   const auto narrow = wisp::function("narrow", visit_narrow, {.limits = {.concurrency = kNarrow}});
-  const auto open = wisp::function("open", [&](int) { visit_shared(); });
+  const auto open = wisp::function("open", [&](int) { visit(in_shared, kShared); });
   wisp::Runtime runtime{wisp::Catalogue().add(kept).add(posted).add(narrow).add(open),
                         {.workers = {.max = kKept + kPosted + kShared}}};
-  const auto on = runtime.on("x").to([&](int) { visit_shared(); });
+  const auto on = runtime.on("x").to([&](int) { visit(in_shared, kShared); });
   std::atomic<int> turned_away{0}, wrong{0};
   const auto allowed = [&wrong](const Status& status) {
     if (!status.ok() && wisp::reason_of(status) != Reason::limit) ++wrong;
