@@ -186,8 +186,9 @@ class Gateway {
   // `path`. One that comes again with Last-Event-ID goes on where it was; what it missed for good
   // it is told by an event "lost" with their number, null where nobody knows it. A slow client
   // keeps neither a worker nor another client waiting. All clients get all events: `options` may
-  // say who follows, by `open` and `roles`. Of several publishers the order is the one of delivery.
-  // On the bill: "on <pattern>".
+  // say who follows, by `open` and `roles`. A stream ends after 15 minutes, and a browser comes
+  // again by itself, with what it shows then. Of several publishers the order is the one of
+  // delivery. On the bill: "on <pattern>".
   template <class T>
   Gateway& events(std::string_view path, std::string_view pattern,
                   const RouteOptions& options = {}) {
