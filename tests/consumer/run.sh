@@ -46,7 +46,7 @@ case $1 in
     "$CMAKE" --install "$WISP_BUILD" --prefix "$prefix"
     ;;
   find_package) program ;;
-  # Its own headers are checked elsewhere, and the gateway, half of all there is to compile, by find_package.
+  # Its own headers are checked elsewhere, and the gateway, much of what there is to compile, by find_package.
   add_subdirectory)
     program -D "WISP_SOURCE=$WISP_SOURCE" -D "CMAKE_PROJECT_wisp_INCLUDE=$WISP_SOURCE/cmake/precompile.cmake" \
       -D WISP_HTTP=OFF
