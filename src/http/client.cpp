@@ -1,14 +1,12 @@
 #include <wisp/http/client.hpp>
 
-#include <absl/strings/cord.h>
-
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include <wisp/base/config.hpp>
+#include <wisp/model/policy.hpp>
 
 #include "client_lookup.hpp"
 #include "client_pool.hpp"
@@ -20,7 +18,6 @@ namespace {
 
 constexpr int kRedirectsMax = 5;
 constexpr std::size_t kBodyMax = 1'073'741'824;
-constexpr char kRetryAfterUrl[] = "wisp/retry-after";
 
 // Of the connection and its messages, which are the client's.
 constexpr std::string_view kOwnHeaders[] = {
@@ -325,22 +322,7 @@ Status to_status(const ClientResponse& response) {
   Status status =
       wisp::detail::make_status(code_of(response.status), "{} answered {}",
                                 fmt::make_format_args(response.origin, response.status));
-  if (response.retry_after) {
-    const std::string after = std::to_string(response.retry_after->count());
-    status.SetPayload(kRetryAfterUrl, absl::Cord({after.data(), after.size()}));
-  }
-  return status;
-}
-
-std::optional<Duration> retry_after_of(const Status& status) {
-  if (status.ok()) return std::nullopt;
-  const auto payload = status.GetPayload(kRetryAfterUrl);
-  if (!payload.has_value()) return std::nullopt;
-  const std::string text(*payload);
-  std::int64_t count = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return Duration(count);
+  return response.retry_after ? with_retry_after(std::move(status), *response.retry_after) : status;
 }
 
 }  // namespace wisp::inline v0::http

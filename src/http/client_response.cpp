@@ -6,6 +6,8 @@
 #include <charconv>
 #include <utility>
 
+#include <wisp/model/policy.hpp>
+
 namespace wisp::inline v0::http {
 namespace {
 

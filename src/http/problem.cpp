@@ -1,6 +1,9 @@
 #include "problem.hpp"
 
+#include <algorithm>
+
 #include <wisp/json/json.hpp>
+#include <wisp/model/policy.hpp>
 
 namespace wisp::inline v0::http {
 namespace {
@@ -57,6 +60,11 @@ Answer problem(int status, std::string_view detail) {
   return answer;
 }
 
+std::string retry_after_field(Duration wait) {
+  const auto seconds = std::chrono::ceil<std::chrono::seconds>(wait).count();
+  return "Retry-After: " + std::to_string(std::max<std::int64_t>(seconds, 1)) + "\r\n";
+}
+
 Answer problem(const Status& status) {
   const std::optional<Reason> reason = reason_of(status);
   int code = http_status(status.code());
@@ -65,7 +73,10 @@ Answer problem(const Status& status) {
   const bool inside = code == 500 || (code == 499 && !reason);
   Answer answer = problem(code, inside ? "the function failed" : message(status));
   if (code == 401) answer.fields = "WWW-Authenticate: Bearer\r\n";  // RFC 9110, 15.5.2
-  if (code == 429 || code == 503) answer.fields = "Retry-After: 1\r\n";
+  if (code == 429 || code == 503) {
+    const Duration wait = retry_after_of(status).value_or(std::chrono::seconds(1));
+    answer.fields = retry_after_field(wait);
+  }
   return answer;
 }
 

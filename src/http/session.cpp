@@ -79,9 +79,7 @@ std::optional<Answer> Server::Session::admit(const Head& head, const Target& tar
     answer = dispatcher.admit(head, target, caller_);
   } else {
     answer = problem(429, "this address asks too often");
-    const auto seconds = std::chrono::ceil<std::chrono::seconds>(wait).count();
-    answer->fields = "Retry-After: " + std::to_string(seconds) + "\r\n";
-    answer->fields += dispatcher.fields_for(head);
+    answer->fields = retry_after_field(wait) + dispatcher.fields_for(head);
   }
   if (answer) dispatcher.counts.requests[static_cast<std::size_t>(answer->status / 100)]++;
   return answer;

@@ -1,9 +1,19 @@
 #include <wisp/model/policy.hpp>
 
 #include <algorithm>
+#include <charconv>
+#include <string>
+
+#include <absl/strings/cord.h>
 
 namespace wisp::inline v0 {
 namespace {
+
+// Of a backoff: added to any time of a clock and to what an error asks for, it is still a time.
+constexpr Duration kWaitMax = Duration::max() / 2;
+
+// The payload's type URL under which an error carries its wait, in nanoseconds.
+constexpr char kRetryAfterUrl[] = "wisp/retry-after";
 
 constexpr int kMemoryMbMax = 1'048'576;
 constexpr std::size_t kNameMax = 256;
@@ -58,6 +68,25 @@ Status check_instances(const Instances& instances, std::string_view what) {
 
 }  // namespace
 
+Status with_retry_after(Status error, Duration wait) {
+  const Duration within = std::clamp(wait, Duration::zero(), kRetryAfterMax);
+  const std::string text = std::to_string(within.count());
+  error.SetPayload(kRetryAfterUrl, absl::Cord({text.data(), text.size()}));
+  return error;
+}
+
+std::optional<Duration> retry_after_of(const Status& status) {
+  if (status.ok()) return std::nullopt;
+  const auto payload = status.GetPayload(kRetryAfterUrl);
+  if (!payload.has_value()) return std::nullopt;
+  const std::string text(*payload);
+  std::int64_t count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  // Whoever wrote it.
+  return std::clamp(Duration(count), Duration::zero(), kRetryAfterMax);
+}
+
 Duration backoff(const Retry& retry, int attempt, Random& random) {
   Duration limit =
       std::clamp(retry.first_delay, Duration::zero(), std::max(retry.max_delay, Duration::zero()));
@@ -66,6 +95,11 @@ Duration backoff(const Retry& retry, int attempt, Random& random) {
     limit = limit > retry.max_delay / 2 ? retry.max_delay : limit * 2;
   }
   return Duration(uniform(random, 0, limit.count()));
+}
+
+Duration retry_delay(const Retry& retry, int attempt, const Status& error, Random& random) {
+  const Duration asked = retry_after_of(error).value_or(Duration::zero());
+  return asked + std::min(backoff(retry, attempt, random), kWaitMax);
 }
 
 bool retryable(StatusCode code) {

@@ -1,4 +1,5 @@
 // call: one caller, one result.
+#include <algorithm>
 #include <utility>
 
 #include <wisp/base/readers.hpp>
@@ -61,7 +62,9 @@ std::optional<Time> Invoker::next_attempt(FunctionState& function, const Lineage
   if (ended.outcome == Outcome::error && !retryable(ended.status.code())) return std::nullopt;
   if (attempts >= retry.attempts.value_or(kAttemptsOfCalls)) return std::nullopt;
   if (phase_.load(std::memory_order_acquire) == Phase::stopped) return std::nullopt;
-  const Time due = parts_.clock.now() + backoff(retry, attempts, parts_.random);
+  if (retry_after_of(ended.status) > std::max(retry.max_delay, Duration::zero()))
+    return std::nullopt;
+  const Time due = parts_.clock.now() + retry_delay(retry, attempts, ended.status, parts_.random);
   if (due >= deadline.at() || broke(function, lineage)) return std::nullopt;
   if (!put_off(function, Duration::zero())) return std::nullopt;
   return due;

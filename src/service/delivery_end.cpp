@@ -43,7 +43,8 @@ bool Invoker::retries(const Route& route, Shipment& delivery, const Ended& ended
   delivery.due = Time();
   if (delivery.attempts >= attempts) return false;
   if (ended.outcome == Outcome::error && !retryable(ended.status.code())) return false;
-  delivery.due = parts_.clock.now() + backoff(retry, delivery.attempts, parts_.random);
+  delivery.due =
+      parts_.clock.now() + retry_delay(retry, delivery.attempts, ended.status, parts_.random);
   const Duration left = kAgeMax - (delivery.due - delivery.accepted);
   if (left < Duration::zero()) return false;
   delivery.due = delivery.due + *put_off(route.function(), left);

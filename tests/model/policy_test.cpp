@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include <absl/strings/cord.h>
+
 #include "catch.hpp"
 #include "seeds.hpp"
 
@@ -100,6 +102,34 @@ TEST_CASE("policy: backoff is full jitter: within its bounds, over all of them",
       ++quarters[std::min<std::int64_t>(backoff(Retry(), 3, random) / 200ms, 3)];
     for (const int count : quarters) CHECK(std::abs(count - 1'000) < 270);
   }
+}
+
+TEST_CASE("policy: an error may ask the next attempt to stay away", "[policy]") {
+  const Status down = wisp::unavailable("down");
+  CHECK_FALSE(wisp::retry_after_of(down).has_value());
+  CHECK_FALSE(wisp::retry_after_of(Status()).has_value());
+  const Status asks = wisp::with_retry_after(down, 7s);
+  CHECK(wisp::retry_after_of(asks) == 7s);
+  CHECK(asks.code() == down.code());
+  CHECK(wisp::message(asks) == "down");
+  CHECK(wisp::retry_after_of(wisp::with_retry_after(asks, 1ns)) == 1ns);
+  CHECK(wisp::retry_after_of(wisp::with_retry_after(down, -1s)) == 0s);
+  CHECK(wisp::retry_after_of(wisp::with_retry_after(down, 25h)) == 24h);
+  // A payload that another wrote.
+  Status other = down;
+  other.SetPayload("wisp/retry-after", absl::Cord("soon"));
+  CHECK_FALSE(wisp::retry_after_of(other).has_value());
+  other.SetPayload("wisp/retry-after", absl::Cord("9000000000000000000"));
+  CHECK(wisp::retry_after_of(other) == 24h);
+
+  Largest largest;
+  const Retry retry{.first_delay = 1s, .max_delay = 3s};
+  CHECK(wisp::retry_delay(retry, 1, down, largest) == 1s);
+  CHECK(wisp::retry_delay(retry, 1, asks, largest) == 8s);
+  CHECK(wisp::retry_delay(retry, 9, asks, largest) == 10s);
+  const Retry widest{.first_delay = Duration::max(), .max_delay = Duration::max()};
+  CHECK(wisp::retry_delay(widest, 9, wisp::with_retry_after(down, 24h), largest) ==
+        Duration::max() / 2 + 24h);
 }
 
 TEST_CASE("policy: only what another attempt can mend is retried", "[policy]") {

@@ -62,15 +62,11 @@ struct ClientResponse {
   std::optional<std::string_view> header(std::string_view name) const;
 };
 
-inline constexpr Duration kRetryAfterMax = std::chrono::hours(24);
-
 // Ok for 2xx. Else what the caller should do: kUnavailable (502, 503, 504, 425), kResourceExhausted
 // (429), kDeadlineExceeded (408) and kInternal (500 and other 5xx) are for another attempt; those
-// of 3xx and other 4xx are not. Nothing of the body is in it.
+// of 3xx and other 4xx are not. Nothing of the body is in it. Takes along ClientResponse::retry_after,
+// so that a function that fails with it is tried again no sooner.
 Status to_status(const ClientResponse& response);
-
-// What to_status() took along from ClientResponse::retry_after.
-std::optional<Duration> retry_after_of(const Status& status);
 
 // Where addresses come from.
 class Resolver {

@@ -42,10 +42,22 @@ struct Retry {
   Duration max_delay = std::chrono::seconds(60);
 };
 
+// An error that asks the next attempt to stay away for `wait`, as Retry-After of HTTP does: from a
+// handler, its retry begins that much later, see retry_delay(). From 0 to kRetryAfterMax; what is
+// beyond counts as that. Requires: an error.
+Status with_retry_after(Status error, Duration wait);
+std::optional<Duration> retry_after_of(const Status& status);
+inline constexpr Duration kRetryAfterMax = std::chrono::hours(24);
+
 // Before attempt `attempt` + 1, once `attempt` of them (>= 1) have failed: uniform in [0,
 // min(max_delay, first_delay * 2^(attempt - 1))]. Source: Brooker, "Exponential Backoff And
 // Jitter", AWS Architecture Blog (2015).
 Duration backoff(const Retry& retry, int attempt, Random& random);
+
+// What the error asks for, and backoff() on top, so that all those who were told the same do not
+// come back at once. A delivery waits for it. A call, for which somebody waits, ends with the error
+// where that asks for more than retry.max_delay.
+Duration retry_delay(const Retry& retry, int attempt, const Status& error, Random& random);
 
 // Whether another attempt can mend an error of this code.
 bool retryable(StatusCode code);
