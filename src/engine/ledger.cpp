@@ -21,7 +21,7 @@ std::string_view to_string(Outcome outcome) {
 namespace detail {
 namespace {
 
-constexpr std::uint64_t kSecondNs = 1'000'000'000;
+constexpr std::uint64_t kFlushNs = 1'000'000'000;
 
 std::atomic<std::uint64_t> ledgers{0};
 
@@ -185,8 +185,8 @@ void Ledger::flush(Shard& shard) {
   shard.touched_.clear();
   shard.epoch_ = now_second();
   // When the next second begins, so that growth belongs to one second alone.
-  const auto into = static_cast<std::uint64_t>(clock_.now().since_origin().count()) % kSecondNs;
-  shard.flush_at_ = ticks_.now() + ticks_.from_ns(kSecondNs - into);
+  const auto into = static_cast<std::uint64_t>(clock_.now().since_origin().count()) % kFlushNs;
+  shard.flush_at_ = ticks_.now() + ticks_.from_ns(kFlushNs - into);
 }
 
 }  // namespace detail

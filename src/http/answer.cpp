@@ -67,7 +67,7 @@ std::string tag_of(std::string_view body, bool gzipped) {
 }
 
 // RFC 9110, 13.1.2: compared weakly.
-bool lists(std::string_view list, std::string_view tag) {
+bool lists_tag(std::string_view list, std::string_view tag) {
   if (list == "*") return true;
   for (std::size_t at = list.find(tag); at != list.npos; at = list.find(tag, at + 1)) {
     const std::string_view after = list.substr(at + tag.size());
@@ -141,7 +141,7 @@ void write_answer(const Answer& answer, const Wish& wish, std::string_view date,
   std::string tag;
   if (answer.tagged && status == 200) {
     tag = tag_of(answer.body, varies && wish.gzip);
-    if (!wish.if_none_match.empty() && lists(wish.if_none_match, tag)) status = 304;
+    if (!wish.if_none_match.empty() && lists_tag(wish.if_none_match, tag)) status = 304;
   }
   const bool bodiless = status == 204 || status == 304;
   std::optional<std::string> smaller;

@@ -13,14 +13,8 @@ namespace {
 
 Status malformed(std::string_view what) { return data_loss("the response is malformed: {}", what); }
 
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 // Of a list with commas.
-bool lists(std::string_view value, std::string_view word) {
+bool lists_word(std::string_view value, std::string_view word) {
   while (!value.empty()) {
     const std::size_t comma = std::min(value.find(','), value.size());
     if (same_name(trimmed(value.substr(0, comma)), word)) return true;
@@ -28,8 +22,6 @@ bool lists(std::string_view value, std::string_view word) {
   }
   return false;
 }
-
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // All of it is one number that fits.
 std::optional<std::uint64_t> number(std::string_view text) {
@@ -136,7 +128,7 @@ Status ResponseReader::take_field(std::string_view line) {
     chunked_ = true;
   } else if (same_name(name, "connection")) {
     // Of a server of 1.0 nothing is kept: its keep-alive was never specified.
-    if (lists(value, "close")) keep_alive_ = false;
+    if (lists_word(value, "close")) keep_alive_ = false;
   }
   response_.headers.push_back({std::string(name), std::string(value)});
   return Status();

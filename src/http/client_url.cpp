@@ -14,8 +14,7 @@ namespace {
 constexpr std::size_t kHostMax = 253;  // RFC 1035
 constexpr std::size_t kLabelMax = 63;
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_hex(char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
+bool is_hex(char c) { return hex_digit(c) >= 0; }
 
 // What is taken apart otherwise by others: a backslash is a slash to browsers.
 Status check_characters(std::string_view text) {

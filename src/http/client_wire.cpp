@@ -14,7 +14,6 @@ namespace {
 
 using boost::system::error_code;
 constexpr std::size_t kPiece = 16'384;
-constexpr std::size_t kEncryptedMax = 65'536;  // at once
 
 tcp::endpoint endpoint_of(const IpAddress& address, int port) {
   const auto number = static_cast<unsigned short>(port);

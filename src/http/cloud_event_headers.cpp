@@ -15,19 +15,13 @@
 namespace wisp::inline v0::http {
 namespace {
 
-constexpr std::string_view kPrefix = "ce-";
+constexpr std::string_view kHeaderPrefix = "ce-";
 constexpr std::string_view kFamily = "application/cloudevents";
 constexpr std::string_view kStructured = "application/cloudevents+json";
 constexpr std::string_view kBatch = "application/cloudevents-batch+json";
 
 std::string lower(std::string_view text) {
   return absl::AsciiStrToLower({text.data(), text.size()});
-}
-
-std::string_view trimmed(std::string_view text) {
-  while (text.starts_with(' ') || text.starts_with('\t')) text.remove_prefix(1);
-  while (text.ends_with(' ') || text.ends_with('\t')) text.remove_suffix(1);
-  return text;
 }
 
 // JSON is UTF-8: a type that says another one means something else.
@@ -47,14 +41,8 @@ bool is_utf8_type(std::string_view media_type) {
 }
 
 bool is_attribute(const Header& header) {
-  return header.name.size() > kPrefix.size() &&
-         same_name(std::string_view(header.name).substr(0, kPrefix.size()), kPrefix);
-}
-
-int digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+  return header.name.size() > kHeaderPrefix.size() &&
+         same_name(std::string_view(header.name).substr(0, kHeaderPrefix.size()), kHeaderPrefix);
 }
 
 // What stands between the quotes of a quoted text (RFC 7230, 3.2.6); others as they are.
@@ -90,7 +78,7 @@ Result<json::CloudEvent> read_binary(const Request& request, const json::Limits&
     if (same_name(each.name, "content-type"))
       WISP_TRY(read_header("datacontenttype", each.value, attributes));
     if (!is_attribute(each)) continue;
-    const std::string name = lower(std::string_view(each.name).substr(kPrefix.size()));
+    const std::string name = lower(std::string_view(each.name).substr(kHeaderPrefix.size()));
     if (name == "datacontenttype")
       return invalid_argument("{}: in this form it is the header content-type", name);
     const Result<std::string> text = decode_header(each.value);
@@ -107,7 +95,7 @@ Result<json::CloudEvent> read_binary(const Request& request, const json::Limits&
 EventMessage write_binary(const json::CloudEvent& event) {
   EventMessage message{.content_type = event.datacontenttype, .body = event.data};
   const auto add = [&message](std::string_view name, std::string_view text) {
-    message.headers.push_back({std::string(kPrefix).append(name), encode_header(text)});
+    message.headers.push_back({std::string(kHeaderPrefix).append(name), encode_header(text)});
   };
   const auto add_if = [&add](std::string_view name, std::string_view text) {
     if (!text.empty()) add(name, text);
@@ -151,9 +139,9 @@ Result<std::string> decode_header(std::string_view value) {
       text += c;
       continue;
     }
-    if (quoted.size() - i < 3 || digit(quoted[i + 1]) < 0 || digit(quoted[i + 2]) < 0)
+    if (quoted.size() - i < 3 || hex_digit(quoted[i + 1]) < 0 || hex_digit(quoted[i + 2]) < 0)
       return invalid_argument("a percent sign without two digits");
-    text += static_cast<char>(digit(quoted[i + 1]) * 16 + digit(quoted[i + 2]));
+    text += static_cast<char>(hex_digit(quoted[i + 1]) * 16 + hex_digit(quoted[i + 2]));
     i += 2;
   }
   if (!wisp::detail::is_utf8(text)) return invalid_argument("it encodes what is no UTF-8");

@@ -1,9 +1,6 @@
 #include "crypto.hpp"
 
 #include <openssl/core_names.h>
-#include <openssl/crypto.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
 
@@ -14,17 +11,10 @@
 
 #include <wisp/base/base64.hpp>
 
+#include "openssl.hpp"
+
 namespace wisp::inline v0::http {
 namespace {
-
-struct Free {
-  void operator()(EVP_MAC* mac) const { EVP_MAC_free(mac); }
-  void operator()(EVP_MAC_CTX* context) const { EVP_MAC_CTX_free(context); }
-};
-
-const unsigned char* bytes_of(std::string_view text) {
-  return reinterpret_cast<const unsigned char*>(text.data());
-}
 
 Status failed() {
   ERR_clear_error();
@@ -73,16 +63,16 @@ Result<Digest> sha256(std::string_view text) {
 }
 
 Result<Digest> hmac_sha256(std::string_view key, std::initializer_list<std::string_view> parts) {
-  const std::unique_ptr<EVP_MAC, Free> mac(EVP_MAC_fetch(nullptr, "HMAC", nullptr));
+  const Owned<EVP_MAC> mac(EVP_MAC_fetch(nullptr, "HMAC", nullptr));
   if (mac == nullptr) return failed();
-  const std::unique_ptr<EVP_MAC_CTX, Free> context(EVP_MAC_CTX_new(mac.get()));
+  const Owned<EVP_MAC_CTX> context(EVP_MAC_CTX_new(mac.get()));
   if (context == nullptr) return failed();
   char name[] = "SHA256";
   const OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
                                    OSSL_PARAM_construct_end()};
-  if (EVP_MAC_init(context.get(), bytes_of(key), key.size(), parameters) != 1) return failed();
+  if (EVP_MAC_init(context.get(), openssl_bytes(key), key.size(), parameters) != 1) return failed();
   for (const std::string_view part : parts)
-    if (EVP_MAC_update(context.get(), bytes_of(part), part.size()) != 1) return failed();
+    if (EVP_MAC_update(context.get(), openssl_bytes(part), part.size()) != 1) return failed();
   Digest digest{};
   std::size_t size = 0;
   if (EVP_MAC_final(context.get(), reinterpret_cast<unsigned char*>(digest.data()), &size,

@@ -18,8 +18,7 @@ constexpr std::string_view kTimeoutHeader = "x-request-timeout-ms";
 
 // application/json, or another type that says it is JSON; parameters do not count.
 bool is_json(std::string_view type) {
-  type = type.substr(0, type.find(';'));
-  while (!type.empty() && (type.back() == ' ' || type.back() == '\t')) type.remove_suffix(1);
+  type = trimmed(type.substr(0, type.find(';')));
   return same_name(type, "application/json") ||
          (type.size() > 5 && same_name(type.substr(type.size() - 5), "+json"));
 }

@@ -7,12 +7,6 @@
 namespace wisp::inline v0::http {
 namespace {
 
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 // What is before the first `mark`, and takes it off `rest`.
 std::string_view next_of(std::string_view& rest, char mark) {
   const std::size_t at = rest.find(mark);

@@ -78,6 +78,11 @@ struct Head {
 };
 
 bool same_name(std::string_view a, std::string_view b);
+// Without the blanks and tabs around it.
+std::string_view trimmed(std::string_view text);
+inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
+// 0 to 15; -1: it is none.
+int hex_digit(char c);
 // Of the characters that names of fields and methods are made of (RFC 9110, 5.6.2).
 bool is_token(std::string_view text);
 

@@ -9,7 +9,7 @@
 namespace wisp::inline v0::http {
 namespace {
 
-constexpr std::size_t kPiece = 16'384;
+constexpr std::size_t kStreamPiece = 16'384;
 
 // A client that has missed `count` events; nullopt: nobody can say how many.
 void add_lost(std::optional<std::uint64_t> count, std::string& to) {
@@ -60,7 +60,7 @@ class Hub::Follower final : public Stream {
       add_lost(first - next_, to);
       next_ = first;
     }
-    const std::size_t enough = to.size() + kPiece;
+    const std::size_t enough = to.size() + kStreamPiece;
     for (; next_ < hub_->next_ && to.size() < enough; ++next_) to += hub_->kept_[next_ - first];
     return next_ == hub_->next_;
   }

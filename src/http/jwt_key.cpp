@@ -1,51 +1,25 @@
 #include "jwt_key.hpp"
 
-#include <openssl/bio.h>
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
-#include <openssl/crypto.h>
 #include <openssl/ec.h>
-#include <openssl/ecdsa.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/pem.h>
 
 #include <array>
 #include <utility>
 
+#include "openssl.hpp"
+
 namespace wisp::inline v0::http {
 namespace {
 
-struct Free {
-  void operator()(BIO* bio) const { BIO_free(bio); }
-  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
-  void operator()(EVP_PKEY_CTX* context) const { EVP_PKEY_CTX_free(context); }
-  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-  void operator()(ECDSA_SIG* signature) const { ECDSA_SIG_free(signature); }
-  void operator()(unsigned char* bytes) const { OPENSSL_free(bytes); }
-};
-template <class T>
-using Owned = std::unique_ptr<T, Free>;
-
-constexpr std::size_t kSecretMin = 32;
-constexpr std::size_t kSecretMax = 1'024;
+constexpr std::size_t kHmacKeyMin = 32;
+constexpr std::size_t kHmacKeyMax = 1'024;
 constexpr int kRsaBitsMin = 2'048;
 constexpr int kRsaBitsMax = 8'192;
 constexpr int kScalar = 32;  // bytes of each half of a signature on P-256
 constexpr std::string_view kPem = "-----BEGIN ";
 constexpr std::string_view kPublicPem = "-----BEGIN PUBLIC KEY-----";
-
-// Forgets what OpenSSL said: the next one to ask would take it for its own.
-struct Quiet {
-  Quiet() { ERR_clear_error(); }
-  ~Quiet() { ERR_clear_error(); }
-  Quiet(const Quiet&) = delete;
-  Quiet& operator=(const Quiet&) = delete;
-};
-
-const unsigned char* bytes_of(std::string_view text) {
-  return reinterpret_cast<const unsigned char*>(text.data());
-}
 
 // So that an encrypted one is refused, and nobody asked at a terminal.
 int no_password(char*, int, int, void*) { return -1; }
@@ -87,8 +61,8 @@ std::string der_of(std::string_view signature) {
   if (signature.size() != 2 * kScalar) return {};
   const Owned<ECDSA_SIG> pair(ECDSA_SIG_new());
   if (pair == nullptr) return {};
-  BIGNUM* const r = BN_bin2bn(bytes_of(signature), kScalar, nullptr);
-  BIGNUM* const s = BN_bin2bn(bytes_of(signature) + kScalar, kScalar, nullptr);
+  BIGNUM* const r = BN_bin2bn(openssl_bytes(signature), kScalar, nullptr);
+  BIGNUM* const s = BN_bin2bn(openssl_bytes(signature) + kScalar, kScalar, nullptr);
   if (r == nullptr || s == nullptr || ECDSA_SIG_set0(pair.get(), r, s) != 1) {
     BN_free(r);
     BN_free(s);
@@ -103,7 +77,7 @@ std::string der_of(std::string_view signature) {
 
 // The other way round.
 std::string raw_of(std::string_view der) {
-  const unsigned char* at = bytes_of(der);
+  const unsigned char* at = openssl_bytes(der);
   const Owned<ECDSA_SIG> pair(d2i_ECDSA_SIG(nullptr, &at, static_cast<long>(der.size())));
   if (pair == nullptr) return {};
   std::string raw(2 * kScalar, '\0');
@@ -147,9 +121,9 @@ Result<SignatureKey> SignatureKey::make(const JwtKey& key, JwtUse use) {
     // A public key as a secret would let everybody sign.
     if (material.find(kPem) != material.npos)
       return invalid_argument("JWT key '{}': PEM is no secret of HS256", key.id);
-    if (material.size() < kSecretMin || material.size() > kSecretMax)
+    if (material.size() < kHmacKeyMin || material.size() > kHmacKeyMax)
       return invalid_argument("JWT key '{}': a secret of {} bytes, and it may have {} to {}",
-                              key.id, material.size(), kSecretMin, kSecretMax);
+                              key.id, material.size(), kHmacKeyMin, kHmacKeyMax);
     made.secret_ = Secret(material);
     return made;
   }
@@ -179,8 +153,8 @@ bool SignatureKey::fits(std::string_view text, std::string_view signature) const
   return context != nullptr &&
          EVP_DigestVerifyInit(context.get(), nullptr, EVP_sha256(), nullptr, pair_->key.get()) ==
              1 &&
-         EVP_DigestVerify(context.get(), bytes_of(signature), signature.size(), bytes_of(text),
-                          text.size()) == 1;
+         EVP_DigestVerify(context.get(), openssl_bytes(signature), signature.size(),
+                          openssl_bytes(text), text.size()) == 1;
 }
 
 Result<std::string> SignatureKey::sign(std::string_view text) const {
@@ -195,7 +169,7 @@ Result<std::string> SignatureKey::sign(std::string_view text) const {
   if (context == nullptr ||
       EVP_DigestSignInit(context.get(), nullptr, EVP_sha256(), nullptr, pair_->key.get()) != 1 ||
       EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &size,
-                     bytes_of(text), text.size()) != 1)
+                     openssl_bytes(text), text.size()) != 1)
     return internal("JWT key '{}': OpenSSL cannot sign", id_);
   signature.resize(size);
   if (algorithm_ == JwtAlgorithm::rs256) return signature;

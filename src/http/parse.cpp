@@ -128,10 +128,8 @@ void connection(Head& head) {
     if (!same_name(each.name, "connection")) continue;
     for (std::string_view rest = each.value; !rest.empty();) {
       const std::size_t comma = std::min(rest.find(','), rest.size());
-      std::string_view word = rest.substr(0, comma);
+      const std::string_view word = trimmed(rest.substr(0, comma));
       rest.remove_prefix(std::min(comma + 1, rest.size()));
-      while (!word.empty() && (word.front() == ' ' || word.front() == '\t')) word.remove_prefix(1);
-      while (!word.empty() && (word.back() == ' ' || word.back() == '\t')) word.remove_suffix(1);
       if (same_name(word, "close")) {
         head.keep_alive = false;
         return;
@@ -157,9 +155,8 @@ Rejection of_error(const error_code& error, std::string_view bytes) {
   const std::string_view line = bytes.substr(0, bytes.find('\r'));
   const std::size_t space = line.find(' ', line.find(' ') + 1);
   const std::string_view version = line.substr(std::min(space, line.size() - 1) + 1);
-  const auto digit = [](char c) { return c >= '0' && c <= '9'; };
-  if (version.size() == 8 && version.starts_with("HTTP/") && digit(version[5]) &&
-      version[6] == '.' && digit(version[7]))
+  if (version.size() == 8 && version.starts_with("HTTP/") && is_digit(version[5]) &&
+      version[6] == '.' && is_digit(version[7]))
     return {505, "not HTTP/1.0 or HTTP/1.1"};
   return {400, "a version that is none"};
 }

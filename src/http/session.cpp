@@ -12,7 +12,6 @@ namespace {
 
 using boost::system::error_code;
 constexpr Duration kLinger = std::chrono::seconds(2);
-constexpr std::size_t kEncryptedMax = 65'536;  // at once
 
 }  // namespace
 

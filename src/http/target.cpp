@@ -7,13 +7,6 @@
 namespace wisp::inline v0::http {
 namespace {
 
-int digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
 // Appends what `text` encodes; false: a percent sign without two digits.
 bool decode(std::string_view text, bool form, std::string& to) {
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -22,8 +15,8 @@ bool decode(std::string_view text, bool form, std::string& to) {
       continue;
     }
     if (text.size() - i < 3) return false;
-    const int high = digit(text[i + 1]);
-    const int low = digit(text[i + 2]);
+    const int high = hex_digit(text[i + 1]);
+    const int low = hex_digit(text[i + 2]);
     if (high < 0 || low < 0) return false;
     to += static_cast<char>(high * 16 + low);
     i += 2;

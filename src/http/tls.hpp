@@ -1,5 +1,4 @@
-// TLS between a connection and its socket, on OpenSSL: encrypted bytes in, plain bytes out, and the
-// other way round. No socket here either.
+// TLS between a connection and its socket: the server's side.
 //
 //   WISP_TRY(auto context, TlsContext::make(options.tls));
 //   TlsStream stream(*context);
@@ -10,13 +9,14 @@
 // Threads: a context any, a stream one-at-a-time.
 #pragma once
 
-#include <cstddef>
 #include <memory>
 #include <string>
 #include <string_view>
 
 #include <wisp/base/status.hpp>
 #include <wisp/http/gateway.hpp>
+
+#include "tls_pipe.hpp"
 
 namespace wisp::inline v0::http {
 
@@ -35,29 +35,12 @@ class TlsContext {
   std::unique_ptr<Handle> handle_;
 };
 
-class TlsStream {
+class TlsStream : public TlsPipe {
  public:
   explicit TlsStream(TlsContext& context);
-  ~TlsStream();
 
-  // Appends to `plain` what the client said, at most what `bytes` hold. False: it has ended, by a
-  // close_notify or a fault, and nothing more is to be read.
+  // False: the client has ended, by a close_notify or a fault, and nothing more is to be read.
   bool receive(std::string_view bytes, std::string& plain);
-  // Requires: the handshake is over, which it is once anything plain came.
-  void encrypt(std::string_view plain);
-  // Tells the client that there is no more.
-  void end();
-
-  std::string_view output() const { return std::string_view(out_).substr(sent_); }
-  void sent(std::size_t bytes);
-
- private:
-  struct Handle;
-  void collect();
-
-  std::unique_ptr<Handle> handle_;
-  std::string out_;
-  std::size_t sent_ = 0;
 };
 
 }  // namespace wisp::inline v0::http

@@ -18,13 +18,13 @@ namespace {
 
 constexpr std::string_view kSecretPrefix = "whsec_";
 constexpr std::string_view kVersion = "v1,";
-constexpr std::size_t kSecretMin = 24;
-constexpr std::size_t kSecretMax = 64;
+constexpr std::size_t kKeyMin = 24;
+constexpr std::size_t kKeyMax = 64;
 constexpr std::size_t kSecretsMax = 2;
 constexpr std::size_t kTimestampMax = 12;  // digits
 
 // Without dots, as else what is signed could be taken apart in two ways.
-bool is_id(std::string_view id) {
+bool is_message_id(std::string_view id) {
   return !id.empty() && id.size() <= kWebhookIdMax &&
          std::all_of(id.begin(), id.end(), [](char c) { return c > ' ' && c < 0x7f && c != '.'; });
 }
@@ -35,9 +35,9 @@ Result<Secret> read_secret(std::string_view text, std::size_t number) {
   if (!bytes)
     return invalid_argument("WebhookOptions::secrets[{}]: is not whsec_ and base64", number);
   Secret secret(*std::move(bytes));
-  if (secret.view().size() < kSecretMin || secret.view().size() > kSecretMax)
+  if (secret.view().size() < kKeyMin || secret.view().size() > kKeyMax)
     return invalid_argument("WebhookOptions::secrets[{}]: has {} bytes, and may have {} to {}",
-                            number, secret.view().size(), kSecretMin, kSecretMax);
+                            number, secret.view().size(), kKeyMin, kKeyMax);
   return secret;
 }
 
@@ -178,7 +178,7 @@ Result<Webhook> Webhook::make(const WebhookOptions& options) {
 
 Result<Principal> Webhook::verify(const WebhookFields& fields, std::string_view body) {
   const std::string& name = inside_->principal.id;
-  if (!is_id(fields.id))
+  if (!is_message_id(fields.id))
     return unauthenticated("webhook '{}': an id is 1 to {} visible characters but dots", name,
                            kWebhookIdMax);
   WISP_TRY(inside_->check_time(fields.timestamp));
@@ -202,7 +202,7 @@ void Webhook::settle(std::string_view id, bool handled) {
 }
 
 Result<WebhookFields> Webhook::sign(std::string_view id, std::string_view body) const {
-  if (!is_id(id))
+  if (!is_message_id(id))
     return invalid_argument("webhook '{}': an id is 1 to {} visible characters but dots",
                             inside_->principal.id, kWebhookIdMax);
   const auto now = std::chrono::floor<std::chrono::seconds>(inside_->clock.wall());

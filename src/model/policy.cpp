@@ -48,7 +48,7 @@ Status check_batch(const Delivery& delivery, std::string_view what) {
   return Status();
 }
 
-bool lower(char c) { return (c >= 'a' && c <= 'z') || c == '_'; }
+bool name_begins(char c) { return (c >= 'a' && c <= 'z') || c == '_'; }
 bool digit(char c) { return c >= '0' && c <= '9'; }
 
 Status check_instances(const Instances& instances, std::string_view what) {
@@ -188,7 +188,7 @@ Status check_function_name(std::string_view name) {
   }
   bool start = true;
   for (const char c : name) {
-    const bool good = start ? lower(c) : lower(c) || digit(c) || c == '.';
+    const bool good = start ? name_begins(c) : name_begins(c) || digit(c) || c == '.';
     if (!good) {
       return invalid_argument(
           "bad function name '{}': names are dotted lower-case identifiers, as "

@@ -13,7 +13,7 @@ namespace {
 // How long one token keeps its worker before it goes to the back of the executor's queue: so many
 // deliveries or claims of the log, or so much time; less where others have their turns.
 constexpr int kRunsPerToken = 16;
-constexpr std::uint64_t kNsPerToken = 100'000;
+constexpr std::uint64_t kNsPerRouteToken = 100'000;
 constexpr std::uint64_t kNsPerTurn = 20'000;
 
 }  // namespace
@@ -97,7 +97,7 @@ PostBlock::Pointer Route::leave_log(PostBlock* block, bool* rest) {
 void Route::run_token() {
   const Ticks& ticks = invoker_.parts().ledger.ticks();
   const int runs = invoker_.parts().manual ? 1 : kRunsPerToken;
-  const std::uint64_t ns = flow_ != nullptr ? kNsPerTurn : kNsPerToken;
+  const std::uint64_t ns = flow_ != nullptr ? kNsPerTurn : kNsPerRouteToken;
   std::uint64_t stop = 0;
   Work work;
   {
