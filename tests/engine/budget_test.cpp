@@ -28,7 +28,7 @@ using wisp::test::test_seeds;
 Budget hard(Duration window, Money limit) { return {.name = "b", .window = window, .hard = limit}; }
 
 // What was spent, by adding it all up again.
-struct Oracle {
+struct SpentOracle {
   std::vector<std::pair<Time, Money>> spendings;
 
   Money since(Time from) const {
@@ -158,7 +158,7 @@ TEST_CASE("budget: what it has spent is the window's, over any seconds and jumps
     const Duration part = (window + 59ns) / 60;
     const Money limit = Money::picodollars(random.between(1, 5'000));
     BudgetAccount account(hard(window, limit));
-    Oracle oracle;
+    SpentOracle oracle;
     // Where a clock's steady line begins means nothing.
     Time now(Duration(random.between(-2'000'000'000'000'000, 2'000'000'000'000'000)));
     for (int i = 0; i < 300; ++i) {

@@ -15,6 +15,7 @@
 #include <wisp/engine/detail/thread.hpp>
 
 #include "catch.hpp"
+#include "engine/waiting.hpp"
 
 using namespace std::chrono_literals;
 using wisp::ManualClock;
@@ -22,26 +23,8 @@ using wisp::ManualExecutor;
 using wisp::Status;
 using wisp::StatusCode;
 using wisp::Task;
-
-namespace {
-
-Status submit(wisp::Executor& executor, Task task) { return executor.submit(task); }
-
-// Runs a callable when it is destroyed, unless moved from.
-template <class F>
-class AtEnd {
- public:
-  explicit AtEnd(F f) : f_(std::make_unique<F>(std::move(f))) {}
-  AtEnd(AtEnd&&) noexcept = default;
-  ~AtEnd() {
-    if (f_ != nullptr) (*f_)();
-  }
-
- private:
-  std::unique_ptr<F> f_;
-};
-
-}  // namespace
+using wisp::test::AtEnd;
+using wisp::test::submit;
 
 TEST_CASE("executor: a pump runs what was queued when it began, in order", "[executor]") {
   ManualClock clock;

@@ -32,6 +32,7 @@ using wisp::Task;
 using wisp::Time;
 using wisp::scaling::Fixed;
 using wisp::test::AtEnd;
+using wisp::test::together;
 
 namespace {
 
@@ -106,12 +107,6 @@ class TwoCores {
   cpu_set_t before_{};
 };
 
-void together(const std::function<void(int)>& body) {
-  std::vector<std::thread> all;
-  for (int i = 0; i < kSubmitters; ++i) all.emplace_back(body, i);
-  for (std::thread& thread : all) thread.join();
-}
-
 PoolOptions options(Duration keep_alive) {
   return {.workers = {.max = kWorkers, .keep_alive = keep_alive, .policy = Fixed{kWorkers}},
           .cores = 2};
@@ -119,7 +114,7 @@ PoolOptions options(Duration keep_alive) {
 
 // Each thread submits one task at a time, or `burst`, and waits for them.
 void cycle(Pool& pool, Watchdog& watchdog, std::int64_t cycles, int burst) {
-  together([&](int) {
+  together(kSubmitters, [&](int) {
     for (std::int64_t i = 0; i < cycles / kSubmitters; i += burst) {
       std::counting_semaphore<> done(0);
       for (int k = 0; k < burst; ++k) {
@@ -168,7 +163,7 @@ TEST_CASE("pool: submits that meet close end, run or not", "[pool][stress]") {
     const auto closer = static_cast<int>(i % kSubmitters);
     const auto close_at = static_cast<int>(i % kTasks);
     std::atomic<int> ended{0};
-    together([&](int thread) {
+    together(kSubmitters, [&](int thread) {
       for (int k = 0; k < kTasks; ++k) {
         std::binary_semaphore done(0);
         Task task = [end = AtEnd([&] { ++ended, done.release(); })] {};

@@ -18,10 +18,9 @@ using wisp::Time;
 using wisp::scaling::Fixed;
 using wisp::test::eventually;
 using wisp::test::Gate;
+using wisp::test::submit;
 
 namespace {
-
-Status submit(wisp::Executor& executor, Task task) { return executor.submit(task); }
 
 // The machine's clock, which counts the parks that return at once.
 class CountingClock final : public Clock {

@@ -28,26 +28,18 @@ using wisp::Time;
 using wisp::scaling::Fixed;
 using wisp::test::AtEnd;
 using wisp::test::eventually;
+using wisp::test::from_now;
 using wisp::test::Gate;
 using wisp::test::Seeded;
+using wisp::test::submit;
 using wisp::test::test_seeds;
 using wisp::test::threads;
 using wisp::test::threads_at_rest;
+using wisp::test::together;
 
 namespace {
 
 constexpr int kThreads = 4;  // that submit
-
-Status submit(wisp::Executor& executor, Task task) { return executor.submit(task); }
-
-Time from_now(Duration d) { return Clock::system().now() + d; }
-
-// Runs `body(thread)` on kThreads threads at once, to their end.
-void together(const std::function<void(int)>& body) {
-  std::vector<std::thread> all;
-  for (int i = 0; i < kThreads; ++i) all.emplace_back(body, i);
-  for (std::thread& thread : all) thread.join();
-}
 
 }  // namespace
 
@@ -164,7 +156,7 @@ TEST_CASE("pool: submit races with close, and nothing is lost uncounted", "[pool
     std::atomic<int> accepted{0};
     std::atomic<int> ran{0};
     std::atomic<int> ended{0};
-    together([&](int thread) {
+    together(kThreads, [&](int thread) {
       for (int i = 0; i < 500; ++i) {
         AtEnd end([&ended] { ++ended; });
         Task task = [&ran, end = std::move(end)] { ++ran; };
@@ -198,7 +190,7 @@ TEST_CASE("pool: no wake is lost between workers that park and many that submit"
           "[pool][stress]") {
   for (const int max : {1, 3, 8}) {
     Pool pool{{.workers = {.max = max, .keep_alive = 30us}}};
-    together([&](int) {
+    together(kThreads, [&](int) {
       for (int i = 0; i < 500; ++i) {
         std::binary_semaphore done(0);
         if (!submit(pool, [&done] { done.release(); }).ok()) std::abort();
@@ -227,7 +219,7 @@ TEST_CASE("pool: trees of tasks that wait for their children", "[pool][stress]")
       done.acquire(), done.acquire();
       pool.end_blocking();
     };
-    together([&](int) {
+    together(kThreads, [&](int) {
       std::binary_semaphore done(0);
       for (int i = 0; i < 3; ++i) {
         if (!submit(pool, [&] { grow(3), done.release(); }).ok()) std::abort();
@@ -246,7 +238,7 @@ TEST_CASE("pool: sleepers, burners and waiters at once, while others look and dr
   {
     Pool pool{{.workers = {.max = 12, .keep_alive = 200us}, .cores = 2}};
     std::atomic<int> done{0};
-    together([&](int thread) {
+    together(kThreads, [&](int thread) {
       Seeded random(thread);
       for (int i = 0; i < 300; ++i) {
         const std::uint64_t kind = random.below(8);

@@ -32,15 +32,13 @@ using wisp::Time;
 using wisp::scaling::Fixed;
 using wisp::test::AtEnd;
 using wisp::test::eventually;
+using wisp::test::from_now;
 using wisp::test::Gate;
+using wisp::test::submit;
 using wisp::test::threads;
 using wisp::test::threads_at_rest;
 
 namespace {
-
-Status submit(wisp::Executor& executor, Task task) { return executor.submit(task); }
-
-Time from_now(Duration d) { return Clock::system().now() + d; }
 
 std::string thread_name() {
   std::array<char, 32> text{};

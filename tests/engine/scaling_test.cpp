@@ -40,7 +40,7 @@ Sample any_sample(Seeded& random) {
 
 // A pool of `calls` that sleep `sleep` or burn as long, sampled every `tick`; what start takes one
 // tick.
-struct Pool {
+struct ModelPool {
   int queued = 0;
   Duration oldest = 1ms;
   bool sleeps = true;
@@ -222,7 +222,7 @@ TEST_CASE("scaling: extreme samples do not overflow", "[scaling]") {
 
 TEST_CASE("scaling: sleeping calls grow a pool to its maximum", "[scaling]") {
   for (const int cores : {1, 2, 8}) {
-    Pool pool{.queued = 1'000, .cores = cores};
+    ModelPool pool{.queued = 1'000, .cores = cores};
     int samples = 0;
     while (pool.workers() < 64 && samples < 1'000) {
       pool.tick(TargetWait{}, {.min = 0, .max = 64});
@@ -239,7 +239,7 @@ TEST_CASE("scaling: burning calls never occupy more than cores, and one where th
           "[scaling]") {
   for (const int cores : {1, 2, 8}) {
     for (const int extra : {0, 1}) {
-      Pool pool{
+      ModelPool pool{
           .queued = 1'000, .oldest = extra == 1 ? 50ms : 1ms, .sleeps = false, .cores = cores};
       for (int i = 0; i < 12'000; ++i) {
         pool.tick(TargetWait{}, {.min = 0, .max = 64});

@@ -1,4 +1,4 @@
-// How the engine's tests wait for other threads: on conditions, never on time.
+// How the engine's tests use other threads, and wait for them: on conditions, never on time.
 //
 //   Gate gate;
 //   pool.submit([&] { gate.pass(); });
@@ -13,12 +13,28 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
 #include <utility>
+#include <vector>
+
+#include <wisp/base/clock.hpp>
+#include <wisp/engine/executor.hpp>
 
 namespace wisp::test {
+
+inline Status submit(Executor& executor, Task task) { return executor.submit(task); }
+
+inline Time from_now(Duration wait) { return Clock::system().now() + wait; }
+
+// Runs `body(0)` to `body(count - 1)` on a thread each, at once, to their end.
+inline void together(int count, const std::function<void(int)>& body) {
+  std::vector<std::thread> all;
+  for (int i = 0; i < count; ++i) all.emplace_back(body, i);
+  for (std::thread& thread : all) thread.join();
+}
 
 // Looks until `condition` holds; gives up after 20 s, far beyond what a busy machine needs.
 template <class Condition>

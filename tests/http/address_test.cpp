@@ -16,7 +16,7 @@ Reach reach(const char* text) {
   return reach_of(*address);
 }
 
-struct Case {
+struct Given {
   Reach expected;
   const char* first;
   const char* last;
@@ -24,7 +24,7 @@ struct Case {
   const char* after = nullptr;
 };
 
-void check(const Case& each) {
+void check(const Given& each) {
   INFO(each.first);
   CHECK(reach(each.first) == each.expected);
   CHECK(reach(each.last) == each.expected);
@@ -35,7 +35,7 @@ void check(const Case& each) {
 }  // namespace
 
 TEST_CASE("address: the ranges of IPv4, to their edges", "[address]") {
-  const Case cases[] = {
+  const Given cases[] = {
       {Reach::unspecified, "0.0.0.0", "0.255.255.255", nullptr, "1.0.0.0"},
       {Reach::private_use, "10.0.0.0", "10.255.255.255", "9.255.255.255", "11.0.0.0"},
       {Reach::shared, "100.64.0.0", "100.127.255.255", "100.63.255.255", "100.128.0.0"},
@@ -57,11 +57,11 @@ TEST_CASE("address: the ranges of IPv4, to their edges", "[address]") {
       {Reach::broadcast, "255.255.255.255", "255.255.255.255"},
       {Reach::everywhere, "8.8.8.8", "93.184.216.34"},
   };
-  for (const Case& each : cases) check(each);
+  for (const Given& each : cases) check(each);
 }
 
 TEST_CASE("address: the ranges of IPv6, to their edges", "[address]") {
-  const Case cases[] = {
+  const Given cases[] = {
       {Reach::unspecified, "::", "::"},
       {Reach::loopback, "::1", "0:0:0:0:0:0:0:1"},
       {Reach::tunnel, "::2", "::ffff:ffff"},
@@ -91,7 +91,7 @@ TEST_CASE("address: the ranges of IPv6, to their edges", "[address]") {
       {Reach::multicast, "ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
       {Reach::everywhere, "2606:4700:4700::1111", "2a00:1450:4001:82b::200e"},
   };
-  for (const Case& each : cases) check(each);
+  for (const Given& each : cases) check(each);
 }
 
 TEST_CASE("address: one that leads to IPv4 is what that one is", "[address]") {

@@ -32,8 +32,8 @@ WISP_FIELDS(Change, id)
 
 const auto mine = wisp::function("mine", [](const Mine& what) { return what; });
 
-struct Served {
-  Served() {
+struct ServedCallers {
+  ServedCallers() {
     const auto made = wisp::http::ApiKeys::generate({.id = "anna \"x\"", .roles = {"user"}});
     REQUIRE(made.ok());
     REQUIRE(keys.add(made->record).ok());
@@ -58,7 +58,7 @@ struct Served {
 }  // namespace
 
 TEST_CASE("caller: is the one who shows a credential, whatever the request says", "[gateway]") {
-  Served served;
+  ServedCallers served;
   Socket client(served.gateway->port());
   const std::string known = R"({"owner":"key:anna \"x\"","id":7)";
   CHECK(body_of(client.ask(get("/mine/7", served.key))) == known + "}");
@@ -87,7 +87,7 @@ TEST_CASE("caller: a key and a token of one id are two", "[gateway]") {
   const auto tokens = wisp::http::JwtVerifier::make({.keys = {key}, .issuer = "test"});
   const auto any = wisp::http::JwtVerifier::make({.keys = {key}});
   REQUIRE((signer.ok() && tokens.ok() && any.ok()));
-  Served served;
+  ServedCallers served;
   Gateway gateway(served.runtime, {.port = 0, .api_keys = &served.keys, .tokens = &*tokens});
   gateway.get("/mine/{id}", mine, {.caller = "owner"});
   REQUIRE(gateway.start().ok());
@@ -103,7 +103,7 @@ TEST_CASE("caller: a key and a token of one id are two", "[gateway]") {
 }
 
 TEST_CASE("caller: follows events where it has the role", "[gateway]") {
-  Served served;
+  ServedCallers served;
   CHECK(status_of(Socket(served.gateway->port()).ask(get("/changes"))) == 401);
   CHECK(status_of(Socket(served.gateway->port()).ask(get("/all", served.key))) == 403);
   Socket client(served.gateway->port());
@@ -114,7 +114,7 @@ TEST_CASE("caller: follows events where it has the role", "[gateway]") {
 }
 
 TEST_CASE("caller: options that cannot be meant are refused", "[gateway]") {
-  Served served;
+  ServedCallers served;
   const auto refusal = [&](auto&& add, bool guarded = true) {
     Gateway gateway(served.runtime, {.port = 0, .api_keys = guarded ? &served.keys : nullptr});
     add(gateway);

@@ -20,12 +20,10 @@ using wisp::http::ClientOptions;
 using wisp::http::ClientRequest;
 using wisp::http::IpAddress;
 using wisp::test::answer;
+using wisp::test::code_of;
+using wisp::test::echo;
 using wisp::test::Peer;
 using wisp::test::RawServer;
-
-StatusCode code_of(const wisp::Result<wisp::http::ClientResponse>& result) {
-  return result.status().code();
-}
 
 // Knows what it was told, one answer after the other; the last one stays.
 class Names final : public wisp::http::Resolver {
@@ -54,10 +52,6 @@ class Names final : public wisp::http::Resolver {
 
 std::string url_of(const std::string& host, int port) {
   return "http://" + host + ':' + std::to_string(port) + "/secret";
-}
-
-void echo(Peer& peer) {
-  for (std::string request; !(request = peer.hear()).empty();) peer.say(answer(request));
 }
 
 // Leads from /STATUS to what comes after it, and answers all else with what it heard.

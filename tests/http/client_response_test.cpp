@@ -73,7 +73,7 @@ void malformed(const std::string& text) {
 std::string ok(std::string_view fields, std::string_view body = "") {
   return "HTTP/1.1 200 OK\r\n" + std::string(fields) + "\r\n" + std::string(body);
 }
-std::string chunked(std::string_view body) { return ok("Transfer-Encoding: chunked\r\n", body); }
+std::string in_chunks(std::string_view body) { return ok("Transfer-Encoding: chunked\r\n", body); }
 
 }  // namespace
 
@@ -101,9 +101,9 @@ TEST_CASE("client response: whole ones, in all their forms", "[client]") {
       {"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", 200, "x", false},
       {"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx", 200, "x", false},
       {"HTTP/1.1 599 Odd\r\nContent-Length: 0\r\n\r\n", 599, "", true},
-      {chunked("5\r\nhello\r\n0\r\n\r\n"), 200, "hello", true},
-      {chunked("2\r\nhe\r\n3;a=b\r\nllo\r\n00\r\nT: x\r\n\r\n"), 200, "hello", true},
-      {chunked("0\r\n\r\n"), 200, "", true},
+      {in_chunks("5\r\nhello\r\n0\r\n\r\n"), 200, "hello", true},
+      {in_chunks("2\r\nhe\r\n3;a=b\r\nllo\r\n00\r\nT: x\r\n\r\n"), 200, "hello", true},
+      {in_chunks("0\r\n\r\n"), 200, "", true},
       {ok("Transfer-Encoding: Chunked\r\n", "A\r\n0123456789\r\n0\r\n\r\n"), 200, "0123456789",
        true},
       {ok("", "until the end"), 200, "until the end", false, ends},
@@ -221,17 +221,17 @@ TEST_CASE("client response: bodies that may mean two things are refused", "[clie
       "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
       "HTTP/1.1 304 Not Modified\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
       // Chunks.
-      chunked("x\r\nx\r\n0\r\n\r\n"),
-      chunked("-1\r\nx\r\n0\r\n\r\n"),
-      chunked("+1\r\nx\r\n0\r\n\r\n"),
-      chunked("0x1\r\nx\r\n0\r\n\r\n"),
-      chunked(" 1\r\nx\r\n0\r\n\r\n"),
-      chunked("1\nx\r\n0\r\n\r\n"),
-      chunked("1\r\nxx\r\n0\r\n\r\n"),
-      chunked("1\r\nx0\r\n\r\n"),
-      chunked("\r\n5\r\nhello\r\n0\r\n\r\n"),
-      chunked("ffffffffffffffffff\r\nx\r\n0\r\n\r\n"),
-      chunked("0\r\nA: b\r\n c\r\n\r\n"),
+      in_chunks("x\r\nx\r\n0\r\n\r\n"),
+      in_chunks("-1\r\nx\r\n0\r\n\r\n"),
+      in_chunks("+1\r\nx\r\n0\r\n\r\n"),
+      in_chunks("0x1\r\nx\r\n0\r\n\r\n"),
+      in_chunks(" 1\r\nx\r\n0\r\n\r\n"),
+      in_chunks("1\nx\r\n0\r\n\r\n"),
+      in_chunks("1\r\nxx\r\n0\r\n\r\n"),
+      in_chunks("1\r\nx0\r\n\r\n"),
+      in_chunks("\r\n5\r\nhello\r\n0\r\n\r\n"),
+      in_chunks("ffffffffffffffffff\r\nx\r\n0\r\n\r\n"),
+      in_chunks("0\r\nA: b\r\n c\r\n\r\n"),
       // Before the response.
       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
       "HTTP/1.1 100 Continue\r\nContent-Length: 1\r\n\r\nx" + ok("Content-Length: 0\r\n"),
@@ -249,7 +249,7 @@ TEST_CASE("client response: 1xx without end", "[client]") {
 }
 
 TEST_CASE("client response: one that is cut short is none", "[client]") {
-  const std::string whole = chunked("5\r\nhello\r\n0\r\n\r\n");
+  const std::string whole = in_chunks("5\r\nhello\r\n0\r\n\r\n");
   for (std::size_t i = 0; i < whole.size(); ++i) {
     const Read made = read(whole.substr(0, i), {.end = true});
     CHECK(made.status.code() == StatusCode::kUnavailable);
@@ -267,8 +267,9 @@ TEST_CASE("client response: one that is cut short is none", "[client]") {
 }
 
 TEST_CASE("client response: what follows it is not taken for another's", "[client]") {
-  for (const std::string& first : {ok("Content-Length: 1\r\n", "x"), chunked("1\r\nx\r\n0\r\n\r\n"),
-                                   std::string("HTTP/1.1 204 No Content\r\n\r\n")}) {
+  for (const std::string& first :
+       {ok("Content-Length: 1\r\n", "x"), in_chunks("1\r\nx\r\n0\r\n\r\n"),
+        std::string("HTTP/1.1 204 No Content\r\n\r\n")}) {
     CHECK(read(first).reusable);
     const Read made = read(first + ok("Content-Length: 6\r\n", "forged"));
     REQUIRE(made.done);
@@ -291,8 +292,8 @@ TEST_CASE("client response: limits, at n - 1, n and n + 1", "[client]") {
     CHECK(code(ok("Content-Length: " + std::to_string(body.size()) + "\r\n", body)) == expected);
     CHECK(code(ok("", body)) == expected);
     const std::string tail = body.substr(5);
-    CHECK(code(chunked("5\r\nxxxxx\r\n" + std::to_string(tail.size()) + "\r\n" + tail +
-                       "\r\n0\r\n\r\n")) == expected);
+    CHECK(code(in_chunks("5\r\nxxxxx\r\n" + std::to_string(tail.size()) + "\r\n" + tail +
+                         "\r\n0\r\n\r\n")) == expected);
     std::string fields;
     for (int i = 0; i < 3 + more; ++i) fields += "A: b\r\n";
     CHECK(code(ok(fields)) == expected);
@@ -311,8 +312,8 @@ TEST_CASE("client response: limits, at n - 1, n and n + 1", "[client]") {
   CHECK(read(ok("Content-Length: 11\r\n"), {.limits = how.limits}).status.code() ==
         StatusCode::kOutOfRange);
   // Nor are the lines of chunks, or what is behind them, without end.
-  CHECK_FALSE(read(chunked("1;" + std::string(200, 'x')), {.limits = how.limits}).status.ok());
-  CHECK_FALSE(read(chunked("0\r\n" + std::string(200, 'x') + ": y\r\n"), {.limits = how.limits})
+  CHECK_FALSE(read(in_chunks("1;" + std::string(200, 'x')), {.limits = how.limits}).status.ok());
+  CHECK_FALSE(read(in_chunks("0\r\n" + std::string(200, 'x') + ": y\r\n"), {.limits = how.limits})
                   .status.ok());
 }
 

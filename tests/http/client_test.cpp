@@ -11,6 +11,7 @@
 #include <wisp/wisp.hpp>
 
 #include "http/raw_server.hpp"
+#include "http/wait_for.hpp"
 
 namespace {
 
@@ -21,28 +22,12 @@ using wisp::http::ClientOptions;
 using wisp::http::ClientRequest;
 using wisp::http::to_status;
 using wisp::test::answer;
+using wisp::test::code_of;
+using wisp::test::echo;
+using wisp::test::local;
 using wisp::test::Peer;
 using wisp::test::RawServer;
-
-ClientOptions local() { return {.allow_private = true}; }
-
-// Answers with what it heard.
-void echo(Peer& peer) {
-  for (std::string request; !(request = peer.hear()).empty();) peer.say(answer(request));
-}
-
-StatusCode code_of(const wisp::Result<wisp::http::ClientResponse>& result) {
-  return result.status().code();
-}
-
-template <class Holds>
-bool wait_for(Holds holds) {
-  for (int i = 0; i < 4'000; ++i) {
-    if (holds()) return true;
-    ::usleep(5'000);
-  }
-  return false;
-}
+using wisp::test::wait_for;
 
 }  // namespace
 

@@ -35,8 +35,8 @@ ClientOptions trusting(const TestCertificate& whom) {
   return {.ca_file = whom.file(), .allow_private = true};
 }
 
-struct Served {
-  explicit Served(const TestCertificate& certificate)
+struct ServedClients {
+  explicit ServedClients(const TestCertificate& certificate)
       : gateway(runtime, {.port = 0, .tls = certificate.tls()}) {
     gateway.get("/repeat/{n}", repeat);
     REQUIRE(gateway.start().ok());
@@ -91,7 +91,7 @@ struct Spoken {
 TEST_CASE("client tls: a server that somebody trusted vouches for is called", "[client][tls]") {
   const TestCertificate authority(kAuthority);
   const TestCertificate good({}, &authority);
-  Served served(good);
+  ServedClients served(good);
   Client client(trusting(authority));
   REQUIRE(client.status().ok());
   for (const char* host : {"127.0.0.1", "localhost"}) {
@@ -133,7 +133,7 @@ TEST_CASE("client tls: a certificate that does not hold is refused", "[client][t
   for (const Case& each : cases) {
     INFO(each.what);
     const TestCertificate bad(each.made, each.own ? nullptr : each.other ? &other : &authority);
-    Served served(bad);
+    ServedClients served(bad);
     Client client(trusting(authority));
     const auto none = client.send({.url = served.url()});
     CHECK(none.status().code() == StatusCode::kFailedPrecondition);
@@ -147,7 +147,7 @@ TEST_CASE("client tls: a certificate that does not hold is refused", "[client][t
 TEST_CASE("client tls: names are matched as browsers match them", "[client][tls]") {
   const TestCertificate authority(kAuthority);
   const TestCertificate wild({.for_names = "DNS:*.localhost,DNS:local*"}, &authority);
-  Served served(wild);
+  ServedClients served(wild);
   // Neither does a star stand for nothing, nor for a part of a name.
   Client client(trusting(authority));
   CHECK(client.send({.url = served.url("localhost")}).status().code() ==
@@ -158,7 +158,7 @@ TEST_CASE("client tls: one who may not vouch does not", "[client][tls]") {
   const TestCertificate authority(kAuthority);
   const TestCertificate leaf({.name = "leaf"}, &authority);
   const TestCertificate forged({.name = "forged"}, &leaf);
-  Served served(forged);
+  ServedClients served(forged);
   Client client(trusting(authority));
   const auto none = client.send({.url = served.url()});
   CHECK(none.status().code() == StatusCode::kFailedPrecondition);
@@ -168,7 +168,7 @@ TEST_CASE("client tls: one who may not vouch does not", "[client][tls]") {
 TEST_CASE("client tls: the system trusts no test", "[client][tls]") {
   const TestCertificate authority(kAuthority);
   const TestCertificate good({}, &authority);
-  Served served(good);
+  ServedClients served(good);
   // What the environment says is not asked.
   ::setenv("SSL_CERT_FILE", authority.file().c_str(), 1);
   Client client({.allow_private = true});
@@ -180,7 +180,7 @@ TEST_CASE("client tls: the system trusts no test", "[client][tls]") {
 TEST_CASE("client tls: certificates are judged by the client's clock", "[client][tls]") {
   const TestCertificate authority(kAuthority);
   const TestCertificate good({}, &authority);
-  Served served(good);
+  ServedClients served(good);
   wisp::ManualClock clock(std::chrono::system_clock::now());
   ClientOptions options = trusting(authority);
   options.clock = &clock;

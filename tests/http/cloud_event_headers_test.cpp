@@ -28,7 +28,7 @@ Request request_of(const EventMessage& message) {
 }
 
 // One that is right, with these headers besides.
-Request with(std::vector<Header> more, std::string body = "") {
+Request made_of(std::vector<Header> more, std::string body = "") {
   Request request{
       .headers = {{"ce-specversion", "1.0"}, {"Ce-Id", "1"}, {"CE-SOURCE", "/s"}, {"ce-type", "t"}},
       .body = std::move(body)};
@@ -112,36 +112,37 @@ TEST_CASE("cloud_event_headers: the form of a request is what its type says", "[
 }
 
 TEST_CASE("cloud_event_headers: headers that make no event are refused", "[cloud_event]") {
-  CHECK(why(with({})) == "read");
+  CHECK(why(made_of({})) == "read");
   const std::pair<Request, std::string_view> refused[] = {
       {Request{.headers = {{"ce-id", "1"}}}, "specversion: is missing"},
       {Request{.headers = {{"ce-specversion", "1.0"}, {"ce-id", "1"}}}, "source: is missing"},
       {Request{.headers = {{"ce-specversion", "0.3"}}},
        "specversion: expected \"1.0\", got \"0.3\""},
-      {with({{"ce-id", "1"}}), "id: is there twice"},
-      {with({{"CE-Id", "2"}}), "id: is there twice"},
-      {with({{"ce-specversion", "1.0"}}), "specversion: is there twice"},
-      {with({{"ce-x", "1"}, {"Ce-X", "1"}}), "x: is there twice"},
-      {with({{"ce-datacontenttype", "a/b"}}),
+      {made_of({{"ce-id", "1"}}), "id: is there twice"},
+      {made_of({{"CE-Id", "2"}}), "id: is there twice"},
+      {made_of({{"ce-specversion", "1.0"}}), "specversion: is there twice"},
+      {made_of({{"ce-x", "1"}, {"Ce-X", "1"}}), "x: is there twice"},
+      {made_of({{"ce-datacontenttype", "a/b"}}),
        "datacontenttype: in this form it is the header content-type"},
-      {with({{"content-type", "a/b"}, {"Content-Type", "a/b"}}), "content-type: is there twice"},
-      {with({{"content-type", "none"}}), "datacontenttype: expected a media type, got \"none\""},
-      {with({{"content-type", ""}}), "datacontenttype: expected a media type, got \"\""},
-      {with({{"ce-data", "1"}}),
+      {made_of({{"content-type", "a/b"}, {"Content-Type", "a/b"}}), "content-type: is there twice"},
+      {made_of({{"content-type", "none"}}), "datacontenttype: expected a media type, got \"none\""},
+      {made_of({{"content-type", ""}}), "datacontenttype: expected a media type, got \"\""},
+      {made_of({{"ce-data", "1"}}),
        "data: no attribute has such a name: a to z and 0 to 9, at most 20"},
-      {with({{"ce-a-b", "1"}}), "a-b: no attribute has such a name: a to z and 0 to 9, at most 20"},
-      {with({{"ce-subject", ""}}), "subject: expected a text that is not empty, got \"\""},
-      {with({{"ce-subject", "%"}}), "subject: a percent sign without two digits"},
-      {with({{"ce-subject", "%0D%0Aa"}}),
+      {made_of({{"ce-a-b", "1"}}),
+       "a-b: no attribute has such a name: a to z and 0 to 9, at most 20"},
+      {made_of({{"ce-subject", ""}}), "subject: expected a text that is not empty, got \"\""},
+      {made_of({{"ce-subject", "%"}}), "subject: a percent sign without two digits"},
+      {made_of({{"ce-subject", "%0D%0Aa"}}),
        "subject: expected a text without control characters, got \"\r\na\""},
-      {with({{"ce-subject", "%C2%85"}}),
+      {made_of({{"ce-subject", "%C2%85"}}),
        "subject: expected a text without control characters, got \"\u0085\""},
-      {with({{"ce-time", "now"}}),
+      {made_of({{"ce-time", "now"}}),
        "time: expected a time such as \"2026-11-29T17:30:00Z\", got \"now\""},
-      {with({{"ce-dataschema", "s"}}), "dataschema: expected a URI, got \"s\""},
-      {with({{"content-type", "application/json"}}, "{"),
+      {made_of({{"ce-dataschema", "s"}}), "dataschema: expected a URI, got \"s\""},
+      {made_of({{"content-type", "application/json"}}, "{"),
        "data: no JSON at line 1, byte 2: incomplete JSON"},
-      {with({{"content-type", "a/b+json"}}, "[1] 2"),
+      {made_of({{"content-type", "a/b+json"}}, "[1] 2"),
        "data: no JSON at line 1, byte 5: extra data"},
   };
   for (const auto& [request, said] : refused) CHECK(why(request) == said);

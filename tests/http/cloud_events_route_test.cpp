@@ -14,12 +14,14 @@
 #include "http/socket.hpp"
 
 namespace {
-struct Throws {};
+struct ThrowsWhenRead {};
 }  // namespace
 template <>
-struct wisp::Codec<Throws> {
-  static wisp::Status read(const wisp::Reader&, Throws&) { throw std::runtime_error("read"); }
-  static void write(wisp::Writer&, const Throws&) {}
+struct wisp::Codec<ThrowsWhenRead> {
+  static wisp::Status read(const wisp::Reader&, ThrowsWhenRead&) {
+    throw std::runtime_error("read");
+  }
+  static void write(wisp::Writer&, const ThrowsWhenRead&) {}
 };
 
 namespace {
@@ -30,6 +32,7 @@ using wisp::http::CloudEventOptions;
 using wisp::http::EventTypes;
 using wisp::http::Gateway;
 using wisp::test::body_of;
+using wisp::test::detail_of;
 using wisp::test::get;
 using wisp::test::post;
 using wisp::test::Socket;
@@ -58,9 +61,10 @@ std::string binary(std::string_view id, std::string_view more = "",
 }
 
 // Nothing runs but what is synchronous, or pumped.
-struct Served {
-  explicit Served(CloudEventOptions events = {
-                      .types = EventTypes().add<Order>("orders.*.paid").add<Throws>("throws.>")}) {
+struct ServedCloudEvents {
+  explicit ServedCloudEvents(
+      CloudEventOptions events = {
+          .types = EventTypes().add<Order>("orders.*.paid").add<ThrowsWhenRead>("throws.>")}) {
     gateway.cloud_events("/events", events);
     const wisp::Status begun = gateway.start();
     INFO(wisp::to_string(begun));
@@ -76,17 +80,11 @@ struct Served {
   Gateway gateway{runtime, {.port = 0}};
 };
 
-std::string detail_of(std::string_view response) {
-  const std::string body = body_of(response);
-  const std::size_t at = body.find("\"detail\":\"");
-  return at == body.npos ? "" : body.substr(at + 10, body.rfind('"') - at - 10);
-}
-
 }  // namespace
 
 TEST_CASE("cloud_events_route: events in each form reach the subscribers of their type",
           "[cloud_event]") {
-  Served served;
+  ServedCloudEvents served;
   std::vector<std::string> paid;
   std::vector<json::CloudEvent> whole;
   auto orders =
@@ -120,7 +118,7 @@ TEST_CASE("cloud_events_route: an event keeps its key and its trace, and its ten
   const std::string own =
       "ce-partitionkey: k\r\nce-tenant: acme\r\nce-traceparent: " + std::string(kTrace) + "\r\n";
   for (const bool tenant : {false, true}) {
-    Served served(CloudEventOptions{.mapping = {.tenant = tenant}});
+    ServedCloudEvents served(CloudEventOptions{.mapping = {.tenant = tenant}});
     std::optional<wisp::Event> got;
     auto all =
         served.runtime.on(">").to([&](const wisp::Event& event, wisp::Context&) { got = event; });
@@ -145,7 +143,7 @@ TEST_CASE("cloud_events_route: an event keeps its key and its trace, and its ten
 }
 
 TEST_CASE("cloud_events_route: of a batch with a bad event nothing is emitted", "[cloud_event]") {
-  Served served;
+  ServedCloudEvents served;
   std::atomic<int> seen{0};
   auto all =
       served.runtime.on(">").deliver({.synchronous = true}).to([&](const wisp::Event&) { ++seen; });
@@ -197,7 +195,7 @@ TEST_CASE("cloud_events_route: of a batch with a bad event nothing is emitted", 
 }
 
 TEST_CASE("cloud_events_route: where a queue is full it says how far it came", "[cloud_event]") {
-  Served served;
+  ServedCloudEvents served;
   std::vector<std::string> paid;
   auto orders = served.runtime.on("orders.*.paid")
                     .deliver({.queue = {.count = 2}})
@@ -225,9 +223,9 @@ TEST_CASE("cloud_events_route: where a queue is full it says how far it came", "
 }
 
 TEST_CASE("cloud_events_route: takes only what it is told to take", "[cloud_event]") {
-  Served served(CloudEventOptions{.types = EventTypes().add<Order>("orders.*.paid"),
-                                  .typed_only = true,
-                                  .limits = {.events = 1}});
+  ServedCloudEvents served(CloudEventOptions{.types = EventTypes().add<Order>("orders.*.paid"),
+                                             .typed_only = true,
+                                             .limits = {.events = 1}});
   Socket client(served.gateway.port());
   const std::string other = client.ask(post("/events", order("1", "other.x"), kStructured));
   CHECK(status_of(other) == 400);
@@ -257,7 +255,7 @@ TEST_CASE("cloud_events_route: a route that cannot be is refused at the start", 
 }
 
 TEST_CASE("cloud_events_route: what one gateway sends another one takes", "[cloud_event]") {
-  Served served;
+  ServedCloudEvents served;
   wisp::Runtime sender{{.threads = wisp::Threads::none, .source = "/sender"}};
   std::vector<wisp::http::EventMessage> sent;
   auto out = sender.on(">")

@@ -1,10 +1,17 @@
 // What a client may send, and what becomes of it.
-#include "http/client.hpp"
+#include "http/talk.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
-using namespace wisp::test::http;
+using wisp::test::body_of;
+using wisp::test::Case;
+using wisp::test::chunked;
+using wisp::test::get;
+using wisp::test::responses_in;
+using wisp::test::status_of;
+using wisp::test::Talk;
+using wisp::test::with;
 
 }  // namespace
 
@@ -25,21 +32,21 @@ TEST_CASE("connection: a request is served, however its bytes arrive", "[http]")
   };
   for (const Case& each : cases) {
     INFO(each.text);
-    Client whole;
+    Talk whole;
     const std::string answer = whole.say(each.text);
     CHECK(status_of(answer) == each.status);
     CHECK(whole.echo.served == 1);
-    Client slow;
+    Talk slow;
     CHECK(slow.spell(each.text) == answer);
     CHECK(slow.echo.served == 1);
   }
-  Client client;
+  Talk client;
   CHECK(body_of(client.say(chunked("5\r\nhello\r\n3\r\n, w\r\n0\r\n\r\n"))) == "POST /p hello, w");
   CHECK(body_of(client.say(get("/a%20b?q=1"))) == "GET /a b?q=1");
 }
 
 TEST_CASE("connection: requests that come together are answered in their order", "[http]") {
-  Client client;
+  Talk client;
   const std::string answers =
       client.say(get("/1") + with("Content-Length: 3\r\n\r\ntwo") + chunked("1\r\n3\r\n0\r\n\r\n") +
                  "GET /4 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" + get("/5"));
@@ -52,7 +59,7 @@ TEST_CASE("connection: requests that come together are answered in their order",
 }
 
 TEST_CASE("connection: an answer that comes later holds back what was sent ahead", "[http]") {
-  Client client;
+  Talk client;
   client.echo.later = true;
   CHECK(client.say(get("/1") + get("/2")).empty());
   CHECK(client.echo.served == 1);
@@ -83,14 +90,14 @@ TEST_CASE("connection: keeps alive what may be kept", "[http]") {
   };
   for (const auto& [text, kept] : cases) {
     INFO(text);
-    Client client;
+    Talk client;
     CHECK(status_of(client.say(text)) == 200);
     CHECK(client.connection.finished() == !kept);
   }
 }
 
 TEST_CASE("connection: HEAD, conditions, and bodies that have to be asked for", "[http]") {
-  Client client;
+  Talk client;
   const std::string head = client.say("HEAD /x HTTP/1.1\r\nHost: a\r\n\r\n");
   CHECK(head.find("Content-Length: 7\r\n") != head.npos);
   CHECK(body_of(head).empty());
@@ -111,25 +118,25 @@ TEST_CASE("connection: HEAD, conditions, and bodies that have to be asked for", 
   CHECK(body_of(client.say("hi")) == "POST /p hi");
   // One that was not waited with needs no word.
   CHECK(responses_in(client.say(with("Expect: 100-continue\r\nContent-Length: 2\r\n\r\nhi"))) == 1);
-  CHECK(status_of(Client().say(with("Expect: 100-continue\r\nContent-Length: 1048577\r\n\r\n"))) ==
+  CHECK(status_of(Talk().say(with("Expect: 100-continue\r\nContent-Length: 1048577\r\n\r\n"))) ==
         413);
 }
 
 TEST_CASE("connection: who is too slow has to go", "[http]") {
-  const auto after = [](Client& client, wisp::Duration time) {
+  const auto after = [](Talk& client, wisp::Duration time) {
     client.clock.advance(time);
     client.connection.tick();
     return client.take();
   };
   SECTION("without a word") {
-    Client client;
+    Talk client;
     CHECK(after(client, 10s).empty());
     CHECK_FALSE(client.connection.finished());
     CHECK(after(client, 1ns).empty());
     CHECK(client.connection.finished());
   }
   SECTION("between requests") {
-    Client client;
+    Talk client;
     client.say(get("/"));
     CHECK(after(client, 60s).empty());
     CHECK_FALSE(client.connection.finished());
@@ -137,7 +144,7 @@ TEST_CASE("connection: who is too slow has to go", "[http]") {
     CHECK(client.connection.finished());
   }
   SECTION("with a head") {
-    Client client;
+    Talk client;
     client.say(get("/"));
     client.clock.advance(50s);
     client.say("GET / HT");
@@ -146,7 +153,7 @@ TEST_CASE("connection: who is too slow has to go", "[http]") {
     CHECK(client.connection.finished());
   }
   SECTION("with a body") {
-    Client client;
+    Talk client;
     client.say(with("Content-Length: 100000\r\n\r\n"));
     client.say(std::string(10'240, 'x'));
     CHECK(after(client, 10s).empty());
@@ -156,7 +163,7 @@ TEST_CASE("connection: who is too slow has to go", "[http]") {
     CHECK(client.connection.finished());
   }
   SECTION("with taking an answer") {
-    Client client;
+    Talk client;
     client.connection.receive(get("/"));
     client.clock.advance(30s);
     client.connection.tick();
@@ -170,7 +177,7 @@ TEST_CASE("connection: who is too slow has to go", "[http]") {
     CHECK(client.connection.broken());
   }
   SECTION("but not while it is served") {
-    Client client;
+    Talk client;
     client.echo.later = true;
     client.say(get("/"));
     CHECK(after(client, 1h).empty());
@@ -179,7 +186,7 @@ TEST_CASE("connection: who is too slow has to go", "[http]") {
 }
 
 TEST_CASE("connection: a client that does not read is not served on", "[http]") {
-  Client client;
+  Talk client;
   std::string many;
   for (int i = 0; i < 2'000; ++i) many += get("/x");
   client.connection.receive(many);
@@ -194,11 +201,11 @@ TEST_CASE("connection: a client that does not read is not served on", "[http]") 
 }
 
 TEST_CASE("connection: drains", "[http]") {
-  Client idle;
+  Talk idle;
   idle.say(get("/"));
   idle.connection.drain();
   CHECK(idle.connection.finished());
-  Client busy;
+  Talk busy;
   busy.echo.later = true;
   busy.say(get("/") + get("/next"));
   busy.connection.drain();
@@ -211,7 +218,7 @@ TEST_CASE("connection: drains", "[http]") {
 }
 
 TEST_CASE("connection: holds no more than is unsent, however it is taken", "[http]") {
-  Client client;
+  Talk client;
   const std::string request = get("/" + std::string(4'000, 'x'));
   client.connection.receive(request);
   // A byte is always left over.
@@ -224,7 +231,7 @@ TEST_CASE("connection: holds no more than is unsent, however it is taken", "[htt
 }
 
 TEST_CASE("connection: one that is given up takes its call along", "[http]") {
-  Client client;
+  Talk client;
   client.connection.receive(get("/1"));
   client.echo.later = true;
   client.connection.receive(get("/2"));
@@ -235,7 +242,7 @@ TEST_CASE("connection: one that is given up takes its call along", "[http]") {
 }
 
 TEST_CASE("connection: gives back what a long request and answer took", "[http]") {
-  Client client;
+  Talk client;
   client.say(with("Content-Length: 1000000\r\n\r\n"));
   client.say(std::string(1'000'000, 'x'));
   CHECK(client.echo.served == 1);
@@ -261,7 +268,7 @@ TEST_CASE("connection: who is turned away is so before the body, and once", "[ht
         request("Transfer-Encoding: chunked\r\n\r\n") + "5\r\nhello\r\n0\r\n\r\n",
         request("Transfer-Encoding: chunked\r\n\r\n") + "no chunk"}) {
     INFO(text);
-    Client whole;
+    Talk whole;
     const std::string answer = whole.say(text + next);
     CHECK(status_of(answer) == 401);
     CHECK(responses_in(answer) == 1);
@@ -270,14 +277,14 @@ TEST_CASE("connection: who is turned away is so before the body, and once", "[ht
     CHECK(whole.echo.asked == 1);
     CHECK(whole.echo.served == 0);
     CHECK(whole.say(next).empty());
-    Client slow;
+    Talk slow;
     CHECK(slow.spell(text + next) == answer);
     CHECK(slow.connection.finished());
     CHECK(slow.echo.served == 0);
   }
   // Without one the connection goes on.
   for (const std::string& text : {get("/secret"), request("Content-Length: 0\r\n\r\n")}) {
-    Client client;
+    Talk client;
     const std::string answers = client.say(text + next);
     CHECK(status_of(answers) == 401);
     CHECK(responses_in(answers) == 2);
@@ -285,10 +292,10 @@ TEST_CASE("connection: who is turned away is so before the body, and once", "[ht
     CHECK(client.echo.asked == 2);
     CHECK_FALSE(client.connection.finished());
   }
-  Client client;
+  Talk client;
   CHECK(body_of(client.say("HEAD /secret HTTP/1.1\r\nHost: a\r\n\r\n")).empty());
   // What is refused for itself is not asked about, and what is served was asked about once.
-  Client other;
+  Talk other;
   CHECK(status_of(other.say(with("Content-Length: 5\r\n\r\nhello"))) == 200);
   CHECK(other.echo.asked == 1);
   CHECK(status_of(other.say("GET /secret HTTP/1.1\r\n\r\n")) == 400);

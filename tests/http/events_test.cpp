@@ -50,8 +50,8 @@ const auto breaks = wisp::function("breaks", [](const bool& throws) {
   return response;
 });
 
-struct Served {
-  explicit Served(wisp::http::GatewayOptions options = {}) {
+struct ServedStreams {
+  explicit ServedStreams(wisp::http::GatewayOptions options = {}) {
     options.port = 0;
     gateway.emplace(runtime, options);
     gateway->post("/lines", lines)
@@ -85,7 +85,7 @@ std::string dechunked(std::string_view text) {
 }  // namespace
 
 TEST_CASE("events: a function's response may be made while it is sent", "[events]") {
-  Served served;
+  ServedStreams served;
   Socket client(served.port);
   client.say(post("/lines", "3"));
   CHECK(dechunked(body_of(until(client, "\r\n0\r\n\r\n"))) == "0\n1\n2\n");
@@ -98,7 +98,7 @@ TEST_CASE("events: a function's response may be made while it is sent", "[events
 }
 
 TEST_CASE("events: a stream that fails is cut off; one cannot be kept", "[events]") {
-  Served served;
+  ServedStreams served;
   for (const char* throws : {"true", "false"}) {
     if (!WISP_EXCEPTIONS && throws == std::string("true")) continue;
     Socket client(served.port);
@@ -119,7 +119,7 @@ TEST_CASE("events: a stream that fails is cut off; one cannot be kept", "[events
 }
 
 TEST_CASE("events: what is published reaches each client that follows", "[events]") {
-  Served served;
+  ServedStreams served;
   Socket a(served.port);
   Socket b(served.port);
   a.say(get("/moves", "Accept: text/event-stream\r\n"));
@@ -164,7 +164,7 @@ TEST_CASE("events: to a thousand clients, of which one does not read, by no more
   REQUIRE(files.rlim_max > 3 * kClients);
   files.rlim_cur = std::max<rlim_t>(files.rlim_cur, 3 * kClients);
   REQUIRE(setrlimit(RLIMIT_NOFILE, &files) == 0);
-  Served served({.threads = 2, .limits = {.connections_per_address = 2 * kClients}});
+  ServedStreams served({.threads = 2, .limits = {.connections_per_address = 2 * kClients}});
   Socket deaf(served.port);
   deaf.say(get("/moves"));
   until(deaf, ":\n\n");
@@ -187,7 +187,7 @@ TEST_CASE("events: to a thousand clients, of which one does not read, by no more
 }
 
 TEST_CASE("events: end when the gateway stops, which waits for none of them", "[events]") {
-  Served served;
+  ServedStreams served;
   Socket client(served.port);
   client.say(get("/moves"));
   until(client, ":\n\n");
@@ -197,7 +197,7 @@ TEST_CASE("events: end when the gateway stops, which waits for none of them", "[
 }
 
 TEST_CASE("events: what cannot be is refused", "[events]") {
-  Served served;
+  ServedStreams served;
   Socket client(served.port);
   CHECK(status_of(client.ask(get("/moves", "Accept: application/json\r\n"))) == 406);
   CHECK(status_of(client.ask(post("/moves", "{}"))) == 405);

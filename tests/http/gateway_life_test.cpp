@@ -9,6 +9,7 @@
 #include <wisp/wisp.hpp>
 
 #include "http/socket.hpp"
+#include "http/wait_for.hpp"
 
 namespace {
 
@@ -19,15 +20,7 @@ using wisp::test::get;
 using wisp::test::post;
 using wisp::test::Socket;
 using wisp::test::status_of;
-
-template <class Holds>
-bool wait_for(Holds holds) {
-  for (int i = 0; i < 4'000; ++i) {
-    if (holds()) return true;
-    ::usleep(5'000);
-  }
-  return false;
-}
+using wisp::test::wait_for;
 
 }  // namespace
 

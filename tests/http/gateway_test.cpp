@@ -25,6 +25,7 @@ using namespace wisp::literals;
 using wisp::http::Gateway;
 using wisp::http::Run;
 using wisp::test::body_of;
+using wisp::test::detail_of;
 using wisp::test::get;
 using wisp::test::post;
 using wisp::test::Socket;
@@ -113,12 +114,6 @@ struct Served {
   std::optional<Gateway> gateway;
   int port = 0;
 };
-
-std::string detail_of(std::string_view response) {
-  const std::string body = body_of(response);
-  const std::size_t at = body.find("\"detail\":\"");
-  return at == body.npos ? "" : body.substr(at + 10, body.rfind('"') - at - 10);
-}
 
 }  // namespace
 

@@ -7,15 +7,15 @@
 
 #include <wisp/base/random.hpp>
 
-#include "http/client.hpp"
+#include "http/talk.hpp"
 
 namespace {
 
 using wisp::http::accepts_gzip;
 using wisp::http::is_compressible;
-using wisp::test::http::body_of;
-using wisp::test::http::Client;
-using wisp::test::http::status_of;
+using wisp::test::body_of;
+using wisp::test::status_of;
+using wisp::test::Talk;
 
 std::string unzipped(std::string_view text) {
   z_stream stream{};
@@ -38,7 +38,7 @@ bool has(std::string_view text, std::string_view what) { return text.find(what) 
 // Of a client that says so and is answered by that.
 std::string answered(const wisp::http::Answer& answer, std::string_view fields,
                      std::string_view method = "GET", bool gzip = true) {
-  Client client{.limits = {.gzip = gzip}};
+  Talk client{.limits = {.gzip = gzip}};
   client.echo.later = true;
   client.connection.receive(std::string(method) + " / HTTP/1.1\r\nHost: a\r\n" +
                             std::string(fields) + "\r\n");

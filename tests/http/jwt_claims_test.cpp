@@ -18,12 +18,12 @@ using wisp::http::Principal;
 using wisp::http::SignatureKey;
 
 constexpr std::string_view kHeader = R"({"alg":"HS256"})";
-const std::string kSecret = "a secret that has more bytes than 32";
+const std::string kClaimsSecret = "a secret that has more bytes than 32";
 
 // At 1,800,000,000 s, with a leeway of 30 s.
-struct Verified {
-  explicit Verified(JwtVerifierOptions options = {}) {
-    options.keys = {{.algorithm = JwtAlgorithm::hs256, .material = kSecret}};
+struct VerifiedClaims {
+  explicit VerifiedClaims(JwtVerifierOptions options = {}) {
+    options.keys = {{.algorithm = JwtAlgorithm::hs256, .material = kClaimsSecret}};
     options.clock = &clock;
     options.leeway = 30s;
     auto made = JwtVerifier::make(options);
@@ -49,7 +49,8 @@ struct Verified {
   }
 
   wisp::ManualClock clock{wisp::WallTime(1'800'000'000s)};
-  SignatureKey key = wisp::test::signing({.algorithm = JwtAlgorithm::hs256, .material = kSecret});
+  SignatureKey key =
+      wisp::test::signing({.algorithm = JwtAlgorithm::hs256, .material = kClaimsSecret});
   std::optional<JwtVerifier> by;
 };
 
@@ -58,7 +59,7 @@ using Cases = std::vector<std::pair<std::string, std::string>>;
 }  // namespace
 
 TEST_CASE("JWT: times, and how they may be written", "[http]") {
-  const Verified verified;
+  const VerifiedClaims verified;
   const std::string over = "token: has expired";
   const std::string no_exp = "token: \"exp\" is no time";
   for (const auto& [members, expected] : Cases{
@@ -109,14 +110,15 @@ TEST_CASE("JWT: times, and how they may be written", "[http]") {
     CHECK(verified.verdict(members) == expected);
   }
   // One that need not end ends all the same, if it says so.
-  const Verified endless(JwtVerifierOptions{.expires = false});
+  const VerifiedClaims endless(JwtVerifierOptions{.expires = false});
   CHECK(endless.verdict("", false) == "taken");
   CHECK(endless.verdict(R"("exp":1)", false) == over);
   CHECK(endless.verdict(R"("exp":"1")", false) == no_exp);
 }
 
 TEST_CASE("JWT: for whom, and by whom", "[http]") {
-  const Verified verified(JwtVerifierOptions{.issuer = "https://id.example", .audience = "notes"});
+  const VerifiedClaims verified(
+      JwtVerifierOptions{.issuer = "https://id.example", .audience = "notes"});
   const std::string other = "token: is for another audience";
   const std::string none = "token: \"aud\" is no audience";
   const std::string iss = R"("iss":"https://id.example",)";
@@ -146,7 +148,7 @@ TEST_CASE("JWT: for whom, and by whom", "[http]") {
     CHECK(verified.verdict(members) == expected);
   }
   // Who has no name is not meant.
-  const Verified unnamed;
+  const VerifiedClaims unnamed;
   CHECK(unnamed.verdict("") == "taken");
   CHECK(unnamed.verdict(R"("iss":"anybody")") == "taken");
   CHECK(unnamed.verdict(R"("aud":"notes")") == other);
@@ -155,7 +157,7 @@ TEST_CASE("JWT: for whom, and by whom", "[http]") {
 }
 
 TEST_CASE("JWT: whose it is", "[http]") {
-  const Verified verified;
+  const VerifiedClaims verified;
   const auto who = verified.who(
       R"({"sub":"alice","exp":1800000100,"tenant":"acme","roles":["a","b c"],"scope":"d  e"})");
   REQUIRE(who.ok());
@@ -209,7 +211,7 @@ TEST_CASE("JWT: whose it is", "[http]") {
 }
 
 TEST_CASE("JWT: three parts of base64url, written in the one way there is", "[http]") {
-  const Verified verified;
+  const VerifiedClaims verified;
   const std::string good = verified.signed_token(R"({"sub":"alice","exp":1800000100})");
   REQUIRE(verified.verdict_on(good) == "taken");
   const std::size_t first = good.find('.');

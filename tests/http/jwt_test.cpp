@@ -24,7 +24,7 @@ using wisp::test::token;
 
 constexpr std::int64_t kNow = 1'800'000'000;
 constexpr std::string_view kClaims = R"({"sub":"alice","exp":1800000100})";
-const std::string kSecret = "a secret that has more bytes than 32";
+const std::string kTokenSecret = "a secret that has more bytes than 32";
 
 JwtVerifier verifier(JwtVerifierOptions options) {
   auto made = JwtVerifier::make(options);
@@ -43,7 +43,7 @@ std::string refusal(const JwtVerifier& by, std::string_view text) {
 // One secret, and a clock that stands at kNow.
 struct Verified {
   explicit Verified(JwtVerifierOptions options = {}) {
-    options.keys = {{.algorithm = JwtAlgorithm::hs256, .material = kSecret}};
+    options.keys = {{.algorithm = JwtAlgorithm::hs256, .material = kTokenSecret}};
     options.clock = &clock;
     options.leeway = 30s;
     by.emplace(verifier(options));
@@ -53,7 +53,7 @@ struct Verified {
   }
 
   wisp::ManualClock clock{wisp::WallTime(std::chrono::seconds(kNow))};
-  SignatureKey key = signing({.algorithm = JwtAlgorithm::hs256, .material = kSecret});
+  SignatureKey key = signing({.algorithm = JwtAlgorithm::hs256, .material = kTokenSecret});
   std::optional<JwtVerifier> by;
 };
 
@@ -137,8 +137,8 @@ TEST_CASE("JWT: what is signed is known again", "[http]") {
   const KeyPair ec = KeyPair::ec();
   const KeyPair rsa = KeyPair::rsa(2'048);
   const std::pair<JwtKey, JwtKey> cases[] = {
-      {{.id = "h", .algorithm = JwtAlgorithm::hs256, .material = kSecret},
-       {.id = "h", .algorithm = JwtAlgorithm::hs256, .material = kSecret}},
+      {{.id = "h", .algorithm = JwtAlgorithm::hs256, .material = kTokenSecret},
+       {.id = "h", .algorithm = JwtAlgorithm::hs256, .material = kTokenSecret}},
       {{.id = "e", .material = ec.private_pem()}, {.id = "e", .material = ec.public_pem()}},
       {{.id = "r", .algorithm = JwtAlgorithm::rs256, .material = rsa.private_pem()},
        {.id = "r", .algorithm = JwtAlgorithm::rs256, .material = rsa.public_pem()}},
@@ -229,7 +229,7 @@ TEST_CASE("JWT: keys that are none, or too weak", "[http]") {
 }
 
 TEST_CASE("JWT: a verifier's options are checked", "[http]") {
-  const JwtKey key{.id = "k", .algorithm = JwtAlgorithm::hs256, .material = kSecret};
+  const JwtKey key{.id = "k", .algorithm = JwtAlgorithm::hs256, .material = kTokenSecret};
   const auto fault = [](const JwtVerifierOptions& options) {
     const auto made = JwtVerifier::make(options);
     return std::string(wisp::message(made.status()));

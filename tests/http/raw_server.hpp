@@ -18,6 +18,8 @@
 #include <utility>
 #include <vector>
 
+#include <wisp/http/client.hpp>
+
 #include "catch.hpp"
 
 namespace wisp::test {
@@ -139,6 +141,18 @@ class RawServer {
 inline std::string answer(std::string_view body, std::string_view fields = "", int status = 200) {
   return "HTTP/1.1 " + std::to_string(status) + " X\r\n" + std::string(fields) +
          "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + std::string(body);
+}
+
+// Answers with what it heard.
+inline void echo(Peer& peer) {
+  for (std::string request; !(request = peer.hear()).empty();) peer.say(answer(request));
+}
+
+// A client that may call it.
+inline http::ClientOptions local() { return {.allow_private = true}; }
+
+inline StatusCode code_of(const Result<http::ClientResponse>& result) {
+  return result.status().code();
 }
 
 }  // namespace wisp::test

@@ -1,10 +1,16 @@
 // What a client may not send, byte by byte: each case whole and one byte at a time; see refuses().
-#include "http/client.hpp"
+#include "http/talk.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
-using namespace wisp::test::http;
+using wisp::test::Case;
+using wisp::test::chunked;
+using wisp::test::get;
+using wisp::test::refuses;
+using wisp::test::status_of;
+using wisp::test::Talk;
+using wisp::test::with;
 
 }  // namespace
 
@@ -185,20 +191,20 @@ TEST_CASE("connection: limits hold at their edge", "[http]") {
     REQUIRE(head.size() == bytes);
     return head;
   };
-  CHECK(status_of(Client().say(padded(16'383))) == 200);
-  CHECK(status_of(Client().say(padded(16'384))) == 200);
+  CHECK(status_of(Talk().say(padded(16'383))) == 200);
+  CHECK(status_of(Talk().say(padded(16'384))) == 200);
   refuses({431, padded(16'385)});
 
   const auto line = [](std::size_t bytes) {
     return "GET / HTTP/1.1\r\nHost: a\r\nX: " + std::string(bytes - 5, 'x') + "\r\n\r\n";
   };
-  CHECK(status_of(Client().say(line(8'191))) == 200);
-  CHECK(status_of(Client().say(line(8'192))) == 200);
+  CHECK(status_of(Talk().say(line(8'191))) == 200);
+  CHECK(status_of(Talk().say(line(8'192))) == 200);
   refuses({431, line(8'193)});
 
   const auto target = [](std::size_t bytes) { return get("/" + std::string(bytes - 16, 'x')); };
-  CHECK(status_of(Client().say(target(8'191))) == 200);
-  CHECK(status_of(Client().say(target(8'192))) == 200);
+  CHECK(status_of(Talk().say(target(8'191))) == 200);
+  CHECK(status_of(Talk().say(target(8'192))) == 200);
   refuses({414, target(8'193)});
 
   const auto fields = [](int count) {
@@ -206,8 +212,8 @@ TEST_CASE("connection: limits hold at their edge", "[http]") {
     for (int i = 1; i < count; ++i) head += "X: y\r\n";
     return head + "\r\n";
   };
-  CHECK(status_of(Client().say(fields(99))) == 200);
-  CHECK(status_of(Client().say(fields(100))) == 200);
+  CHECK(status_of(Talk().say(fields(99))) == 200);
+  CHECK(status_of(Talk().say(fields(100))) == 200);
   refuses({431, fields(101)});
 }
 
@@ -215,18 +221,18 @@ TEST_CASE("connection: limits of bodies hold at their edge", "[http]") {
   const auto body = [](std::size_t bytes) {
     return with("Content-Length: " + std::to_string(bytes) + "\r\n\r\n") + std::string(bytes, 'b');
   };
-  CHECK(status_of(Client().say(body(1'048'575))) == 200);
-  CHECK(status_of(Client().say(body(1'048'576))) == 200);
-  CHECK(status_of(Client().say(body(1'048'577))) == 413);
+  CHECK(status_of(Talk().say(body(1'048'575))) == 200);
+  CHECK(status_of(Talk().say(body(1'048'576))) == 200);
+  CHECK(status_of(Talk().say(body(1'048'577))) == 413);
   const auto in_chunks = [](std::size_t bytes) {
     const std::string half = "80000\r\n" + std::string(0x80000, 'b') + "\r\n";
     std::string rest = bytes < 0x100000 ? "7ffff" : bytes == 0x100000 ? "80000" : "80001";
     rest += "\r\n" + std::string(bytes - 0x80000, 'b') + "\r\n0\r\n\r\n";
     return chunked(half + rest);
   };
-  CHECK(status_of(Client().say(in_chunks(1'048'575))) == 200);
-  CHECK(status_of(Client().say(in_chunks(1'048'576))) == 200);
-  CHECK(status_of(Client().say(in_chunks(1'048'577))) == 413);
+  CHECK(status_of(Talk().say(in_chunks(1'048'575))) == 200);
+  CHECK(status_of(Talk().say(in_chunks(1'048'576))) == 200);
+  CHECK(status_of(Talk().say(in_chunks(1'048'577))) == 413);
 }
 
 TEST_CASE("connection: limits of chunks and trailers hold at their edge", "[http]") {
@@ -235,16 +241,16 @@ TEST_CASE("connection: limits of chunks and trailers hold at their edge", "[http
     for (int i = 0; i < count; ++i) fields_of_it += "X: y\r\n";
     return chunked("1\r\nx\r\n0\r\n" + fields_of_it + "\r\n");
   };
-  CHECK(status_of(Client().say(trailer(100))) == 200);
+  CHECK(status_of(Talk().say(trailer(100))) == 200);
   refuses({400, trailer(101)});
   const auto extended = [](std::size_t bytes) {
     return chunked("1;" + std::string(bytes - 4, 'a') + "\r\nx\r\n0\r\n\r\n");
   };
-  CHECK(status_of(Client().say(extended(8'192))) == 200);
+  CHECK(status_of(Talk().say(extended(8'192))) == 200);
   refuses({400, extended(8'193)});
   const auto trailing = [](std::size_t bytes) {
     return chunked("1\r\nx\r\n0\r\nX: " + std::string(bytes - 12, 'y') + "\r\n\r\n");
   };
-  CHECK(status_of(Client().say(trailing(8'192))) == 200);
+  CHECK(status_of(Talk().say(trailing(8'192))) == 200);
   refuses({400, trailing(8'193)});
 }

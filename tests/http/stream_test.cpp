@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "http/client.hpp"
 #include "http/hub.hpp"
 #include "http/stream.hpp"
+#include "http/talk.hpp"
 
 namespace {
 
@@ -14,10 +14,10 @@ using namespace std::chrono_literals;
 using Next = wisp::http::Stream::Next;
 using wisp::http::Hub;
 using wisp::http::Stream;
-using wisp::test::http::body_of;
-using wisp::test::http::Client;
-using wisp::test::http::get;
-using wisp::test::http::status_of;
+using wisp::test::body_of;
+using wisp::test::get;
+using wisp::test::status_of;
+using wisp::test::Talk;
 
 // Says what it is told to.
 class Script final : public Stream {
@@ -56,7 +56,7 @@ class Endless final : public Stream {
 };
 
 // A client whose next request is answered by that stream.
-struct Streamed : Client {
+struct Streamed : Talk {
   explicit Streamed(std::shared_ptr<Stream> stream, std::string_view request = "") {
     echo.later = true;
     connection.receive(request.empty() ? get("/s") : std::string(request));

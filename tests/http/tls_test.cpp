@@ -109,8 +109,8 @@ class TlsClient {
 const auto repeat =
     wisp::function("repeat", [](int n) { return std::string(static_cast<std::size_t>(n), 'x'); });
 
-struct Served {
-  Served() {
+struct ServedByTls {
+  ServedByTls() {
     gateway.get("/repeat/{n}", repeat);
     REQUIRE(gateway.start().ok());
   }
@@ -124,7 +124,7 @@ constexpr std::string_view kClose = "Connection: close\r\n";
 }  // namespace
 
 TEST_CASE("tls: requests are served by 1.2 and 1.3, and by nothing older", "[tls]") {
-  Served served;
+  ServedByTls served;
   for (const auto& [version, name] :
        {std::pair(TLS1_2_VERSION, "TLSv1.2"), {TLS1_3_VERSION, "TLSv1.3"}}) {
     INFO(name);
@@ -145,7 +145,7 @@ TEST_CASE("tls: requests are served by 1.2 and 1.3, and by nothing older", "[tls
 }
 
 TEST_CASE("tls: ciphers without forward secrecy, or of CBC, are not spoken", "[tls]") {
-  Served served;
+  ServedByTls served;
   const auto connects = [&](const char* ciphers) {
     TlsClient client(served.gateway.port(), TLS1_2_VERSION, served.certificate.file());
     client.offer(ciphers);
@@ -159,7 +159,7 @@ TEST_CASE("tls: ciphers without forward secrecy, or of CBC, are not spoken", "[t
 }
 
 TEST_CASE("tls: an answer longer than every buffer comes whole", "[tls]") {
-  Served served;
+  ServedByTls served;
   TlsClient client(served.gateway.port(), TLS1_3_VERSION, served.certificate.file());
   REQUIRE(client.connect());
   client.say(get("/repeat/20000000", kClose));
@@ -170,7 +170,7 @@ TEST_CASE("tls: an answer longer than every buffer comes whole", "[tls]") {
 }
 
 TEST_CASE("tls: who does not speak it is not answered", "[tls]") {
-  Served served;
+  ServedByTls served;
   wisp::test::Socket plain(served.gateway.port());
   plain.say(get("/healthz"));
   CHECK(status_of(plain.hear()) == 0);

@@ -27,25 +27,25 @@ WISP_FIELDS(Customer, country, coupon)
 enum class Service { standard, registered };
 WISP_ENUM(Service, standard, registered)
 
-struct Order {
+struct Sale {
   double total = 0;
   bool express = false;
   Customer customer;
   Service service = Service::standard;
 };
-WISP_FIELDS(Order, total, express, customer, service)
+WISP_FIELDS(Sale, total, express, customer, service)
 
 // On the struct, and on its text.
-bool on_both(std::string_view pattern, const Order& order) {
+bool on_both(std::string_view pattern, const Sale& order) {
   const wisp::Result<ContentPattern> compiled = compile(pattern);
   REQUIRE(compiled.ok());
-  const auto bound = compiled->filter().bind(wisp::type_info<Order>());
+  const auto bound = compiled->filter().bind(wisp::type_info<Sale>());
   INFO(wisp::to_string(bound.status()));
   REQUIRE(bound.ok());
   const bool typed = bound->matches(&order);
   const std::string text = json::write(order);
   CHECK(compiled->matches(json::Document::parse(text)->root()) == typed);
-  CHECK(compiled->filter().matches(wisp::type_info<Order>(), &order) == typed);
+  CHECK(compiled->filter().matches(wisp::type_info<Sale>(), &order) == typed);
   return typed;
 }
 
@@ -182,7 +182,7 @@ TEST_CASE("content pattern: or", "[content_pattern]") {
 }
 
 TEST_CASE("content pattern: the same on the fields of a struct", "[content_pattern]") {
-  const Order order{120.5, true, {"PT", std::nullopt}};
+  const Sale order{120.5, true, {"PT", std::nullopt}};
   CHECK(on_both(R"({"total":[{"numeric":[">",100]}],"customer":{"country":["ES","PT"]}})", order));
   CHECK_FALSE(on_both(R"({"total":[{"numeric":[">",200]}]})", order));
   CHECK(on_both(R"({"express":[true],"customer":{"coupon":[{"exists":false}]}})", order));
@@ -194,7 +194,7 @@ TEST_CASE("content pattern: the same on the fields of a struct", "[content_patte
       on_both(R"({"$or":[{"express":[false]},{"customer":{"country":[{"prefix":"P"}]}}]})", order));
   CHECK(on_both(R"({"customer":{"country":[{"wildcard":"*T"}]},"total":[120.50]})", order));
   const auto lacking =
-      compile(R"({"customer":{"city":["Porto"]}})")->filter().bind(wisp::type_info<Order>());
+      compile(R"({"customer":{"city":["Porto"]}})")->filter().bind(wisp::type_info<Sale>());
   CHECK(wisp::message(lacking.status()) ==
         "type 'Customer' has no field 'city'; it has country, coupon");
 }

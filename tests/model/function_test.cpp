@@ -28,42 +28,42 @@ using wisp::test::Ran;
 
 namespace {
 
-struct Order {
+struct Bought {
   std::string id;
   int total;
 };
-WISP_FIELDS(Order, id, total)
+WISP_FIELDS(Bought, id, total)
 
 // The same handler in every shape that the documentation names.
-int pointer(const Order& o) { return o.total; }
-int pointer_noexcept(const Order& o) noexcept { return o.total; }
-int pointer_value(Order o) { return o.total; }
-int pointer_context(const Order& o, Context& c) { return o.total + c.attempt() - 1; }
-Result<int> pointer_result(const Order& o) { return o.total; }
+int pointer(const Bought& o) { return o.total; }
+int pointer_noexcept(const Bought& o) noexcept { return o.total; }
+int pointer_value(Bought o) { return o.total; }
+int pointer_context(const Bought& o, Context& c) { return o.total + c.attempt() - 1; }
+Result<int> pointer_result(const Bought& o) { return o.total; }
 int pointer_nothing() { return 7; }
 int pointer_only_context(Context& c) noexcept { return 6 + c.attempt(); }
-const int& pointer_reference(const Order& o) { return o.total; }
+const int& pointer_reference(const Bought& o) { return o.total; }
 
 struct Object {
   int factor;
-  int operator()(const Order& o) const { return factor * o.total; }
+  int operator()(const Bought& o) const { return factor * o.total; }
 };
 struct NoexceptObject {
-  int operator()(const Order& o, Context&) const noexcept { return o.total; }
+  int operator()(const Bought& o, Context&) const noexcept { return o.total; }
 };
 
 template <class F>
 using HandleOf = decltype(function("name", std::declval<F>()));
 
-const Order kOrder{"4711", 7};
+const Bought kBought{"4711", 7};
 
-// What `callable` gives for kOrder.
+// What `callable` gives for kBought.
 template <class R, class F>
 Ran<R> ran(F callable, Hosted& hosted) {
   const auto made = function("tested", std::move(callable));
-  static_assert(std::is_same_v<decltype(made), const Function<R, Order>>);
-  CHECK(made.definition()->in == &wisp::type_info<Order>());
-  return wisp::test::run(made, &kOrder, hosted);
+  static_assert(std::is_same_v<decltype(made), const Function<R, Bought>>);
+  CHECK(made.definition()->in == &wisp::type_info<Bought>());
+  return wisp::test::run(made, &kBought, hosted);
 }
 
 template <class R, class F>
@@ -90,9 +90,9 @@ static_assert(std::is_same_v<HandleOf<void (*)()>, Function<void, void>>);
 static_assert(
     std::is_same_v<HandleOf<Result<std::string> (*)(Context&)>, Function<std::string, void>>);
 static_assert(
-    std::is_same_v<HandleOf<const std::string& (*)(const Order&)>, Function<std::string, Order>>);
-static_assert(std::is_same_v<HandleOf<std::function<int(Order)>>, Function<int, Order>>);
-static_assert(std::is_same_v<HandleOf<const Status& (*)(const Order&)>, Function<void, Order>>);
+    std::is_same_v<HandleOf<const std::string& (*)(const Bought&)>, Function<std::string, Bought>>);
+static_assert(std::is_same_v<HandleOf<std::function<int(Bought)>>, Function<int, Bought>>);
+static_assert(std::is_same_v<HandleOf<const Status& (*)(const Bought&)>, Function<void, Bought>>);
 
 TEST_CASE("function: function pointers of every shape are handlers", "[function]") {
   Hosted hosted;
@@ -109,34 +109,34 @@ TEST_CASE("function: function pointers of every shape are handlers", "[function]
 
 TEST_CASE("function: const callables of every shape are handlers", "[function]") {
   Hosted hosted;
-  const int bonus = kOrder.total - 7;
-  check_seven(ran<int>([](const Order& o) { return o.total; }, hosted));
-  check_seven(ran<int>([bonus](const Order o) noexcept { return o.total + bonus; }, hosted));
-  check_seven(ran<int>([](Order o, Context&) { return o.total; }, hosted));
+  const int bonus = kBought.total - 7;
+  check_seven(ran<int>([](const Bought& o) { return o.total; }, hosted));
+  check_seven(ran<int>([bonus](const Bought o) noexcept { return o.total + bonus; }, hosted));
+  check_seven(ran<int>([](Bought o, Context&) { return o.total; }, hosted));
   check_seven(
-      ran<int>([](const Order& o, Context& c) noexcept { return o.total * c.attempt(); }, hosted));
-  check_seven(ran<int>([](const Order& o) -> Result<int> { return o.total; }, hosted));
-  check_seven(ran<int>([](const Order& o) -> const int& { return o.total; }, hosted));
+      ran<int>([](const Bought& o, Context& c) noexcept { return o.total * c.attempt(); }, hosted));
+  check_seven(ran<int>([](const Bought& o) -> Result<int> { return o.total; }, hosted));
+  check_seven(ran<int>([](const Bought& o) -> const int& { return o.total; }, hosted));
   check_seven(ran<int>(Object{1}, hosted));
   check_seven(ran<int>(NoexceptObject(), hosted));
-  check_seven(ran<int>(std::function<int(const Order&)>(pointer), hosted));
+  check_seven(ran<int>(std::function<int(const Bought&)>(pointer), hosted));
   check_seven(ran_without<int>([] { return 7; }, hosted));
   check_seven(ran_without<int>([]() noexcept -> Result<int> { return 7; }, hosted));
   check_seven(ran_without<int>([](Context&) { return 7; }, hosted));
   const Object lvalue{1};
-  check_seven(wisp::test::run(function("lvalue", lvalue), &kOrder, hosted));
+  check_seven(wisp::test::run(function("lvalue", lvalue), &kBought, hosted));
 }
 
 TEST_CASE("function: void and Status handlers give a Status", "[function]") {
   Hosted hosted;
   int calls = 0;
-  CHECK(ran<void>([&calls](const Order&) { ++calls; }, hosted).result.ok());
-  CHECK(ran<void>([&calls](const Order&, Context&) { ++calls; }, hosted).attempted.status.ok());
+  CHECK(ran<void>([&calls](const Bought&) { ++calls; }, hosted).result.ok());
+  CHECK(ran<void>([&calls](const Bought&, Context&) { ++calls; }, hosted).attempted.status.ok());
   CHECK(ran_without<void>([&calls] { ++calls; }, hosted).result.ok());
-  CHECK(ran<void>([](const Order&) { return Status(); }, hosted).result.ok());
+  CHECK(ran<void>([](const Bought&) { return Status(); }, hosted).result.ok());
   CHECK(calls == 3);
   const auto failed =
-      ran<void>([](const Order& o) { return wisp::aborted("order {}", o.id); }, hosted);
+      ran<void>([](const Bought& o) { return wisp::aborted("order {}", o.id); }, hosted);
   CHECK(failed.result.code() == StatusCode::kAborted);
   CHECK(failed.attempted.status == failed.result);
   CHECK(wisp::message(failed.result) == "order 4711");
@@ -146,17 +146,17 @@ TEST_CASE("function: void and Status handlers give a Status", "[function]") {
 TEST_CASE("function: a handler's error is the result, whether or not anybody wants it",
           "[function]") {
   Hosted hosted;
-  const auto fails = function("fails", [](const Order& o) -> Result<std::string> {
+  const auto fails = function("fails", [](const Bought& o) -> Result<std::string> {
     if (o.total > 5) return wisp::unavailable("later");
     return o.id;
   });
-  const auto each = wisp::test::run(fails, &kOrder, hosted);
+  const auto each = wisp::test::run(fails, &kBought, hosted);
   CHECK(each.attempted.status.code() == StatusCode::kUnavailable);
   CHECK(each.result.status() == each.attempted.status);
   const wisp::detail::Definition& definition = *fails.definition();
-  CHECK(definition.invoke(&kOrder, nullptr, hosted.context).status.code() ==
+  CHECK(definition.invoke(&kBought, nullptr, hosted.context).status.code() ==
         StatusCode::kUnavailable);
-  const Order small{"x", 1};
+  const Bought small{"x", 1};
   CHECK(definition.invoke(&small, nullptr, hosted.context).status.ok());
   CHECK(wisp::test::run(fails, &small, hosted).result.value() == "x");
 }
@@ -169,13 +169,13 @@ TEST_CASE("function: what a handler throws is contained", "[function]") {
     CHECK(wisp::message(each.attempted.status) == text);
     CHECK(wisp::status_of(each.result) == each.attempted.status);
   };
-  check(ran<int>([](const Order&) -> int { throw std::runtime_error("no {} left"); }, hosted),
+  check(ran<int>([](const Bought&) -> int { throw std::runtime_error("no {} left"); }, hosted),
         "the handler threw: no {} left");
-  check(ran<int>([](const Order&) -> Result<int> { throw 42; }, hosted),
+  check(ran<int>([](const Bought&) -> Result<int> { throw 42; }, hosted),
         "the handler threw something that is no std::exception");
-  check(ran<void>([](const Order&) { throw std::string("text"); }, hosted),
+  check(ran<void>([](const Bought&) { throw std::string("text"); }, hosted),
         "the handler threw something that is no std::exception");
-  check(ran<void>([](const Order&) -> Status { throw std::logic_error(""); }, hosted),
+  check(ran<void>([](const Bought&) -> Status { throw std::logic_error(""); }, hosted),
         "the handler threw: ");
   check(ran_without<int>([](Context&) -> int { throw std::runtime_error("x"); }, hosted),
         "the handler threw: x");
@@ -188,30 +188,30 @@ TEST_CASE("function: what a handler throws is contained", "[function]") {
   const auto by_value = function("by_value", [](Throwing) { return 1; });
   check(wisp::test::run(by_value, &input, hosted), "the handler threw: a copy");
   // Nobody wants the result.
-  const auto made = function("throws", [](const Order&) -> int { throw 1; });
-  const auto attempted = made.definition()->invoke(&kOrder, nullptr, hosted.context);
+  const auto made = function("throws", [](const Bought&) -> int { throw 1; });
+  const auto attempted = made.definition()->invoke(&kBought, nullptr, hosted.context);
   CHECK(attempted.threw);
 }
 
 TEST_CASE("function: the input is passed by reference, or copied for a handler by value",
           "[function]") {
   Hosted hosted;
-  const Order* seen = nullptr;
-  const auto by_reference = function("r", [&seen](const Order& o) { seen = &o; });
-  (void)wisp::test::run(by_reference, &kOrder, hosted);
-  CHECK(seen == &kOrder);
-  const auto by_value = function("v", [](Order o) {
+  const Bought* seen = nullptr;
+  const auto by_reference = function("r", [&seen](const Bought& o) { seen = &o; });
+  (void)wisp::test::run(by_reference, &kBought, hosted);
+  CHECK(seen == &kBought);
+  const auto by_value = function("v", [](Bought o) {
     o.id += "!";
     return std::move(o.id);
   });
-  CHECK(wisp::test::run(by_value, &kOrder, hosted).result.value() == "4711!");
-  CHECK(kOrder.id == "4711");
+  CHECK(wisp::test::run(by_value, &kBought, hosted).result.value() == "4711!");
+  CHECK(kBought.id == "4711");
 }
 
 TEST_CASE("function: a result that cannot be copied is moved", "[function]") {
   Hosted hosted;
   const auto unique = ran<std::unique_ptr<int>>(
-      [](const Order& o) { return std::make_unique<int>(o.total); }, hosted);
+      [](const Bought& o) { return std::make_unique<int>(o.total); }, hosted);
   REQUIRE(unique.result.ok());
   CHECK(**unique.result == 7);
 }
@@ -227,7 +227,7 @@ TEST_CASE("function: the definition keeps name, options, types and place", "[fun
   CHECK_FALSE(definition.reference());
   CHECK_FALSE(definition.expected);
   CHECK(definition.place().find("function_test.cpp:" + std::to_string(line)) != std::string::npos);
-  CHECK(wisp::detail::signature(definition) == "Order -> int32");
+  CHECK(wisp::detail::signature(definition) == "Bought -> int32");
   CHECK(wisp::detail::signature(*function("f", [] {}).definition()) == "() -> void");
   CHECK(wisp::detail::signature(*function("f", [](int) { return wisp::Money(); }).definition()) ==
         "int32 -> wisp.Money");

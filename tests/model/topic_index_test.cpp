@@ -13,7 +13,7 @@ namespace {
 using wisp::TopicIndex;
 using wisp::TopicPattern;
 
-TopicPattern parsed(const std::string& text) { return *TopicPattern::parse(text); }
+TopicPattern pattern_of(const std::string& text) { return *TopicPattern::parse(text); }
 
 template <class T>
 std::size_t count(TopicIndex<T>& index, const std::string& topic) {
@@ -25,22 +25,22 @@ std::size_t count(TopicIndex<T>& index, const std::string& topic) {
 TEST_CASE("topic index: a match sees every change that came before it", "[topic_index]") {
   TopicIndex<int> index;
   CHECK(count(index, "a.b") == 0);
-  index.add(parsed("a.b"), 1);
+  index.add(pattern_of("a.b"), 1);
   CHECK(count(index, "a.b") == 1);
-  index.add(parsed("a.*"), 2);
+  index.add(pattern_of("a.*"), 2);
   CHECK(count(index, "a.b") == 2);
   CHECK(count(index, "a.c") == 1);
-  index.remove(parsed("a.*"), 2);
+  index.remove(pattern_of("a.*"), 2);
   CHECK(count(index, "a.b") == 1);
   CHECK(count(index, "a.c") == 0);
-  index.remove(parsed("a.b"), 1);
+  index.remove(pattern_of("a.b"), 1);
   CHECK(count(index, "a.b") == 0);
 }
 
 TEST_CASE("topic index: more topics than it keeps are matched all the same", "[topic_index]") {
   TopicIndex<int> index;
-  for (int i = 0; i < 100; ++i) index.add(parsed("exact." + std::to_string(i)), i);
-  index.add(parsed("other.*"), 7);
+  for (int i = 0; i < 100; ++i) index.add(pattern_of("exact." + std::to_string(i)), i);
+  index.add(pattern_of("other.*"), 7);
   for (int i = 0; i < 3 * static_cast<int>(TopicIndex<int>::kTopicsKept); ++i)
     REQUIRE(count(index, "other." + std::to_string(i)) == 1);
   for (int i = 0; i < 100; ++i) REQUIRE(count(index, "exact." + std::to_string(i)) == 1);
@@ -62,22 +62,22 @@ TEST_CASE("topic index: what a thread remembers of a topic is never older than t
   std::vector<std::string> topics{"a.b", "a.c", "b", "orders.4711.paid", longest, longest + "l"};
   for (int i = 0; i < 40; ++i) topics.push_back("many." + std::to_string(i));
   for (const std::string& each : topics) {
-    index.add(parsed(each), 1);
+    index.add(pattern_of(each), 1);
     CHECK(kept(each) == 0);
     CHECK(count(index, each) == 1);
     for (int i = 0; i < 3; ++i) REQUIRE(kept(each) == 1);
-    index.add(parsed(each), 2);
+    index.add(pattern_of(each), 2);
     REQUIRE(kept(each) != 1);
     CHECK(count(index, each) == 2);
     REQUIRE(kept(each) == 2);
-    std::thread([&] { index.remove(parsed(each), 2); }).join();
+    std::thread([&] { index.remove(pattern_of(each), 2); }).join();
     REQUIRE(kept(each) != 2);
     CHECK(count(index, each) == 1);
     REQUIRE(kept(each) == 1);
   }
   for (int round = 0; round < 2; ++round)
     for (const std::string& each : topics) REQUIRE(kept(each) == 1);
-  index.add(parsed(">"), 3);
+  index.add(pattern_of(">"), 3);
   for (const std::string& each : topics) {
     REQUIRE(kept(each) == 0);
     CHECK(count(index, each) == 2);
@@ -90,12 +90,12 @@ TEST_CASE("topic index: a match keeps its values when its topic is kept no longe
   TopicIndex<std::shared_ptr<int>> index;
   auto value = std::make_shared<int>(7);
   const std::weak_ptr<int> watch = value;
-  index.add(parsed("other.*"), value);
+  index.add(pattern_of("other.*"), value);
   {
     const TopicIndex<std::shared_ptr<int>>::Match match(index, "other.first");
     for (int i = 0; i < 6 * static_cast<int>(TopicIndex<int>::kTopicsKept); ++i)
       REQUIRE(count(index, "other." + std::to_string(i)) == 1);
-    index.remove(parsed("other.*"), value);
+    index.remove(pattern_of("other.*"), value);
     value.reset();
     REQUIRE_FALSE(watch.expired());
     CHECK(**match.begin() == 7);
@@ -109,12 +109,12 @@ TEST_CASE("topic index: a removed value goes with the last match that reads it",
   using Match = TopicIndex<std::shared_ptr<int>>::Match;
   auto value = std::make_shared<int>(1);
   const std::weak_ptr<int> watch = value;
-  index.add(parsed("a"), value);
+  index.add(pattern_of("a"), value);
   {
     const Match outer(index, "a");
     {
       const Match inner(index, "a");
-      index.remove(parsed("a"), value);
+      index.remove(pattern_of("a"), value);
       value.reset();
       CHECK(count(index, "a") == 0);
       CHECK(**inner.begin() == 1);
@@ -145,10 +145,10 @@ TEST_CASE("topic index: a removed value does not outlive a match that looked it 
   for (int i = 0; i < kRounds; ++i) {
     auto value = std::make_shared<int>(i);
     const std::weak_ptr<int> watch = value;
-    index.add(parsed("a"), value);
+    index.add(pattern_of("a"), value);
     CHECK(count(index, "a") == 1);
     for (int turn = 0; turn < 20; ++turn) std::this_thread::yield();  // the reader remembers it
-    index.remove(parsed("a"), value);
+    index.remove(pattern_of("a"), value);
     value.reset();
     ++round;
     while (rested == i) std::this_thread::yield();
@@ -162,7 +162,7 @@ TEST_CASE("topic index: a removed value does not outlive a match that looked it 
 
 TEST_CASE("topic index: matches nest deeper than there are holds", "[topic_index]") {
   TopicIndex<int> index;
-  index.add(parsed("a"), 5);
+  index.add(pattern_of("a"), 5);
   std::vector<std::unique_ptr<TopicIndex<int>::Match>> matches;
   for (int i = 0; i < 3 * wisp::detail::Readers::kHolds; ++i) {
     matches.push_back(std::make_unique<TopicIndex<int>::Match>(index, "a"));
@@ -179,7 +179,7 @@ TEST_CASE("topic index: threads match while others add and remove", "[topic_inde
   };
   using Index = TopicIndex<std::shared_ptr<Live>>;
   Index index;
-  index.add(parsed("steady"), std::make_shared<Live>());
+  index.add(pattern_of("steady"), std::make_shared<Live>());
   std::atomic<bool> stop{false};
   std::atomic<int> faults{0};
   std::vector<std::thread> threads;
@@ -202,7 +202,7 @@ TEST_CASE("topic index: threads match while others add and remove", "[topic_inde
     threads.emplace_back([&index, &faults, t] {
       for (int i = 0; i < 3'000; ++i) {
         const std::string topic = "t." + std::to_string((i + 25 * t) % 50);
-        const TopicPattern pattern = parsed(i % 10 == 0 ? "t.*" : topic);
+        const TopicPattern pattern = pattern_of(i % 10 == 0 ? "t.*" : topic);
         const auto value = std::make_shared<Live>();
         index.add(pattern, value);
         if (count(index, topic) == 0) ++faults;

@@ -20,20 +20,20 @@ using wisp::Failed;
 using wisp::Result;
 using wisp::sim::World;
 
-constexpr int kPublishers = 3;
-constexpr int kEach = 20;
-constexpr int kAttempts = 3;
+constexpr int kBatchPublishers = 3;
+constexpr int kBatchEach = 20;
+constexpr int kBatchAttempts = 3;
 
 struct Item {
   int key;  // 0: none
   int number;
 };
 
-std::string key_of(int key) { return key == 0 ? std::string() : "key-" + std::to_string(key); }
+std::string batch_key(int key) { return key == 0 ? std::string() : "key-" + std::to_string(key); }
 
 // A subscription of batches, and what its handler saw.
-struct Scene {
-  explicit Scene(std::uint64_t seed)
+struct BatchScene {
+  explicit BatchScene(std::uint64_t seed)
       : world(seed),
         runtime(world.options()),
         size(pick(1, 8)),
@@ -61,10 +61,10 @@ struct Scene {
   int pick(int low, int high) { return static_cast<int>(wisp::uniform(world.random(), low, high)); }
 
   void publish(wisp::Context& context) {
-    for (int i = 0; i < kEach; ++i) {
+    for (int i = 0; i < kBatchEach; ++i) {
       const Item item{pick(0, 4), sent++};
       accepted[item.number] = world.clock().now();
-      CHECK(context.runtime().emit("work", item, {.key = key_of(item.key)}).ok());
+      CHECK(context.runtime().emit("work", item, {.key = batch_key(item.key)}).ok());
       if (!context.sleep(pick(0, 2) * 10ms).ok()) return;
     }
   }
@@ -86,7 +86,7 @@ struct Scene {
       const Item& item = batch[i];
       oldest = std::min(oldest, accepted[item.number]);
       CHECK_FALSE(over.contains(item.number));
-      CHECK(batch.event(i).key == key_of(item.key));
+      CHECK(batch.event(i).key == batch_key(item.key));
       if (item.key == 0) continue;
       CHECK(keys_inside.insert(item.key).second);
       auto& list = order[item.key];
@@ -137,13 +137,13 @@ struct Scene {
   }
 };
 
-void run(std::uint64_t seed, int& partial, std::size_t& bisected) {
-  Scene scene(seed);
+void run_batches(std::uint64_t seed, int& partial, std::size_t& bisected) {
+  BatchScene scene(seed);
   const auto publish =
       wisp::function("publish", [&](wisp::Context& context) { scene.publish(context); });
   REQUIRE(scene.runtime.registry().add(publish).ok());
   auto subscription = scene.runtime.on("work")
-                          .deliver({.attempts = kAttempts,
+                          .deliver({.attempts = kBatchAttempts,
                                     .serial = scene.serial,
                                     .batch = {.size = scene.size, .window = scene.window}})
                           .to([&](const Batch<Item>& batch, wisp::Context& context) {
@@ -151,7 +151,7 @@ void run(std::uint64_t seed, int& partial, std::size_t& bisected) {
                           });
   REQUIRE(subscription.status().ok());
   std::vector<wisp::Pending<void>> publishers;
-  for (int i = 0; i < kPublishers; ++i) publishers.push_back(scene.runtime.start(publish));
+  for (int i = 0; i < kBatchPublishers; ++i) publishers.push_back(scene.runtime.start(publish));
   const int end = scene.pick(0, 3);
   scene.world.advance(end == 0 ? scene.pick(1, 300) * 1ms : 1h);
   if (end == 0) {
@@ -165,12 +165,12 @@ void run(std::uint64_t seed, int& partial, std::size_t& bisected) {
     if (each.name == "on work") CHECK(each.accepted == events.accepted);
   for (const wisp::DeadLetter& letter : scene.runtime.dead_letters().list()) {
     const int number = letter.event->as<Item>()->number;
-    CHECK(letter.attempts == kAttempts);
-    CHECK(scene.attempts[number] == kAttempts);
+    CHECK(letter.attempts == kBatchAttempts);
+    CHECK(scene.attempts[number] == kBatchAttempts);
     CHECK_FALSE(scene.over.contains(number));
   }
   if (end != 0) {
-    CHECK(events.accepted == kPublishers * kEach);
+    CHECK(events.accepted == kBatchPublishers * kBatchEach);
     CHECK(events.dead == scene.runtime.dead_letters().size());
     for (const auto& [key, list] : scene.order) CHECK(std::is_sorted(list.begin(), list.end()));
   }
@@ -183,7 +183,7 @@ void run(std::uint64_t seed, int& partial, std::size_t& bisected) {
 TEST_CASE("batch: sizes, windows, partial and whole failures, and order by key", "[batch]") {
   int partial = 0;
   std::size_t bisected = 0;
-  wisp::test::for_each_seed([&](std::uint64_t seed) { run(seed, partial, bisected); });
+  wisp::test::for_each_seed([&](std::uint64_t seed) { run_batches(seed, partial, bisected); });
   if (wisp::test::only_seed() != 0) return;
   CHECK(partial > 0);
   CHECK(bisected > 0);

@@ -19,8 +19,8 @@ using wisp::Overflow;
 using wisp::Status;
 using wisp::sim::World;
 
-constexpr int kPublishers = 3;
-constexpr int kEach = 10;
+constexpr int kBoundsPublishers = 3;
+constexpr int kBoundsEach = 10;
 constexpr std::size_t kBytesMost = 400;
 
 std::size_t bytes_of(const std::string& text) { return wisp::Payload::of(text).bytes(); }
@@ -99,9 +99,9 @@ struct Model {
 };
 
 // Publishers and a slow route with one bounded queue, beside its model.
-struct Scene {
-  explicit Scene(std::uint64_t seed)
-      : world(seed, {.threads_max = kPublishers + 2}),
+struct BoundsScene {
+  explicit BoundsScene(std::uint64_t seed)
+      : world(seed, {.threads_max = kBoundsPublishers + 2}),
         model{any_queue()},
         runtime(world.options({.queue = posts ? model.queue : wisp::Queue()})) {}
 
@@ -177,7 +177,7 @@ struct Scene {
   }
 
   void publish(int publisher, const auto& function, wisp::Context& context) {
-    for (int number = 0; number < kEach; ++number) {
+    for (int number = 0; number < kBoundsEach; ++number) {
       const int key = pick(0, 3);
       std::string text = std::to_string(publisher) + "." + std::to_string(number) + " ";
       text.resize(static_cast<std::size_t>(pick(20, kBytesMost)), '.');
@@ -193,8 +193,8 @@ struct Scene {
   }
 };
 
-int run(std::uint64_t seed) {
-  Scene scene(seed);
+int run_bounded(std::uint64_t seed) {
+  BoundsScene scene(seed);
   wisp::Runtime& runtime = scene.runtime;
   const auto take = wisp::function(
       "take",
@@ -212,7 +212,7 @@ int run(std::uint64_t seed) {
     REQUIRE(scene.subscription.status().ok());
   }
   std::vector<wisp::Pending<void>> publishers;
-  for (int i = 0; i < kPublishers; ++i) publishers.push_back(runtime.start(publish, i));
+  for (int i = 0; i < kBoundsPublishers; ++i) publishers.push_back(runtime.start(publish, i));
   const bool ends = scene.pick(0, 3) == 0;
   scene.world.advance(ends ? scene.pick(1, 150) * 1ms : 1h);
   if (ends) {
@@ -243,7 +243,7 @@ int run(std::uint64_t seed) {
 
 TEST_CASE("bounds: each overflow act does what it says, to the last delivery", "[bounds]") {
   int blocked = 0;
-  wisp::test::for_each_seed([&](std::uint64_t seed) { blocked += run(seed); });
+  wisp::test::for_each_seed([&](std::uint64_t seed) { blocked += run_bounded(seed); });
   if (wisp::test::only_seed() == 0) CHECK(blocked > 0);
 }
 

@@ -14,7 +14,7 @@ using wisp::Time;
 using wisp::sim::World;
 
 constexpr int kPosts = 400;
-constexpr int kAttempts = 3;
+constexpr int kBudgetAttempts = 3;
 
 }  // namespace
 
@@ -28,13 +28,13 @@ TEST_CASE("budget: a function that fails is not stormed with retries, and loses 
                          if (context.attempt() > 1) retries.push_back(world.clock().now());
                          return wisp::unavailable("down");
                        },
-                       {.retry = {.attempts = kAttempts,
+                       {.retry = {.attempts = kBudgetAttempts,
                                   .first_delay = wisp::uniform(world.random(), 1, 50) * 1ms}});
     wisp::Runtime runtime{wisp::Catalogue().add(failing), world.options()};
     const auto watch = wisp::test::watch_some(world, runtime);
     for (int i = 0; i < kPosts; ++i) CHECK(runtime.post(failing, i).ok());
     world.advance(1h);
-    CHECK(retries.size() == static_cast<std::size_t>(kPosts * (kAttempts - 1)));
+    CHECK(retries.size() == static_cast<std::size_t>(kPosts * (kBudgetAttempts - 1)));
     wisp::test::conserved_at_rest(runtime);
     CHECK(runtime.stats().events.dead == kPosts);
     // A minute's worth at once, ten a second after it, and a fifth of the calls; a retry that was

@@ -17,17 +17,17 @@ using namespace std::chrono_literals;
 using wisp::EventId;
 using wisp::sim::World;
 
-constexpr wisp::sim::Faults kFaults{.slow = 80,
-                                    .slow_max = 50ms,
-                                    .throws = 80,
-                                    .hangs = 30,
-                                    .hang_max = 2s,
-                                    .ignores = 30,
-                                    .ignore_max = 500ms,
-                                    .late = 80,
-                                    .late_max = 50ms,
-                                    .full = 30,
-                                    .wall_jumps = 50};
+constexpr wisp::sim::Faults kManyFaults{.slow = 80,
+                                        .slow_max = 50ms,
+                                        .throws = 80,
+                                        .hangs = 30,
+                                        .hang_max = 2s,
+                                        .ignores = 30,
+                                        .ignore_max = 500ms,
+                                        .late = 80,
+                                        .late_max = 50ms,
+                                        .full = 30,
+                                        .wall_jumps = 50};
 
 // Posts and events of every kind of queue, which look at the counts wherever they are.
 class Busy {
@@ -87,7 +87,7 @@ class Busy {
 
 TEST_CASE("conservation: whatever goes wrong, each delivery comes to one end", "[conservation]") {
   wisp::test::for_each_seed([](std::uint64_t seed) {
-    World world{seed, {.threads_max = seed % 2 == 0 ? 3 : 64, .faults = kFaults}};
+    World world{seed, {.threads_max = seed % 2 == 0 ? 3 : 64, .faults = kManyFaults}};
     wisp::Runtime runtime{world.options({.queue = {.count = 5}})};
     const auto watch = wisp::test::watch_some(world, runtime);
     Busy busy(world, runtime);
@@ -105,7 +105,7 @@ TEST_CASE("conservation: whatever goes wrong, each delivery comes to one end", "
 TEST_CASE("conservation: a stop in mid-flight, and a runtime after it, lose nothing",
           "[conservation]") {
   wisp::test::for_each_seed([](std::uint64_t seed) {
-    World world{seed, {.faults = kFaults}};
+    World world{seed, {.faults = kManyFaults}};
     for (int run = 0; run < 2; ++run) {
       wisp::Runtime runtime{world.options({.queue = {.count = 5}})};
       const auto watch = wisp::test::watch_some(world, runtime);

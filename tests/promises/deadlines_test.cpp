@@ -17,7 +17,7 @@ using wisp::StatusCode;
 using wisp::Time;
 using wisp::sim::World;
 
-constexpr wisp::sim::Faults kFaults{.slow = 100, .slow_max = 20ms, .late = 100, .late_max = 20ms};
+constexpr wisp::sim::Faults kDelays{.slow = 100, .slow_max = 20ms, .late = 100, .late_max = 20ms};
 
 // Functions that call and start each other to some depth, each with a timeout that the seed chose.
 struct Chain {
@@ -79,7 +79,7 @@ struct Chain {
 TEST_CASE("deadlines: a child's is no later than its parent's, through call and start",
           "[deadlines]") {
   wisp::test::for_each_seed([](std::uint64_t seed) {
-    Chain chain(seed, kFaults);
+    Chain chain(seed, kDelays);
     for (int i = 0; i < 4; ++i) {
       const Duration own = wisp::uniform(chain.world.random(), 0, 1) == 0 ? 0ms : 25ms;
       const Time start = chain.world.clock().now();

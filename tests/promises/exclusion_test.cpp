@@ -16,21 +16,21 @@ namespace {
 using namespace std::chrono_literals;
 using wisp::sim::World;
 
-constexpr wisp::sim::Faults kFaults{.slow = 200,
-                                    .slow_max = 10ms,
-                                    .throws = 100,
-                                    .ignores = 50,
-                                    .ignore_max = 100ms,
-                                    .late = 200,
-                                    .late_max = 10ms,
-                                    .full = 100};
+constexpr wisp::sim::Faults kExclusionFaults{.slow = 200,
+                                             .slow_max = 10ms,
+                                             .throws = 100,
+                                             .ignores = 50,
+                                             .ignore_max = 100ms,
+                                             .late = 200,
+                                             .late_max = 10ms,
+                                             .full = 100};
 
 }  // namespace
 
 TEST_CASE("exclusion: a serial subscription has one at a time, in each publisher's order",
           "[exclusion]") {
   wisp::test::for_each_seed([](std::uint64_t seed) {
-    World world{seed, {.faults = kFaults}};
+    World world{seed, {.faults = kExclusionFaults}};
     wisp::Runtime runtime{world.options()};
     const auto watch = wisp::test::watch_some(world, runtime);
     int inside = 0;
@@ -66,7 +66,7 @@ TEST_CASE("exclusion: a serial subscription has one at a time, in each publisher
     for (int number = 1; number <= 3; ++number)
       publishers.push_back(runtime.start(publisher, number));
     world.run_until_idle();
-    world.faults(kFaults);
+    world.faults(kExclusionFaults);
     for (int i = 0; i < 5; ++i) REQUIRE(runtime.emit("line", i).ok());
     world.advance(1min);
     world.faults({});
@@ -79,7 +79,7 @@ TEST_CASE("exclusion: a serial subscription has one at a time, in each publisher
 
 TEST_CASE("exclusion: a concurrency limit holds at any instant, over every verb", "[exclusion]") {
   wisp::test::for_each_seed([](std::uint64_t seed) {
-    World world{seed, {.faults = kFaults}};
+    World world{seed, {.faults = kExclusionFaults}};
     wisp::Runtime runtime{world.options()};
     const auto watch = wisp::test::watch_some(world, runtime);
     const int limit = static_cast<int>(wisp::uniform(world.random(), 1, 3));

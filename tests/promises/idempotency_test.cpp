@@ -33,7 +33,7 @@ struct Ran {
   Time at;
   int value;  // 0: it failed
 };
-struct Seen {
+struct Charged {
   std::string key;
   Time at;
   Result<int> result;
@@ -42,9 +42,9 @@ struct Seen {
 constexpr int kKeys = 3;
 
 // A shop whose charges are slow, fail, and hang until they are told to stop; and its callers.
-class Shop {
+class ChargingShop {
  public:
-  Shop(std::uint64_t seed, int rows)
+  ChargingShop(std::uint64_t seed, int rows)
       : world_(seed), runtime_(world_.options({.idempotency = {.rows = rows}})) {
     REQUIRE(runtime_.registry().add(charge_).ok());
     REQUIRE(runtime_.registry().add(caller_).ok());
@@ -79,7 +79,7 @@ class Shop {
   }
 
   std::vector<Ran> ran;
-  std::vector<Seen> seen;
+  std::vector<Charged> seen;
   int remembered = 0;
   int late = 0;  // runs that lasted longer than their holder may
 
@@ -119,13 +119,14 @@ class Shop {
 };
 
 // Values of a key that somebody was given in a window, and those that ran.
-void check_window(const Shop& shop, std::size_t ran_from, std::size_t seen_from, bool exact) {
+void check_window(const ChargingShop& shop, std::size_t ran_from, std::size_t seen_from,
+                  bool exact) {
   std::map<std::string, std::vector<int>> values;
   std::map<std::string, std::vector<int>> runs;
   for (std::size_t i = ran_from; i < shop.ran.size(); ++i)
     if (shop.ran[i].value != 0) runs[shop.ran[i].key].push_back(shop.ran[i].value);
   for (std::size_t i = seen_from; i < shop.seen.size(); ++i) {
-    const Seen& seen = shop.seen[i];
+    const Charged& seen = shop.seen[i];
     if (!seen.result.ok()) continue;
     std::vector<int>& all = values[seen.key];
     if (std::find(all.begin(), all.end(), *seen.result) == all.end()) all.push_back(*seen.result);
@@ -147,7 +148,7 @@ TEST_CASE("idempotency: one run and one result for each key and window", "[idemp
   int windows = 0;
   int remembered = 0;
   wisp::test::for_each_seed([&](std::uint64_t seed) {
-    Shop shop(seed, wisp::kIdempotencyRowsMax);
+    ChargingShop shop(seed, wisp::kIdempotencyRowsMax);
     for (int window = 0; window < 2; ++window) {
       const int late = shop.late;
       const std::size_t ran = shop.ran.size();
@@ -174,11 +175,11 @@ TEST_CASE("idempotency: one run and one result for each key and window", "[idemp
 
 TEST_CASE("idempotency: a table at its bound gives nobody a wrong result", "[idempotency]") {
   wisp::test::for_each_seed([](std::uint64_t seed) {
-    Shop shop(seed, 2);
+    ChargingShop shop(seed, 2);
     shop.crowd(10);
     check_window(shop, 0, 0, false);
     CHECK(shop.runtime().stats().idempotency.rows <= 2);
-    for (const Seen& each : shop.seen) {
+    for (const Charged& each : shop.seen) {
       if (wisp::reason_of(each.result.status()) == wisp::Reason::full)
         CHECK(each.result.status().code() == StatusCode::kResourceExhausted);
     }

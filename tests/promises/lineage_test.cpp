@@ -22,11 +22,11 @@ using wisp::Status;
 using wisp::sim::World;
 
 // What a handler does with what it got, as the payload says.
-struct Step {
+struct LineageStep {
   int number = 0;  // of the step that made this one; 0: it comes from outside
   int depth = 0;
 };
-WISP_FIELDS(Step, number, depth)
+WISP_FIELDS(LineageStep, number, depth)
 
 enum class How { emit, post, start, call };
 
@@ -38,7 +38,7 @@ struct Made {
   std::string traceparent;  // "": the parent's
 };
 
-struct Seen {
+struct LineageSeen {
   EventId event;
   Lineage lineage;
 };
@@ -48,9 +48,9 @@ class Tangle {
  public:
   explicit Tangle(World& world) : world_(world) {}
 
-  Status run(const Step& step, Context& context) {
+  Status run(const LineageStep& step, Context& context) {
     const auto [place, first] = seen_.try_emplace(
-        step.number, Seen{.event = context.event_id(), .lineage = context.lineage()});
+        step.number, LineageSeen{.event = context.event_id(), .lineage = context.lineage()});
     if (!first) {
       // A retry is the same event.
       CHECK(place->second.event == context.event_id());
@@ -81,7 +81,7 @@ class Tangle {
     const auto place = made_.emplace(number, made).first;
     const wisp::CallOptions options{.tenant = place->second.tenant,
                                     .traceparent = place->second.traceparent};
-    const Step step{.number = number, .depth = depth};
+    const LineageStep step{.number = number, .depth = depth};
     bool taken = true;
     switch (how) {
       case How::emit:
@@ -89,13 +89,13 @@ class Tangle {
         if (!taken) ++refused_;
         break;
       case How::post:
-        taken = runtime.post(wisp::named<void(Step)>("tangle"), step, options).ok();
+        taken = runtime.post(wisp::named<void(LineageStep)>("tangle"), step, options).ok();
         break;
       case How::start:
-        (void)runtime.start(wisp::named<void(Step)>("tangle"), step, options);
+        (void)runtime.start(wisp::named<void(LineageStep)>("tangle"), step, options);
         break;
       case How::call:
-        (void)runtime.call(wisp::named<void(Step)>("tangle"), step, options);
+        (void)runtime.call(wisp::named<void(LineageStep)>("tangle"), step, options);
         break;
     }
     if (!taken) made_.erase(number);
@@ -115,7 +115,7 @@ class Tangle {
         CHECK(lineage.tenant == made.tenant);
         if (event && made.traceparent.empty()) CHECK(lineage.trace == seen.event);
       } else {
-        const Seen& parent = seen_.at(made.parent);
+        const LineageSeen& parent = seen_.at(made.parent);
         CHECK(lineage.tenant == (made.tenant.empty() ? parent.lineage.tenant : made.tenant));
         // A call is part of the event that its caller handles, a started one comes from it.
         const EventId by = parent.event.empty() ? parent.lineage.cause : parent.event;
@@ -138,7 +138,7 @@ class Tangle {
   int last_ = 0;
   int refused_ = 0;
   std::map<int, Made> made_;
-  std::map<int, Seen> seen_;
+  std::map<int, LineageSeen> seen_;
 };
 
 }  // namespace
@@ -150,7 +150,7 @@ TEST_CASE("lineage: cause, hops, trace and tenant through every verb", "[lineage
     Tangle tangle(world);
     const auto function = wisp::function(
         "tangle",
-        [&tangle](const Step& step, Context& context) { return tangle.run(step, context); },
+        [&tangle](const LineageStep& step, Context& context) { return tangle.run(step, context); },
         {.retry = {.attempts = 3}});
     wisp::Runtime runtime{wisp::Catalogue().add(function), world.options()};
     const auto watch = wisp::test::watch_some(world, runtime);

@@ -17,9 +17,9 @@ using wisp::Overflow;
 using wisp::Status;
 using wisp::sim::World;
 
-constexpr int kPublishers = 3;
-constexpr int kKeys = 3;
-constexpr int kEach = 12;
+constexpr int kOrderPublishers = 3;
+constexpr int kOrderKeys = 3;
+constexpr int kOrderEach = 12;
 
 struct Sent {
   int key;  // 0: none
@@ -27,7 +27,7 @@ struct Sent {
   int number;
 };
 
-std::string key_of(int key) { return key == 0 ? std::string() : "key-" + std::to_string(key); }
+std::string order_key(int key) { return key == 0 ? std::string() : "key-" + std::to_string(key); }
 
 // When a publisher was at it.
 struct Stamps {
@@ -36,7 +36,7 @@ struct Stamps {
 };
 
 // What the handlers of one route saw.
-struct Seen {
+struct OrderSeen {
   std::map<int, int> inside{};
   int all_inside = 0;
   std::map<int, std::vector<std::pair<int, int>>> order{};  // by key, each once
@@ -60,8 +60,8 @@ struct Seen {
   }
 };
 
-struct Scene {
-  explicit Scene(std::uint64_t seed, wisp::Threads threads = wisp::Threads::pool)
+struct OrderScene {
+  explicit OrderScene(std::uint64_t seed, wisp::Threads threads = wisp::Threads::pool)
       : pumped(threads == wisp::Threads::none),
         world(seed),
         runtime(world.options(
@@ -73,13 +73,13 @@ struct Scene {
   std::optional<wisp::Observation> watch = wisp::test::watch_some(world, runtime);
   int now = 0;
   std::map<std::pair<int, int>, Stamps> stamps;
-  std::vector<std::unique_ptr<Seen>> routes;
+  std::vector<std::unique_ptr<OrderSeen>> routes;
   bool overlapped = false;
 
   int pick(int low, int high) { return static_cast<int>(wisp::uniform(world.random(), low, high)); }
   Overflow any_act() { return static_cast<Overflow>(pick(0, 4)); }
 
-  Status handle(Seen& seen, const Sent& sent, wisp::Context& context) {
+  Status handle(OrderSeen& seen, const Sent& sent, wisp::Context& context) {
     seen.enter(sent);
     overlapped = overlapped || seen.all_inside > 1;
     const Status slept = pumped ? Status() : context.sleep(pick(0, 3) * 10ms);
@@ -93,15 +93,15 @@ struct Scene {
   }
 
   auto handler() {
-    routes.push_back(std::make_unique<Seen>());
+    routes.push_back(std::make_unique<OrderSeen>());
     return [this, &seen = *routes.back()](const Sent& sent, wisp::Context& context) {
       return handle(seen, sent, context);
     };
   }
 
   void send(int publisher, int number, const auto& posted, wisp::Runtime& to) {
-    const Sent sent{pick(0, kKeys), publisher, number};
-    const std::string key = key_of(sent.key);
+    const Sent sent{pick(0, kOrderKeys), publisher, number};
+    const std::string key = order_key(sent.key);
     Stamps& its = stamps[{publisher, number}];
     its.begun = ++now;
     const wisp::CallOptions options{.timeout = 1min, .key = key};
@@ -112,7 +112,7 @@ struct Scene {
 
   // Some of it is blocked by full queues.
   void publish(int publisher, const auto& posted, wisp::Context& context) {
-    for (int number = 0; number < kEach; ++number) {
+    for (int number = 0; number < kOrderEach; ++number) {
       send(publisher, number, posted, context.runtime());
       if (!context.sleep(pick(0, 2) * 5ms).ok()) return;
     }
@@ -134,8 +134,8 @@ struct Scene {
   }
 };
 
-bool run(std::uint64_t seed) {
-  Scene scene(seed);
+bool run_ordered(std::uint64_t seed) {
+  OrderScene scene(seed);
   const auto limited = wisp::function("limited", scene.handler(), {.limits = {.concurrency = 2}});
   const auto posted = wisp::function("posted", scene.handler(), {.retry = {.attempts = 3}});
   const auto publish = wisp::function("publish", [&](int publisher, wisp::Context& context) {
@@ -159,7 +159,7 @@ bool run(std::uint64_t seed) {
   subscribe(scene.handler(), scene.pick(0, 1) == 0);
   subscribe(limited, false);
   std::vector<wisp::Pending<void>> publishers;
-  for (int i = 0; i < kPublishers; ++i) publishers.push_back(runtime.start(publish, i));
+  for (int i = 0; i < kOrderPublishers; ++i) publishers.push_back(runtime.start(publish, i));
   scene.world.advance(scene.pick(1, 200) * 1ms);
   const int end = scene.pick(0, 3);
   if (end == 0) subscriptions.pop_back();
@@ -180,13 +180,13 @@ bool run(std::uint64_t seed) {
 TEST_CASE("order: one of a key at a time and in the order accepted, through retries and ends",
           "[order]") {
   int overlapped = 0;
-  wisp::test::for_each_seed([&](std::uint64_t seed) { overlapped += run(seed) ? 1 : 0; });
+  wisp::test::for_each_seed([&](std::uint64_t seed) { overlapped += run_ordered(seed) ? 1 : 0; });
   if (wisp::test::only_seed() == 0) CHECK(overlapped >= wisp::test::seeds_here().count() * 9 / 10);
 }
 
 TEST_CASE("order: under a pump too", "[order]") {
   wisp::test::for_each_seed([&](std::uint64_t seed) {
-    Scene scene(seed, wisp::Threads::none);
+    OrderScene scene(seed, wisp::Threads::none);
     const auto posted = wisp::function("posted", scene.handler(), {.retry = {.attempts = 3}});
     wisp::Runtime& runtime = scene.runtime;
     REQUIRE(runtime.registry().add(posted).ok());
@@ -195,7 +195,7 @@ TEST_CASE("order: under a pump too", "[order]") {
             .deliver({.serial = scene.pick(0, 1) == 0,
                       .queue = {.count = scene.pick(1, 30), .act = scene.any_act()}})
             .to(scene.handler());
-    for (int number = 0; number < 3 * kEach; ++number) {
+    for (int number = 0; number < 3 * kOrderEach; ++number) {
       scene.send(0, number, posted, runtime);
       if (scene.pick(0, 2) == 0) runtime.pump({.tasks = scene.pick(1, 5)});
       if (scene.pick(0, 4) == 0) scene.world.advance(scene.pick(0, 100) * 1ms);
@@ -225,18 +225,18 @@ TEST_CASE("order: a poison event holds up its own key alone", "[order]") {
       return Status();
     });
     for (int number = 0; number < 3; ++number) {
-      for (int key = 0; key <= kKeys; ++key)
-        REQUIRE(runtime.emit("work", Sent{key, 0, number}, {.key = key_of(key)}).ok());
+      for (int key = 0; key <= kOrderKeys; ++key)
+        REQUIRE(runtime.emit("work", Sent{key, 0, number}, {.key = order_key(key)}).ok());
     }
     world.run_until_idle();
-    CHECK(done.size() == 3 * kKeys);  // all others, at once
+    CHECK(done.size() == 3 * kOrderKeys);  // all others, at once
     world.advance(1h);
-    CHECK(done.size() == 3 * kKeys + 2);
+    CHECK(done.size() == 3 * kOrderKeys + 2);
     // Anew, and behind what its key has meanwhile.
-    REQUIRE(runtime.dead_letters().list().front().event->key == key_of(1));
-    REQUIRE(runtime.emit("work", Sent{1, 0, 3}, {.key = key_of(1)}).ok());
+    REQUIRE(runtime.dead_letters().list().front().event->key == order_key(1));
+    REQUIRE(runtime.emit("work", Sent{1, 0, 3}, {.key = order_key(1)}).ok());
     CHECK(runtime.dead_letters().redrive(1) == 1);
-    REQUIRE(runtime.emit("work", Sent{1, 0, 4}, {.key = key_of(1)}).ok());
+    REQUIRE(runtime.emit("work", Sent{1, 0, 4}, {.key = order_key(1)}).ok());
     world.run_until_idle();
     CHECK(done.back().number == 3);
   });

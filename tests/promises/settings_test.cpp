@@ -20,7 +20,7 @@ using wisp::Settings;
 using wisp::Time;
 using wisp::sim::World;
 
-constexpr std::array<std::string_view, 2> kTenants = {"acme", "umbrella"};
+constexpr std::array<std::string_view, 2> kTwoTenants = {"acme", "umbrella"};
 
 bool same(const Settings& a, const Settings& b) {
   const auto functions = [](const auto& x, const auto& y) {
@@ -259,7 +259,8 @@ TEST_CASE("settings: another weight is the share from now on", "[settings]") {
                           world.options({.tenants = {{.name = "acme"}, {.name = "umbrella"}}})};
     for (int n = 0; n < 6'000; ++n)
       for (int who = 0; who < 2; ++who)
-        REQUIRE(runtime.post(work, who, {.tenant = kTenants[static_cast<std::size_t>(who)]}).ok());
+        REQUIRE(
+            runtime.post(work, who, {.tenant = kTwoTenants[static_cast<std::size_t>(who)]}).ok());
     world.advance(500ms);
     CHECK(ran[0] == Approx(ran[1]).margin(5));
     const int weight = static_cast<int>(wisp::uniform(world.random(), 2, 9));

@@ -24,9 +24,9 @@ using wisp::Time;
 using wisp::sim::World;
 
 // A runtime under load, which remembers what it accepted and what it entered.
-class Load {
+class StopLoad {
  public:
-  explicit Load(World& world) : world_(world), runtime_(world.options()) {
+  explicit StopLoad(World& world) : world_(world), runtime_(world.options()) {
     REQUIRE(runtime_.registry().add(work_).ok());
     subscription_ = runtime_.on("work").deliver({.attempts = 3, .serial = true}).to(work_);
   }
@@ -93,7 +93,7 @@ class Load {
 TEST_CASE("stop: under load, nothing accepted is silently lost", "[stop]") {
   wisp::test::for_each_seed([](std::uint64_t seed) {
     World world{seed, {.faults = {.late = 100, .late_max = 10ms, .full = 50}}};
-    Load load(world);
+    StopLoad load(world);
     load.publish(8);
     const Duration deadline = seed % 3 == 0 ? 0ms : seed % 3 == 1 ? 20ms : 6h;
     const Time start = world.clock().now();
@@ -149,7 +149,7 @@ TEST_CASE("stop: what it cancels in the queue has spent no attempt", "[stop]") {
 TEST_CASE("stop: beside another it waits for that one, and in a handler for nobody", "[stop]") {
   wisp::test::for_each_seed([](std::uint64_t seed) {
     World world{seed};
-    Load load(world);
+    StopLoad load(world);
     const Duration after = wisp::uniform(world.random(), 0, 30) * 1ms;
     Duration in_handler{};
     int stops_in_handler = 0;

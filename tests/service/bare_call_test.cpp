@@ -10,6 +10,8 @@
 
 #include "catch.hpp"
 #include "engine/waiting.hpp"
+#include "service/sampled.hpp"
+#include "service/stats_of.hpp"
 
 namespace {
 
@@ -18,14 +20,8 @@ using wisp::Context;
 using wisp::StatusCode;
 using wisp::test::eventually;
 using wisp::test::Gate;
-
-constexpr wisp::FunctionOptions kSampled{.meter = wisp::Meter::sampled};
-
-wisp::FunctionStats stats_of(const wisp::Runtime& runtime, std::string_view name) {
-  for (const auto& each : runtime.stats().functions)
-    if (each.name == name) return each;
-  return {};
-}
+using wisp::test::kSampled;
+using wisp::test::stats_of;
 
 wisp::Duration wall_of(const wisp::Runtime& runtime, std::string_view name) {
   for (const wisp::BillLine& each : runtime.bill(1h).lines)

@@ -12,10 +12,12 @@
 
 #include "catch.hpp"
 #include "seeds.hpp"
+#include "service/pumped.hpp"
 
 namespace {
 
 using namespace wisp::literals;
+using wisp::test::check_conserved;
 
 struct Order {
   std::string id;
@@ -35,11 +37,7 @@ void settle(wisp::Runtime& runtime, wisp::ManualClock& clock) {
   FAIL("the runtime does not come to rest");
 }
 
-void check_conserved(const wisp::EventStats& events) {
-  CHECK(events.accepted == events.done + events.dead + events.expired + events.cancelled);
-}
-
-struct Pumped {
+struct PumpedBus {
   wisp::ManualClock clock;
   wisp::SeededRandom random{1};
   wisp::Runtime runtime{{.threads = wisp::Threads::none, .clock = &clock, .random = &random}};
@@ -55,7 +53,7 @@ struct Pumped {
 }  // namespace
 
 TEST_CASE("bus: an event reaches every subscription that matches, and no other", "[bus]") {
-  Pumped p;
+  PumpedBus p;
   std::vector<std::string> seen;
   const auto note = [&seen](std::string who) {
     return [&seen, who](const Order& o) { seen.push_back(who + o.id); };
@@ -71,7 +69,7 @@ TEST_CASE("bus: an event reaches every subscription that matches, and no other",
 }
 
 TEST_CASE("bus: an event that nobody wants is accepted and counted as unmatched", "[bus]") {
-  Pumped p;
+  PumpedBus p;
   auto filtered =
       p.runtime.on("a").where([](const Order& o) { return o.total > 5; }).to([](const Order&) {});
   CHECK(p.runtime.emit("a", Order{"x", 1, "PT"}).ok());
@@ -82,7 +80,7 @@ TEST_CASE("bus: an event that nobody wants is accepted and counted as unmatched"
 }
 
 TEST_CASE("bus: a bad topic or pattern is refused and names itself", "[bus]") {
-  Pumped p;
+  PumpedBus p;
   CHECK(p.runtime.emit("", 1).status().code() == wisp::StatusCode::kInvalidArgument);
   CHECK(p.runtime.emit("a..b", 1).status().code() == wisp::StatusCode::kInvalidArgument);
   CHECK(p.runtime.emit("a.*", 1).status().code() == wisp::StatusCode::kInvalidArgument);
@@ -96,7 +94,7 @@ TEST_CASE("bus: a bad topic or pattern is refused and names itself", "[bus]") {
 }
 
 TEST_CASE("bus: filters and predicates must all hold", "[bus]") {
-  Pumped p;
+  PumpedBus p;
   std::vector<std::string> seen;
   auto rich =
       p.runtime.on("orders.*")
@@ -113,7 +111,7 @@ TEST_CASE("bus: filters and predicates must all hold", "[bus]") {
 }
 
 TEST_CASE("bus: a field that the handler's type lacks leaves the subscription inactive", "[bus]") {
-  Pumped p;
+  PumpedBus p;
   auto typo =
       p.runtime.on("orders.*").where(wisp::field("totl").at_least(100)).to([](const Order&) {});
   REQUIRE_FALSE(typo.status().ok());
@@ -126,7 +124,7 @@ TEST_CASE("bus: a field that the handler's type lacks leaves the subscription in
 }
 
 TEST_CASE("bus: a payload of another type is dead-lettered before any filter", "[bus]") {
-  Pumped p;
+  PumpedBus p;
   int filtered = 0;
   auto typed = p.runtime.on("t")
                    .where([&filtered](const Order&) { return ++filtered > 0; })
@@ -144,7 +142,7 @@ TEST_CASE("bus: a payload of another type is dead-lettered before any filter", "
 TEST_CASE(
     "bus: a handler of Event takes every type, and a filter on a missing field does not match",
     "[bus]") {
-  Pumped p;
+  PumpedBus p;
   std::vector<std::string> seen;
   auto all = p.runtime.on(">").to(
       [&seen](const wisp::Event& e) { seen.push_back(e.topic + ":" + std::string(e.type())); });
@@ -159,7 +157,7 @@ TEST_CASE(
 }
 
 TEST_CASE("bus: one payload is shared by all subscriptions", "[bus]") {
-  Pumped p;
+  PumpedBus p;
   std::set<const Order*> addresses;
   std::vector<wisp::Subscription> many;
   for (int i = 0; i < 5; ++i) {
@@ -171,7 +169,7 @@ TEST_CASE("bus: one payload is shared by all subscriptions", "[bus]") {
 }
 
 TEST_CASE("bus: a synchronous delivery runs inside emit, once", "[bus]") {
-  Pumped p;
+  PumpedBus p;
   std::thread::id where;
   auto here = p.runtime.on("o").deliver({.synchronous = true}).to([&where](const Order&) {
     where = std::this_thread::get_id();
@@ -196,7 +194,7 @@ TEST_CASE("bus: a synchronous delivery runs inside emit, once", "[bus]") {
 
 TEST_CASE("bus: a failed delivery is retried, then dead-lettered to its topic with its failure",
           "[bus]") {
-  Pumped p;
+  PumpedBus p;
   int attempts = 0;
   std::vector<std::string> letters;
   auto poison = p.runtime.on("orders.*")
@@ -220,7 +218,7 @@ TEST_CASE("bus: a failed delivery is retried, then dead-lettered to its topic wi
 }
 
 TEST_CASE("bus: an error that no retry mends is attempted once", "[bus]") {
-  Pumped p;
+  PumpedBus p;
   int attempts = 0;
   auto bad = p.runtime.on("o").to([&attempts](int) -> wisp::Status {
     ++attempts;
@@ -236,7 +234,7 @@ TEST_CASE("bus: an error that no retry mends is attempted once", "[bus]") {
 }
 
 TEST_CASE("bus: a circle of events ends at the hop limit", "[bus]") {
-  Pumped p;
+  PumpedBus p;
   int runs = 0;
   wisp::Status last;
   auto circle = p.runtime.on("again").to([&](const int& n) {
@@ -253,7 +251,7 @@ TEST_CASE("bus: a circle of events ends at the hop limit", "[bus]") {
 }
 
 TEST_CASE("bus: the hop limit holds through nested and synchronous calls too", "[bus]") {
-  Pumped p;
+  PumpedBus p;
   int runs = 0;
   auto again =
       wisp::function("again", [&](const int& n) { (void)p.runtime.emit("circle", n + 1); });
@@ -269,7 +267,7 @@ TEST_CASE("bus: the hop limit holds through nested and synchronous calls too", "
 TEST_CASE("bus: a serial subscription keeps each publisher's order, across retries", "[bus]") {
   for (int seed = 0; seed < wisp::test::test_seeds(); ++seed) {
     CAPTURE(seed);
-    Pumped p;
+    PumpedBus p;
     wisp::SeededRandom random(static_cast<std::uint64_t>(seed));
     std::vector<int> done;
     auto serial = p.runtime.on("o")
@@ -295,7 +293,7 @@ TEST_CASE("bus: each overflow act does what it says, and counts it", "[bus]") {
   using wisp::Overflow;
   for (const Overflow act :
        {Overflow::reject, Overflow::block, Overflow::drop_oldest, Overflow::drop_newest}) {
-    Pumped p;
+    PumpedBus p;
     std::vector<int> seen;
     auto bounded =
         p.runtime.on("o").deliver({.queue = {.count = 3, .act = act}}).to([&seen](const int& n) {
@@ -321,7 +319,7 @@ TEST_CASE("bus: each overflow act does what it says, and counts it", "[bus]") {
 }
 
 TEST_CASE("bus: a queue is bounded in bytes, and one delivery always fits", "[bus]") {
-  Pumped p;
+  PumpedBus p;
   auto bounded =
       p.runtime.on("o").deliver({.queue = {.bytes = 1000}}).to([](const std::string&) {});
   CHECK(p.runtime.emit("o", std::string(5000, 'x')).ok());
@@ -334,7 +332,7 @@ TEST_CASE("bus: a queue is bounded in bytes, and one delivery always fits", "[bu
 }
 
 TEST_CASE("bus: the end of a subscription cancels what is queued or waits for a retry", "[bus]") {
-  Pumped p;
+  PumpedBus p;
   int runs = 0;
   {
     auto scoped =
@@ -354,7 +352,7 @@ TEST_CASE("bus: the end of a subscription cancels what is queued or waits for a 
 }
 
 TEST_CASE("bus: a subscription may end itself from inside its handler", "[bus]") {
-  Pumped p;
+  PumpedBus p;
   int runs = 0;
   wisp::Subscription once;
   once = p.runtime.on("o").to([&](const int&) {

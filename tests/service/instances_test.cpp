@@ -24,7 +24,7 @@ using wisp::test::Pumped;
 using wisp::test::says;
 
 // What all instances of a test have done.
-struct Seen {
+struct Lived {
   int built = 0;
   int alive = 0;
   int inside = 0;
@@ -37,15 +37,15 @@ Status& last_inner() {
 }
 
 // Counts its own calls. Neither copied nor moved: it stays where it was built.
-class Counter {
+class CountsCalls {
  public:
-  explicit Counter(Seen& seen) : seen_(seen) {
+  explicit CountsCalls(Lived& seen) : seen_(seen) {
     ++seen_.built;
     ++seen_.alive;
   }
-  ~Counter() { --seen_.alive; }
-  Counter(const Counter&) = delete;
-  Counter& operator=(const Counter&) = delete;
+  ~CountsCalls() { --seen_.alive; }
+  CountsCalls(const CountsCalls&) = delete;
+  CountsCalls& operator=(const CountsCalls&) = delete;
 
   Result<int> operator()(int n, Context& context) {
     seen_.inside_most = std::max(seen_.inside_most, ++seen_.inside);
@@ -59,19 +59,19 @@ class Counter {
   }
 
  private:
-  Seen& seen_;
+  Lived& seen_;
   int calls_ = 0;
 };
 
-auto counting(Seen& seen, wisp::FunctionOptions options = {}) {
-  return wisp::function("count", wisp::stateful<Counter>([&seen] { return Counter(seen); }),
+auto counting(Lived& seen, wisp::FunctionOptions options = {}) {
+  return wisp::function("count", wisp::stateful<CountsCalls>([&seen] { return CountsCalls(seen); }),
                         options);
 }
 
 }  // namespace
 
 TEST_CASE("instances: one is built on first need and kept", "[instances]") {
-  Seen seen;
+  Lived seen;
   {
     Pumped p{wisp::Catalogue().add(counting(seen))};
     CHECK(seen.built == 0);
@@ -96,7 +96,7 @@ TEST_CASE("instances: one is built on first need and kept", "[instances]") {
 }
 
 TEST_CASE("instances: two runtimes of one handle have their own", "[instances]") {
-  Seen seen;
+  Lived seen;
   const auto count = counting(seen);
   Pumped p{wisp::Catalogue().add(count)};
   Pumped q{wisp::Catalogue().add(count)};
@@ -106,14 +106,15 @@ TEST_CASE("instances: two runtimes of one handle have their own", "[instances]")
 }
 
 TEST_CASE("instances: every path enters one", "[instances]") {
-  Seen seen;
+  Lived seen;
   const auto count = counting(seen);
   Pumped p{wisp::Catalogue().add(count)};
   auto queued = p.runtime.on("queued").to(count);
   auto here = p.runtime.on("here").deliver({.synchronous = true}).to(count);
-  auto own = p.runtime.on("own").deliver({.synchronous = true}).to(wisp::stateful<Counter>([&seen] {
-    return std::make_unique<Counter>(seen);
-  }));
+  auto own =
+      p.runtime.on("own").deliver({.synchronous = true}).to(wisp::stateful<CountsCalls>([&seen] {
+        return std::make_unique<CountsCalls>(seen);
+      }));
   CHECK(*p.runtime.start(count, 0).wait() == 1);
   CHECK(p.runtime.post(count, 0).ok());
   CHECK(p.runtime.emit("queued", 0).ok());
@@ -131,7 +132,7 @@ TEST_CASE("instances: every path enters one", "[instances]") {
 }
 
 TEST_CASE("instances: idle ones go after keep_alive, provisioned ones stay", "[instances]") {
-  Seen seen;
+  Lived seen;
   Pumped p{
       wisp::Catalogue().add(counting(seen, {.instances = {.provisioned = 1, .keep_alive = 1min}}))};
   CHECK(seen.built == 1);
@@ -156,7 +157,7 @@ TEST_CASE("instances: idle ones go after keep_alive, provisioned ones stay", "[i
 
 TEST_CASE("instances: one whose call threw is destroyed, one that gave an error is kept",
           "[instances]") {
-  Seen seen;
+  Lived seen;
   Pumped p{wisp::Catalogue().add(counting(seen))};
   CHECK(p.runtime.call<int>("count", -1).status().code() == StatusCode::kInvalidArgument);
   CHECK(*p.runtime.call<int>("count", 0) == 2);
@@ -167,7 +168,7 @@ TEST_CASE("instances: one whose call threw is destroyed, one that gave an error 
 }
 
 TEST_CASE("instances: at their maximum calls are refused and deliveries wait", "[instances]") {
-  Seen seen;
+  Lived seen;
   Pumped p{wisp::Catalogue().add(counting(seen, {.instances = {.max = 1}}))};
   CHECK(p.runtime.call<int>("count", 1).ok());
   CHECK(last_inner().code() == StatusCode::kResourceExhausted);
@@ -181,20 +182,20 @@ TEST_CASE("instances: at their maximum calls are refused and deliveries wait", "
 }
 
 TEST_CASE("instances: a factory that fails or throws fails the attempt", "[instances]") {
-  Seen seen;
+  Lived seen;
   int failures = 2;
-  const auto count =
-      wisp::function("count", wisp::stateful<Counter>([&]() -> Result<std::unique_ptr<Counter>> {
-                       if (failures > 1) {
-                         --failures;
-                         return wisp::unavailable("no room");
-                       }
-                       if (failures == 1) {
-                         --failures;
-                         throw std::runtime_error("a bad day");
-                       }
-                       return std::make_unique<Counter>(seen);
-                     }));
+  const auto count = wisp::function(
+      "count", wisp::stateful<CountsCalls>([&]() -> Result<std::unique_ptr<CountsCalls>> {
+        if (failures > 1) {
+          --failures;
+          return wisp::unavailable("no room");
+        }
+        if (failures == 1) {
+          --failures;
+          throw std::runtime_error("a bad day");
+        }
+        return std::make_unique<CountsCalls>(seen);
+      }));
   Pumped p{wisp::Catalogue().add(count)};
   const Status failed = p.runtime.call(count, 0).status();
   CHECK(failed.code() == StatusCode::kUnavailable);
@@ -212,11 +213,11 @@ TEST_CASE("instances: a factory that fails or throws fails the attempt", "[insta
 }
 
 TEST_CASE("instances: a slow factory counts as init, and against the deadline", "[instances]") {
-  Seen seen;  // outlives the instances
+  Lived seen;  // outlives the instances
   Pumped p;
-  const auto slow = wisp::function("count", wisp::stateful<Counter>([&] {
+  const auto slow = wisp::function("count", wisp::stateful<CountsCalls>([&] {
                                      p.clock.advance(2s);
-                                     return Counter(seen);
+                                     return CountsCalls(seen);
                                    }));
   REQUIRE(p.runtime.registry().add(slow).ok());
   auto late = p.runtime.start(slow, 0, {.timeout = 1s});
@@ -233,14 +234,14 @@ TEST_CASE("instances: a slow factory counts as init, and against the deadline", 
 
 TEST_CASE("instances: provisioned ones are built before the first call, or the add fails",
           "[instances]") {
-  Seen seen;
+  Lived seen;
   int left = 2;
-  const auto count =
-      wisp::function("count", wisp::stateful<Counter>([&]() -> Result<std::unique_ptr<Counter>> {
-                       if (--left < 0) return wisp::unavailable("no more");
-                       return std::make_unique<Counter>(seen);
-                     }),
-                     {.instances = {.provisioned = 3}});
+  const auto count = wisp::function(
+      "count", wisp::stateful<CountsCalls>([&]() -> Result<std::unique_ptr<CountsCalls>> {
+        if (--left < 0) return wisp::unavailable("no more");
+        return std::make_unique<CountsCalls>(seen);
+      }),
+      {.instances = {.provisioned = 3}});
   wisp::Runtime broken{wisp::Catalogue().add(count), {.threads = wisp::Threads::none}};
   CHECK(says(broken.status(), "an instance of 'count' could not be built: no more"));
   Pumped p;
@@ -259,7 +260,7 @@ TEST_CASE("instances: provisioned ones are built before the first call, or the a
 }
 
 TEST_CASE("instances: bad options are refused", "[instances]") {
-  Seen seen;
+  Lived seen;
   Pumped p;
   const auto refusal = [&](wisp::Instances instances) {
     return p.runtime.registry().add(counting(seen, {.instances = instances}));
@@ -279,15 +280,15 @@ TEST_CASE("instances: bad options are refused", "[instances]") {
 
 namespace {
 
-struct Shared {
+struct SharedInstance {
   static std::atomic<int> alive;
   static std::atomic<int> overlaps;
   std::atomic<bool> entered{false};
   int value = 0;  // the thread sanitizer sees it if two are inside
-  Shared() { ++alive; }
-  ~Shared() { --alive; }
-  Shared(const Shared&) = delete;
-  Shared& operator=(const Shared&) = delete;
+  SharedInstance() { ++alive; }
+  ~SharedInstance() { --alive; }
+  SharedInstance(const SharedInstance&) = delete;
+  SharedInstance& operator=(const SharedInstance&) = delete;
   void operator()() {
     if (entered.exchange(true)) ++overlaps;
     ++value;
@@ -295,15 +296,16 @@ struct Shared {
     entered = false;
   }
 };
-std::atomic<int> Shared::alive{0};
-std::atomic<int> Shared::overlaps{0};
+std::atomic<int> SharedInstance::alive{0};
+std::atomic<int> SharedInstance::overlaps{0};
 
 }  // namespace
 
 TEST_CASE("instances: threads enter each by themselves", "[instances]") {
-  const auto shared = wisp::function("shared", wisp::stateful<Shared>(),
+  const auto shared = wisp::function("shared", wisp::stateful<SharedInstance>(),
                                      {.instances = {.provisioned = 1, .keep_alive = 50us}});
-  const auto narrow = wisp::function("narrow", wisp::stateful<Shared>(), {.instances = {.max = 2}});
+  const auto narrow =
+      wisp::function("narrow", wisp::stateful<SharedInstance>(), {.instances = {.max = 2}});
   {
     wisp::Runtime runtime{wisp::Catalogue().add(shared).add(narrow), {.workers = {.max = 4}}};
     auto here = runtime.on("here").deliver({.synchronous = true}).to(shared);
@@ -325,9 +327,9 @@ TEST_CASE("instances: threads enter each by themselves", "[instances]") {
     CHECK(wrong == 0);
     CHECK(runtime.stop(10s).status.ok());
     CHECK(runtime.stats().events.done == 1'200);
-    CHECK(Shared::alive == 0);
+    CHECK(SharedInstance::alive == 0);
   }
-  CHECK(Shared::overlaps == 0);
+  CHECK(SharedInstance::overlaps == 0);
 }
 
 TEST_CASE("instances: predictive ones met by several threads at once are all given back") {

@@ -24,8 +24,8 @@ struct Parcel {
 WISP_FIELDS(Parcel, kg)
 
 // The host pumps, and time stands still until the test moves it.
-struct Pumped {
-  explicit Pumped(const wisp::Catalogue& functions)
+struct PumpedCalls {
+  explicit PumpedCalls(const wisp::Catalogue& functions)
       : runtime(functions, {.threads = wisp::Threads::none, .clock = &clock, .random = &random}) {
     REQUIRE(runtime.status().ok());
   }
@@ -61,7 +61,7 @@ TEST_CASE("invoker: a call returns what its handler returned, of whatever shape"
   const auto status = wisp::function("status", [](Context&) { return wisp::not_found("it"); });
   int ran = 0;
   const auto nothing = wisp::function("nothing", [&ran] { ++ran; });
-  Pumped p(wisp::Catalogue().add(value).add(result).add(status).add(nothing));
+  PumpedCalls p(wisp::Catalogue().add(value).add(result).add(status).add(nothing));
   CHECK(*p.runtime.call(value, {2.5}) == 5.0);
   CHECK(*p.runtime.call(result, {3.9}) == 3);
   CHECK(p.runtime.call(result, {-1}).status().code() == StatusCode::kInvalidArgument);
@@ -72,7 +72,7 @@ TEST_CASE("invoker: a call returns what its handler returned, of whatever shape"
 
 TEST_CASE("invoker: a call by name is checked against the function's types", "[invoker]") {
   const auto weigh = wisp::function("weigh", [](const Parcel& p) { return p.kg; });
-  Pumped p(wisp::Catalogue().add(weigh));
+  PumpedCalls p(wisp::Catalogue().add(weigh));
   CHECK(*p.runtime.call<double>("weigh", Parcel{2}) == 2);
   const wisp::Status in = p.runtime.call<double>("weigh", 3).status();
   CHECK(in.code() == StatusCode::kInvalidArgument);
@@ -100,7 +100,7 @@ TEST_CASE("invoker: what a handler throws is contained and may be retried", "[in
                                          return n;
                                        },
                                        {.retry = {.attempts = 3}});
-  Pumped p(wisp::Catalogue().add(std_thrower).add(int_thrower).add(recovers));
+  PumpedCalls p(wisp::Catalogue().add(std_thrower).add(int_thrower).add(recovers));
   const wisp::Status thrown = p.runtime.call(std_thrower, 1).status();
   CHECK(thrown.code() == StatusCode::kInternal);
   CHECK(names(thrown, "no such parcel"));
@@ -154,7 +154,7 @@ TEST_CASE("invoker: what no retry can mend is not retried", "[invoker]") {
                                         return wisp::Status(static_cast<StatusCode>(code), "");
                                       },
                                       {.retry = {.attempts = 3, .first_delay = 1ms}});
-  Pumped p(wisp::Catalogue().add(refuses));
+  PumpedCalls p(wisp::Catalogue().add(refuses));
   for (int code = 1; code <= 16; ++code) {
     ran = 0;
     auto pending = p.runtime.start(refuses, code);
@@ -176,7 +176,7 @@ TEST_CASE("invoker: a handler that overstays its timeout is timed out", "[invoke
                                      return context.cancelled();
                                    },
                                    {.timeout = 100ms});
-  Pumped p(wisp::Catalogue().add(slow));
+  PumpedCalls p(wisp::Catalogue().add(slow));
   clock = &p.clock;
   CHECK(*p.runtime.call(slow, 99) == false);
   const auto late = p.runtime.call(slow, 100);
@@ -204,7 +204,7 @@ TEST_CASE("invoker: children inherit the smaller deadline, tenant and tag", "[in
   const auto grandparent = wisp::function("grandparent", [&](bool start, Context& context) {
     return context.runtime().call(parent, start);
   });
-  Pumped p(wisp::Catalogue().add(child).add(parent).add(grandparent));
+  PumpedCalls p(wisp::Catalogue().add(child).add(parent).add(grandparent));
   const bool start = GENERATE(false, true);
   REQUIRE(p.runtime.call(child).ok());
   CHECK(left == 3s);
@@ -228,7 +228,7 @@ TEST_CASE("invoker: cancelling the caller cancels what it calls", "[invoker]") {
     self->cancel();
     return context.runtime().call(child);
   });
-  Pumped p(wisp::Catalogue().add(child).add(parent));
+  PumpedCalls p(wisp::Catalogue().add(child).add(parent));
   auto pending = p.runtime.start(parent);
   self = &pending;
   p.runtime.pump();
@@ -253,7 +253,7 @@ TEST_CASE("invoker: beyond the concurrency limit calls are refused and posts wai
                                        return nested;
                                      },
                                      {.limits = {.concurrency = 1}});
-  Pumped p(wisp::Catalogue().add(single));
+  PumpedCalls p(wisp::Catalogue().add(single));
   const wisp::Status refused = p.runtime.call(single, 1);
   CHECK(refused.code() == StatusCode::kResourceExhausted);
   CHECK(wisp::reason_of(refused) == wisp::Reason::limit);
@@ -278,7 +278,7 @@ TEST_CASE("invoker: a post runs under its retry rule and ends as a dead letter",
     return wisp::unavailable("down");
   });
   const auto wrong = wisp::function("wrong", [](int) { return wisp::invalid_argument("bad"); });
-  Pumped p(wisp::Catalogue().add(fails).add(wrong));
+  PumpedCalls p(wisp::Catalogue().add(fails).add(wrong));
   const auto id = p.runtime.post(fails, 7);
   REQUIRE(id.ok());
   REQUIRE(p.runtime.post(wrong, 8).ok());
@@ -324,7 +324,7 @@ TEST_CASE("invoker: re-entrant calls go as deep as the stack", "[invoker]") {
         WISP_TRY(const int below, context.runtime().call<int>("countdown", n - 1));
         return below + 1;
       });
-  Pumped p(wisp::Catalogue().add(countdown));
+  PumpedCalls p(wisp::Catalogue().add(countdown));
   CHECK(*p.runtime.call(countdown, 200) == 200);
   CHECK(p.runtime.bill(1h).lines.front().calls == 201);
 }

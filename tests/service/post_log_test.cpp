@@ -35,7 +35,7 @@ struct Expected {
   int kind;  // 0: none, 1 to 3: flat, 4: boxed
 };
 
-struct Shared {
+struct SharedCount {
   std::shared_ptr<int> count;
   std::uint64_t value = 0;
 };
@@ -51,7 +51,7 @@ void append(PostBlocks& blocks, PostLog& log, const Expected& what,
   if (what.kind == 1) post.input = Given::of(one);
   if (what.kind == 2) post.input = Given::of(seven);
   if (what.kind == 3) post.input = Given::of(largest);
-  if (what.kind == 4) post.boxed = Payload::of(Shared{alive, what.sequence});
+  if (what.kind == 4) post.boxed = Payload::of(SharedCount{alive, what.sequence});
   if (log.append(post)) blocks.put(PostBlock::make(PostBlock::kLarge));
 }
 
@@ -65,7 +65,8 @@ bool as_expected(PostRecord& record, const Expected& what) {
   }
   const void* value = record.value();
   if (what.kind == 0) return right && value == nullptr;
-  if (what.kind == 4) return right && static_cast<const Shared*>(value)->value == what.sequence;
+  if (what.kind == 4)
+    return right && static_cast<const SharedCount*>(value)->value == what.sequence;
   std::uint64_t first = 0;
   std::memcpy(&first, value, sizeof first);
   return right && first == what.sequence;

@@ -59,7 +59,7 @@ enum class How { call, start, post, queued, here };
 constexpr std::array kHows{How::call, How::start, How::post, How::queued, How::here};
 
 // A step of a tree, with what it is to find in its context.
-struct Step {
+struct TreeStep {
   int thread = 0;
   int depth = 0;
   How how = How::call;
@@ -75,9 +75,9 @@ class Tree {
   static constexpr int kDepth = 3;
   static constexpr int kSteps = 5 * (1 + 5 + 25 + 125);
 
-  static void make(wisp::Runtime& runtime, Step step, How how,
+  static void make(wisp::Runtime& runtime, TreeStep step, How how,
                    const wisp::CallOptions& options = wisp::kNoOptions) {
-    static const auto grow = wisp::named<void(Step)>("grow");
+    static const auto grow = wisp::named<void(TreeStep)>("grow");
     step.how = how;
     if (how == How::call) (void)runtime.call(grow, step, options);
     if (how == How::start) (void)runtime.start(grow, step, options);
@@ -86,16 +86,16 @@ class Tree {
     if (how == How::here) (void)runtime.emit("tree.here", step, options);
   }
 
-  Status grow(const Step& step, Context& context) {
+  Status grow(const TreeStep& step, Context& context) {
     check(step, context);
     // The next attempt is perhaps another thread's.
     if (step.depth == 1 && step.how != How::here && context.attempt() == 1)
       return wisp::unavailable("not at once");
     const EventId by = context.event_id().empty() ? step.cause : context.event_id();
-    Step child{.thread = step.thread,
-               .depth = step.depth + 1,
-               .event = context.event_id(),
-               .trace = context.lineage().trace};
+    TreeStep child{.thread = step.thread,
+                   .depth = step.depth + 1,
+                   .event = context.event_id(),
+                   .trace = context.lineage().trace};
     for (const How how : kHows) {
       if (step.depth == kDepth) break;
       const bool emitted = how == How::queued || how == How::here;
@@ -113,7 +113,7 @@ class Tree {
   std::atomic<int> wrong{0};
 
  private:
-  void check(const Step& step, const Context& context) {
+  void check(const TreeStep& step, const Context& context) {
     const Lineage& lineage = context.lineage();
     const EventId event = context.event_id();
     const bool plain = step.how == How::call || step.how == How::start;
@@ -189,7 +189,7 @@ TEST_CASE("lineage: each thread's own, through every verb within every other", "
   constexpr int kRounds = 2;
   Tree tree;
   const auto grow = wisp::function(
-      "grow", [&tree](const Step& step, Context& context) { return tree.grow(step, context); },
+      "grow", [&tree](const TreeStep& step, Context& context) { return tree.grow(step, context); },
       {.retry = {.attempts = 2, .first_delay = 0ms}});
   wisp::Runtime runtime{wisp::Catalogue().add(grow), {.workers = {.max = 4}}};
   const auto queued = runtime.on("tree.queued").to(grow);
@@ -197,7 +197,7 @@ TEST_CASE("lineage: each thread's own, through every verb within every other", "
   on_threads(kThreads, [&runtime](int t) {
     for (std::uint64_t round = 0; round < kRounds; ++round) {
       const Sender sender(t, round);
-      const Step root{.thread = t, .trace = sender.trace};
+      const TreeStep root{.thread = t, .trace = sender.trace};
       for (const How how : kHows) {
         if (t == 0) Tree::make(runtime, root, how);
         else Tree::make(runtime, root, how, sender.options());

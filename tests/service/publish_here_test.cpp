@@ -8,20 +8,14 @@
 
 #include "catch.hpp"
 #include "engine/waiting.hpp"
+#include "service/sampled.hpp"
 
 namespace {
 
 using namespace wisp::literals;
+using wisp::test::calls_of;
 using wisp::test::Gate;
-
-constexpr wisp::Delivery kHere{.synchronous = true};
-
-std::uint64_t calls_of(const wisp::Runtime& runtime, std::string_view name) {
-  std::uint64_t calls = 0;
-  for (const auto& each : runtime.stats().functions)
-    if (each.name == name) calls += each.calls;
-  return calls;
-}
+using wisp::test::kHere;
 
 }  // namespace
 

@@ -28,7 +28,7 @@ bool contains(const std::string& text, std::string_view part) {
 }
 
 // What an observer saw, in words: "accepted", "began 1", "ended 1 error", ...
-struct Seen {
+struct Observed {
   wisp::RecordSink sink() {
     return [this](const Record& record) {
       std::string line(to_string(record.step));
@@ -62,7 +62,7 @@ TEST_CASE("observe: a post's way from acceptance to its end", "[record]") {
   int failures = 1;
   const auto function = flaky(failures);
   Pumped p(wisp::Catalogue().add(function));
-  Seen seen;
+  Observed seen;
   {
     const auto watch = p.runtime.observe(seen.sink());
     const auto id = p.runtime.post(function, 7);
@@ -81,7 +81,7 @@ TEST_CASE("observe: a post's way from acceptance to its end", "[record]") {
 
 TEST_CASE("observe: deliveries that are queued, synchronous, of a wrong type", "[record]") {
   Pumped p;
-  Seen seen;
+  Observed seen;
   const auto watch = p.runtime.observe(seen.sink());
   auto queued = p.runtime.on("a").to([](int) {});
   auto synchronous =
@@ -106,7 +106,7 @@ TEST_CASE("observe: calls, direct and started, and those that are refused", "[re
                                      },
                                      {.limits = {.concurrency = 1}});
   Pumped p(wisp::Catalogue().add(function).add(narrow));
-  Seen seen;
+  Observed seen;
   const auto watch = p.runtime.observe(seen.sink());
   CHECK(p.runtime.call(function, 1).ok());
   CHECK(seen.lines == Lines{"began 1", "ended 1 ok"});
@@ -132,7 +132,7 @@ TEST_CASE("observe: calls, direct and started, and those that are refused", "[re
 
 TEST_CASE("observe: what a full queue drops and refuses", "[record]") {
   Pumped p;
-  Seen seen;
+  Observed seen;
   const auto watch = p.runtime.observe(seen.sink());
   auto oldest = p.runtime.on("o")
                     .deliver({.queue = {.count = 1, .act = wisp::Overflow::drop_oldest}})

@@ -22,7 +22,7 @@ using wisp::test::Gate;
 
 // A pool that, as the test says, destroys what it is given or refuses it, and then has no thread
 // for a timer either.
-class Fickle final : public wisp::Executor {
+class Losing final : public wisp::Executor {
  public:
   enum class Mode { takes, drops, refuses };
 
@@ -114,8 +114,8 @@ TEST_CASE("route: deliveries whose payloads end each other's subscriptions do no
 
 TEST_CASE("route: an executor that fails for a while cancels what is queued, and no more",
           "[route]") {
-  const auto mode = GENERATE(Fickle::Mode::drops, Fickle::Mode::refuses);
-  Fickle executor;
+  const auto mode = GENERATE(Losing::Mode::drops, Losing::Mode::refuses);
+  Losing executor;
   std::atomic<int> ran{0};
   const auto count = wisp::function("count", [&ran](int) { ++ran; });
   wisp::Runtime runtime{wisp::Catalogue().add(count), {.executor = &executor}};
@@ -124,7 +124,7 @@ TEST_CASE("route: an executor that fails for a while cancels what is queued, and
   CHECK(runtime.post(count, 1).ok());
   CHECK(runtime.emit("a", 1).ok());
   CHECK(runtime.stats().events.cancelled == 2);
-  executor.mode = Fickle::Mode::takes;
+  executor.mode = Losing::Mode::takes;
   CHECK(runtime.post(count, 2).ok());
   CHECK(runtime.emit("a", 2).ok());
   CHECK(runtime.stop(20s).status.ok());
@@ -135,7 +135,7 @@ TEST_CASE("route: an executor that fails for a while cancels what is queued, and
 TEST_CASE("route: what waits for the function's limit is cancelled one by one, however many",
           "[route]") {
   constexpr int kWaiting = 50'000;
-  Fickle executor;
+  Losing executor;
   Gate gate;
   const auto narrow =
       wisp::function("narrow", [&gate](int) { gate.pass(); }, {.limits = {.concurrency = 1}});
@@ -145,13 +145,13 @@ TEST_CASE("route: what waits for the function's limit is cancelled one by one, h
   gate.await(1);
   // The last of them waits when the tokens have all come by.
   REQUIRE(eventually([&] { return executor.idle(); }));
-  executor.mode = Fickle::Mode::drops;
+  executor.mode = Losing::Mode::drops;
   gate.open();
   CHECK(eventually([&] { return runtime.stats().queued == 0; }));
   const wisp::EventStats events = runtime.stats().events;
   check_conserved(events);
   CHECK(events.done + events.cancelled == kWaiting + 1);
-  executor.mode = Fickle::Mode::takes;
+  executor.mode = Losing::Mode::takes;
   // The slot is free again.
   CHECK(eventually([&] { return runtime.call(narrow, 1).ok(); }));
 }

@@ -28,7 +28,7 @@ using wisp::test::Pumped;
 using wisp::test::says;
 
 // A pool that refuses as the test says, and starts no thread for a timer if told so.
-class Fickle final : public wisp::Executor {
+class Refusing final : public wisp::Executor {
  public:
   Status submit(wisp::Task& task) override {
     if (Status why = refusal ? refusal() : Status(); !why.ok()) return why;
@@ -221,7 +221,7 @@ TEST_CASE("route: an executor that refuses for a while loses nothing", "[route]"
   const bool full = GENERATE(false, true);
   std::atomic<int> left{20};
   std::atomic<int> ran{0};
-  Fickle executor;
+  Refusing executor;
   executor.refusal = [&left, full] {
     if (left-- <= 0) return Status();
     return full ? wisp::resource_exhausted("full") : wisp::unavailable("no thread");
@@ -236,7 +236,7 @@ TEST_CASE("route: an executor that refuses for a while loses nothing", "[route]"
 }
 
 TEST_CASE("route: a call that the executor refuses says why", "[route]") {
-  Fickle executor;
+  Refusing executor;
   const auto count = wisp::function("count", [](int n) { return n; });
   wisp::Runtime runtime{wisp::Catalogue().add(count), {.executor = &executor}};
   executor.refusal = [] { return wisp::unavailable("no thread"); };
@@ -254,7 +254,7 @@ TEST_CASE("route: a call that the executor refuses says why", "[route]") {
 }
 
 TEST_CASE("route: an executor that has closed cancels what is queued", "[route]") {
-  Fickle executor;
+  Refusing executor;
   executor.refusal = [] {
     return wisp::refused(StatusCode::kUnavailable, wisp::Reason::stopped, "closed");
   };
@@ -268,7 +268,7 @@ TEST_CASE("route: an executor that has closed cancels what is queued", "[route]"
 }
 
 TEST_CASE("route: a retry without a timer ends with the last error", "[route]") {
-  Fickle executor;
+  Refusing executor;
   executor.no_threads = true;
   const auto fails =
       wisp::function("fails", [](int n) -> Status { return wisp::unavailable("no {}", n); },

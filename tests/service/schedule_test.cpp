@@ -15,7 +15,7 @@ namespace {
 using namespace wisp::literals;
 using wisp::StatusCode;
 
-struct Pumped {
+struct PumpedSchedule {
   // Moves time in steps of `step` and pumps after each.
   void pass(wisp::Duration d, wisp::Duration step) {
     for (wisp::Duration gone{}; gone < d; gone += step) {
@@ -32,7 +32,7 @@ struct Pumped {
 }  // namespace
 
 TEST_CASE("schedule: every keeps to its grid", "[schedule]") {
-  Pumped p;
+  PumpedSchedule p;
   std::vector<wisp::Duration> at;
   const wisp::Time start = p.clock.now();
   auto tick = p.runtime.every(1s).run([&] { at.push_back(p.clock.now() - start); });
@@ -50,7 +50,7 @@ TEST_CASE("schedule: every keeps to its grid", "[schedule]") {
 }
 
 TEST_CASE("schedule: after and at fire once", "[schedule]") {
-  Pumped p;
+  PumpedSchedule p;
   int after = 0;
   int at = 0;
   int past = 0;
@@ -76,7 +76,7 @@ TEST_CASE("schedule: after and at fire once", "[schedule]") {
 
 TEST_CASE("schedule: the end of its scope, and cancel, end it; detach lets it go on",
           "[schedule]") {
-  Pumped p;
+  PumpedSchedule p;
   int scoped = 0;
   int detached = 0;
   {
@@ -95,7 +95,7 @@ TEST_CASE("schedule: the end of its scope, and cancel, end it; detach lets it go
 }
 
 TEST_CASE("schedule: it may be cancelled from inside its handler", "[schedule]") {
-  Pumped p;
+  PumpedSchedule p;
   int ran = 0;
   wisp::Schedule tick;
   tick = p.runtime.every(1s).run([&] {
@@ -137,7 +137,7 @@ TEST_CASE("schedule: a function with input, and a failing one, run under their r
                                       return wisp::unavailable("down");
                                     },
                                     {.retry = {.attempts = 3, .first_delay = 1ms}});
-  Pumped p;
+  PumpedSchedule p;
   REQUIRE(p.runtime.registry().add(fails).ok());
   auto soon = p.runtime.after(1s).run(fails, 10);
   p.pass(2s, 10ms);
@@ -146,7 +146,7 @@ TEST_CASE("schedule: a function with input, and a failing one, run under their r
 }
 
 TEST_CASE("schedule: what makes no sense is refused", "[schedule]") {
-  Pumped p;
+  PumpedSchedule p;
   const auto nothing = [] {};
   CHECK(p.runtime.after(-1s).run(nothing).status().code() == StatusCode::kInvalidArgument);
   const wisp::Schedule zero = p.runtime.every(0s).run(nothing);
@@ -201,7 +201,7 @@ TEST_CASE("schedule: no time of a cron expression is lost between two looks at t
 
 TEST_CASE("schedule: after a thousand missed firings the one in time runs", "[schedule]") {
   for (const int make_up : {0, 1, 2}) {
-    Pumped p;
+    PumpedSchedule p;
     int ran = 0;
     auto tick = p.runtime.every("* * * * *"_cron).fire({.make_up = make_up}).run([&ran] { ++ran; });
     p.pass(24h + 5s, 24h + 5s);
@@ -213,7 +213,7 @@ TEST_CASE("schedule: after a thousand missed firings the one in time runs", "[sc
 }
 
 TEST_CASE("schedule: a rule of firing that cannot be is refused by name", "[schedule]") {
-  Pumped p;
+  PumpedSchedule p;
   const auto why = [&p](const wisp::Firing& firing) {
     const wisp::Schedule tick = p.runtime.every(1s).fire(firing).run([] {});
     CHECK(tick.status().code() == StatusCode::kInvalidArgument);
@@ -228,7 +228,7 @@ TEST_CASE("schedule: a rule of firing that cannot be is refused by name", "[sche
 }
 
 TEST_CASE("schedule: its receipt says how late the last firing was", "[schedule]") {
-  Pumped p;
+  PumpedSchedule p;
   auto tick = p.runtime.every(1ms).run([&p] { p.clock.advance(10us); });
   CHECK_FALSE(tick.receipt());
   p.pass(1'250us, 1'250us);
@@ -302,7 +302,7 @@ TEST_CASE("schedule: on threads, the next firing waits for the one that it repla
 TEST_CASE("schedule: it may outlive its runtime", "[schedule]") {
   std::optional<wisp::Schedule> tick;
   {
-    Pumped p;
+    PumpedSchedule p;
     tick = p.runtime.every(1s).run([] {});
     p.pass(2s, 1s);
   }
@@ -311,7 +311,7 @@ TEST_CASE("schedule: it may outlive its runtime", "[schedule]") {
 }
 
 TEST_CASE("schedule: a handler's destructor may let another schedule go", "[schedule]") {
-  Pumped p;
+  PumpedSchedule p;
   int ended = 0;
   auto again = [&] {
     REQUIRE(p.runtime.after(1h).run([] {}).detach().ok());
@@ -328,7 +328,7 @@ TEST_CASE("schedule: a handler's destructor may let another schedule go", "[sche
 }
 
 TEST_CASE("schedule: a moment long gone is now", "[schedule]") {
-  Pumped p;
+  PumpedSchedule p;
   int ran = 0;
   auto gone = p.runtime.at(wisp::WallTime::min()).run([&ran] { ++ran; });
   auto far = p.runtime.at(wisp::WallTime::max()).run([&ran] { ran += 10; });
@@ -339,7 +339,7 @@ TEST_CASE("schedule: a moment long gone is now", "[schedule]") {
 
 TEST_CASE("schedule: nothing comes next once the runtime stops", "[schedule]") {
   std::optional<wisp::Schedule> tick;
-  Pumped p;
+  PumpedSchedule p;
   tick.emplace(p.runtime.every(1s).run([] {}));
   CHECK(tick->next().has_value());
   CHECK(p.runtime.stop(0s).status.ok());

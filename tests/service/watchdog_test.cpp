@@ -9,6 +9,7 @@
 
 #include "catch.hpp"
 #include "engine/waiting.hpp"
+#include "service/stats_of.hpp"
 
 namespace {
 
@@ -16,12 +17,7 @@ using namespace wisp::literals;
 using wisp::Context;
 using wisp::Record;
 using wisp::Step;
-
-wisp::FunctionStats stats_of(const wisp::Runtime& runtime, std::string_view name) {
-  for (const wisp::FunctionStats& each : runtime.stats().functions)
-    if (each.name == name) return each;
-  return {};
-}
+using wisp::test::stats_of;
 
 }  // namespace
 

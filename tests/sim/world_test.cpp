@@ -19,7 +19,7 @@ using wisp::Time;
 using wisp::sim::World;
 
 // Enough for what only some seeds show, however few a run asks for.
-int seeds() { return std::max(wisp::test::test_seeds(), 20); }
+int world_seeds() { return std::max(wisp::test::test_seeds(), 20); }
 
 // Handlers that read, are overtaken perhaps, and write what they read plus one.
 struct Increments {
@@ -77,7 +77,7 @@ TEST_CASE("world: handlers that overlap lose an update, for some seeds and not f
           "[sim]") {
   int lost = 0;
   int kept = 0;
-  for (int seed = 1; seed <= seeds(); ++seed) {
+  for (int seed = 1; seed <= world_seeds(); ++seed) {
     INFO("seed " << seed);
     const auto number = static_cast<std::uint64_t>(seed);
     // Two, so that luck keeps both as easily as it loses one.
@@ -93,7 +93,7 @@ TEST_CASE("world: handlers that overlap lose an update, for some seeds and not f
 
 TEST_CASE("world: a serial subscription and a concurrency of one lose no update, for any seed",
           "[sim]") {
-  for (int seed = 1; seed <= seeds(); ++seed) {
+  for (int seed = 1; seed <= world_seeds(); ++seed) {
     INFO("seed " << seed);
     const auto number = static_cast<std::uint64_t>(seed);
     for (const Duration sleep : {Duration(0s), Duration(1ms)}) {
@@ -143,7 +143,7 @@ Run run(std::uint64_t seed) {
 
 TEST_CASE("world: a seed replays its schedule, another seed has another", "[sim]") {
   std::vector<Run> runs;
-  for (int seed = 1; seed <= seeds(); ++seed) {
+  for (int seed = 1; seed <= world_seeds(); ++seed) {
     INFO("seed " << seed);
     const Run once = run(static_cast<std::uint64_t>(seed));
     const Run again = run(static_cast<std::uint64_t>(seed));
@@ -241,7 +241,7 @@ TEST_CASE("world: its random numbers follow the seed, and drawing leaves the cho
 
 TEST_CASE("world: retries come within the bounds of the jitter, in virtual time", "[sim]") {
   bool moved = false;
-  for (int seed = 1; seed <= seeds(); ++seed) {
+  for (int seed = 1; seed <= world_seeds(); ++seed) {
     INFO("seed " << seed);
     World world{static_cast<std::uint64_t>(seed)};
     wisp::Runtime runtime{world.options()};
@@ -306,7 +306,7 @@ TEST_CASE("world: a timeout ends a sleep at its exact moment", "[sim]") {
 }
 
 TEST_CASE("world: a handler that waits for a call lets it run, at any bound of threads", "[sim]") {
-  for (int seed = 1; seed <= seeds(); ++seed) {
+  for (int seed = 1; seed <= world_seeds(); ++seed) {
     for (const int threads : {1, 2, 3, 64}) {
       INFO("seed " << seed << ", " << threads << " threads");
       World world{static_cast<std::uint64_t>(seed), {.threads_max = threads}};
@@ -342,7 +342,7 @@ TEST_CASE("world: a handler that waits for a call lets it run, at any bound of t
 }
 
 TEST_CASE("world: a publisher that a full queue blocks goes on when there is room", "[sim]") {
-  for (int seed = 1; seed <= seeds(); ++seed) {
+  for (int seed = 1; seed <= world_seeds(); ++seed) {
     INFO("seed " << seed);
     World world{static_cast<std::uint64_t>(seed)};
     wisp::Runtime runtime{world.options()};

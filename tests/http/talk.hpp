@@ -10,8 +10,9 @@
 
 #include "catch.hpp"
 #include "http/connection.hpp"
+#include "http/messages.hpp"
 
-namespace wisp::test::http {
+namespace wisp::test {
 
 // Answers "METHOD PATH?QUERY BODY", but to those of "/secret".
 class Echo final : public wisp::http::Connection::Service {
@@ -41,7 +42,7 @@ class Echo final : public wisp::http::Connection::Service {
   std::string last;
 };
 
-struct Client {
+struct Talk {
   wisp::http::ConnectionLimits limits{};
   wisp::ManualClock clock{};
   wisp::http::DateCache dates{};
@@ -65,12 +66,6 @@ struct Client {
   }
 };
 
-inline int status_of(std::string_view response) {
-  return response.starts_with("HTTP/1.1 ") ? std::stoi(std::string(response.substr(9, 3))) : 0;
-}
-inline std::string_view body_of(std::string_view response) {
-  return response.substr(std::min(response.find("\r\n\r\n") + 4, response.size()));
-}
 inline std::size_t responses_in(std::string_view text) {
   std::size_t count = 0;
   for (std::size_t at = text.find("HTTP/1.1 "); at != text.npos;
@@ -84,9 +79,6 @@ struct Case {
   std::string text;
 };
 
-inline std::string get(std::string_view target) {
-  return "GET " + std::string(target) + " HTTP/1.1\r\nHost: a\r\n\r\n";
-}
 inline std::string with(std::string_view fields) {
   return "POST /p HTTP/1.1\r\nHost: a\r\n" + std::string(fields);
 }
@@ -99,7 +91,7 @@ inline std::string chunked(std::string_view body) {
 inline void refuses(const Case& each) {
   INFO(each.text.substr(0, 200));
   constexpr std::string_view kNext = "GET /next HTTP/1.1\r\nHost: a\r\n\r\n";
-  Client whole;
+  Talk whole;
   const std::string answer = whole.say(each.text + std::string(kNext));
   CHECK(status_of(answer) == each.status);
   CHECK(responses_in(answer) == 1);
@@ -108,10 +100,10 @@ inline void refuses(const Case& each) {
   CHECK(whole.connection.finished());
   CHECK(answer.find("\r\nConnection: close\r\n") != answer.npos);
   CHECK(whole.say(kNext).empty());
-  Client slow;
+  Talk slow;
   CHECK(slow.spell(each.text + std::string(kNext)) == answer);
   CHECK(slow.echo.served == 0);
   CHECK(slow.connection.finished());
 }
 
-}  // namespace wisp::test::http
+}  // namespace wisp::test
