@@ -48,6 +48,7 @@ class CloudEventEndpoint final : public detail::Endpoint {
   std::string_view name() const override { return "CloudEvents"; }
   const TypeInfo* input() const override { return nullptr; }
   bool takes_request() const override { return true; }
+  bool takes_cloud_events() const override { return true; }
   bool has_output() const override { return false; }
   void input_schema(Schema&) const override {}
   void output_schema(Schema&) const override {}

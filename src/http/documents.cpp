@@ -42,6 +42,42 @@ void events_operation(json::TextWriter& to, Schema& schema, const Route& route) 
   to.end_object();
 }
 
+// One event as a whole document, several, or one whose attributes are headers.
+void cloud_events_body(json::TextWriter& to, Schema& schema) {
+  const auto event = [&] {
+    to.begin_object();
+    schema.member("type", "object");
+    to.name("required");
+    to.begin_array();
+    for (const std::string_view each : {"specversion", "id", "source", "type"}) to.text(each);
+    to.end_array();
+    to.end_object();
+  };
+  to.name("requestBody");
+  to.begin_object();
+  to.name("content");
+  to.begin_object();
+  to.name("application/cloudevents+json");
+  to.begin_object();
+  to.name("schema");
+  event();
+  to.end_object();
+  to.name("application/cloudevents-batch+json");
+  to.begin_object();
+  to.name("schema");
+  to.begin_object();
+  schema.member("type", "array");
+  to.name("items");
+  event();
+  to.end_object();
+  to.end_object();
+  to.name("*/*");
+  to.begin_object();
+  to.end_object();
+  to.end_object();
+  to.end_object();
+}
+
 void of_kind(Schema& schema, FieldKind kind) {
   schema.simple(kind == FieldKind::boolean  ? "boolean"
                 : kind == FieldKind::number ? "number"
@@ -107,6 +143,7 @@ void operation(json::TextWriter& to, Schema& schema, const Route& route) {
     schema_body(to, [&] { route.endpoint->input_schema(schema); });
     to.end_object();
   }
+  if (route.endpoint->takes_cloud_events()) cloud_events_body(to, schema);
   to.name("responses");
   to.begin_object();
   to.name(route.endpoint->has_output() ? "200" : "default");

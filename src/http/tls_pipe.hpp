@@ -29,8 +29,8 @@ class TlsPipe {
     ended,  // the other side said that there is no more
     fault,  // nothing comes any more; OpenSSL still has its reason
   };
-  // Appends to `plain` what the other side said, at most what `bytes` hold. Also after a fault there
-  // may be something to send: the alert that says why.
+  // Appends to `plain` what the other side said, at most what `bytes` hold. After a fault, too,
+  // there may be something to send: the alert that says why.
   Received receive(std::string_view bytes, std::string& plain);
 
   bool ready() const;  // the handshake is over

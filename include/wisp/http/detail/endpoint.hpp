@@ -79,6 +79,7 @@ class Endpoint {
   // Null: takes none. Of a Request: takes_request().
   virtual const TypeInfo* input() const = 0;
   virtual bool takes_request() const = 0;
+  virtual bool takes_cloud_events() const { return false; }
   // Of each field of the input, in their order.
   virtual std::span<const FieldKind> elements() const { return {}; }
   virtual bool has_output() const = 0;
