@@ -176,7 +176,7 @@ took "all there"
 # Warnings are errors where wisp is checked, not where it is tried with a compiler that nobody has seen yet.
 step "configure"
 logged configure "$report" cmake --preset release \
-  -D WISP_WERROR=${CI:+ON} -D WISP_BUILD_TESTS=$testing -D WISP_BUILD_BENCH=$testing -D WISP_TEST_UNITY=ON \
+  -D WISP_WERROR=${CI:+ON} -D WISP_BUILD_TESTS=$testing -D WISP_BUILD_BENCH=$testing \
   ${WISP_TEST_TIMEOUT:+-D WISP_TEST_TIMEOUT="$WISP_TEST_TIMEOUT"}
 took "($(sed -n 's/^-- wisp: adapters: */adapters: /p' "$logs/configure.log"))"
 
