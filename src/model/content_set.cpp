@@ -45,6 +45,9 @@ struct Ends {
 
 // What is asked of one path.
 struct Node {
+  explicit Node(std::size_t index) : number(index) {}
+
+  std::size_t number;
   ByText<std::unique_ptr<Node>> fields;
   ByText<Slots> texts;
   std::unordered_map<double, Slots> numbers;
@@ -63,7 +66,8 @@ struct ContentIndex {
     bool tried = false;        // what was found is not all that it asks for
   };
 
-  Node root;
+  std::size_t nodes = 1;  // but for the root
+  Node root{0};
   std::vector<Pattern> patterns;
   std::vector<int> all;  // candidates whatever the event holds
 
@@ -103,7 +107,7 @@ void ContentIndex::add_fields(Node& node, const ContentFields& fields, int numbe
       continue;
     }
     std::unique_ptr<Node>& below = node.fields[each.name];
-    if (below == nullptr) below = std::make_unique<Node>();
+    if (below == nullptr) below = std::make_unique<Node>(nodes++);
     if (!each.leaf) {
       add_fields(*below, each.nested, number, count);
       continue;
@@ -165,13 +169,18 @@ bool ContentIndex::look(const Node& node, const Value& value, ContentSet::Scratc
   bool in_lists = false;
   const Value* at = &value + 1;
   switch (value.kind) {
-    case ValueKind::object:
+    case ValueKind::object: {
       if (node.fields.empty()) return false;
+      const std::uint64_t object = ++scratch.objects_;
       for (std::uint32_t i = 0; i < value.size; ++i, at = at[1].next()) {
         const auto found = node.fields.find(at->view());
-        if (found != node.fields.end() && look(*found->second, at[1], scratch)) in_lists = true;
+        if (found == node.fields.end()) continue;
+        // Of two members of one name the first counts.
+        if (std::exchange(scratch.looked_[found->second->number], object) == object) continue;
+        if (look(*found->second, at[1], scratch)) in_lists = true;
       }
       return in_lists;
+    }
     case ValueKind::array:
       for (; at != value.next(); at = at->next()) {
         in_lists = in_lists || (at->nests() && !node.fields.empty());
@@ -208,6 +217,7 @@ const std::vector<int>& ContentSet::match(const Value& event, Scratch& scratch) 
     scratch.found_.assign(count, 0);
     scratch.stamp_ = 1;
   }
+  scratch.looked_.resize(index_->nodes);
   scratch.candidates_.assign(index_->all.begin(), index_->all.end());
   const bool in_lists = index_->look(index_->root, event, scratch);
   for (const int each : scratch.candidates_) {

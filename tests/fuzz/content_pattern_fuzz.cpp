@@ -35,8 +35,10 @@ void check(const wisp::ContentSet& set, const std::vector<Pattern>& patterns,
     return;
   }
   const bool object = event->root().kind == wisp::ValueKind::object;
-  const auto member = Document::parse("{\"w\":" + std::string(text) + '}');
-  const auto element = Document::parse("{\"w\":[" + std::string(text) + "]}");
+  const std::string in_member = "{\"w\":" + std::string(text) + '}';
+  const std::string in_list = "{\"w\":[" + std::string(text) + "]}";
+  const auto member = Document::parse(in_member);
+  const auto element = Document::parse(in_list);
   std::vector<int> expected;
   for (std::size_t i = 0; i < patterns.size(); ++i) {
     const bool matches = patterns[i].alone.matches(event->root());

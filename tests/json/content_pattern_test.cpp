@@ -285,7 +285,7 @@ class Random {
         R"("a")", R"("b")", R"("ab")", R"("aab")",     "1",          "2.5", "3",
         "null",   "true",   "[]",      R"(["a","b"])", R"([1,"ab"])"};
     std::string text;
-    for (const char name : {'x', 'y', 'z'}) {
+    for (const char name : {'x', 'y', 'z', 'x'}) {  // a second one of a name does not count
       if (random_.below(3) == 0) continue;
       const auto kind = depth > 0 ? random_.below(4) : 3;
       text += fmt::format(R"(,"{}":)", name);
@@ -311,6 +311,23 @@ class Random {
 };
 
 }  // namespace
+
+TEST_CASE("content set: of two members of one name the first counts", "[content_pattern]") {
+  wisp::ContentSet set;
+  set.add(*compile(R"({"a":[1]})"));
+  set.add(*compile(R"({"a":{"b":[1]}})"));
+  wisp::ContentSet::Scratch scratch;
+  const auto found = [&](std::string_view event) {
+    const auto document = json::Document::parse(event);
+    REQUIRE(document.ok());
+    return set.match(document->root(), scratch);
+  };
+  CHECK(found(R"({"a":2,"a":1})").empty());
+  CHECK(found(R"({"a":1,"a":2})") == std::vector<int>{0});
+  CHECK(found(R"({"a":{"b":2,"b":1}})").empty());
+  CHECK(found(R"({"a":[{"b":2},{"b":1}]})") == std::vector<int>{1});
+  CHECK(found(R"({"a":{"b":2},"a":{"b":1}})").empty());
+}
 
 TEST_CASE("content set: it finds those that match one by one", "[content_pattern]") {
   std::size_t matched = 0;

@@ -43,6 +43,8 @@ class ContentSet {
     std::vector<std::uint64_t> found_;   // by pattern, which of its fields
     std::vector<std::uint32_t> stamps_;  // by pattern, the event that found_ is of
     std::uint32_t stamp_ = 0;
+    std::vector<std::uint64_t> looked_;  // by field of the patterns, the last object that had it
+    std::uint64_t objects_ = 0;
     std::vector<int> candidates_;
     std::vector<int> matched_;
   };
