@@ -206,7 +206,7 @@ Status ResponseReader::end(bool clean) {
 std::optional<Duration> parse_retry_after(std::string_view value, WallTime now) {
   if (value.empty()) return std::nullopt;
   if (std::all_of(value.begin(), value.end(), is_digit)) {
-    constexpr std::uint64_t most = 86'400;
+    constexpr std::uint64_t most = 600;
     static_assert(std::chrono::seconds(most) == kRetryAfterMax);
     return std::chrono::seconds(std::min(number(value).value_or(most), most));
   }

@@ -38,7 +38,9 @@ class Invoker::BatchRun {
       }
       const Ended ended = attempt(part);
       const bool stop = ended.outcome == Outcome::cancelled || stopped();
-      const bool halves = ended.outcome != Outcome::ok && !stop && part.size() > 1;
+      // Who asks not to come back soon is not asked for each half.
+      const bool halves =
+          ended.outcome != Outcome::ok && !stop && part.size() > 1 && !retry_after_of(ended.status);
       note_calls(part, ended.began, halves);
       if (ended.outcome == Outcome::ok) {
         settle_each(part);
@@ -47,7 +49,7 @@ class Invoker::BatchRun {
       } else if (halves) {
         bisect(std::move(part), parts);
       } else {
-        settle(std::move(part.front()), ended);
+        for (auto& each : part) settle(std::move(each), ended);
       }
     }
   }

@@ -46,7 +46,7 @@ bool Invoker::retries(const Route& route, Shipment& delivery, const Ended& ended
   delivery.due =
       parts_.clock.now() + retry_delay(retry, delivery.attempts, ended.status, parts_.random);
   const Duration left = kAgeMax - (delivery.due - delivery.accepted);
-  if (left < Duration::zero()) return false;
+  if (left <= Duration::zero()) return false;
   delivery.due = delivery.due + *put_off(route.function(), left);
   return delivery.due - delivery.accepted <= kAgeMax;
 }

@@ -322,12 +322,12 @@ TEST_CASE("client response: Retry-After in seconds, or as a date", "[client]") {
   const wisp::WallTime now{std::chrono::seconds(784'111'777)};
   CHECK(parse_retry_after("0", now) == 0s);
   CHECK(parse_retry_after("120", now) == 120s);
-  CHECK(parse_retry_after("86400", now) == 24h);
-  CHECK(parse_retry_after("86401", now) == 24h);
-  CHECK(parse_retry_after("99999999999999999999999999", now) == 24h);
+  CHECK(parse_retry_after("600", now) == 10min);
+  CHECK(parse_retry_after("601", now) == 10min);
+  CHECK(parse_retry_after("99999999999999999999999999", now) == 10min);
   CHECK(parse_retry_after("Sun, 06 Nov 1994 08:50:37 GMT", now) == 60s);
   CHECK(parse_retry_after("Sun, 06 Nov 1994 08:49:07 GMT", now) == 0s);
-  CHECK(parse_retry_after("Sun, 06 Nov 2094 08:49:37 GMT", now) == 24h);
+  CHECK(parse_retry_after("Sun, 06 Nov 2094 08:49:37 GMT", now) == 10min);
   for (const char* none : {"", "-1", "+1", "1.5", "1s", "soon", "Sun, 06 Nov 1994", "06 Nov 1994",
                            "Sun, 06 Nov 1994 08:49:37 CET", "1, 2"}) {
     INFO(none);

@@ -186,6 +186,28 @@ TEST_CASE("batches: a throw and an error cut in halves, and spend an attempt of 
   CHECK(p.runtime.dead_letters().list().front().attempts == 3);
 }
 
+TEST_CASE("batches: one that is asked to stay away is not halved, and stays away", "[batch]") {
+  Pumped p;
+  std::vector<wisp::Time> at;
+  std::size_t took = 0;
+  auto subscription = p.runtime.on("a")
+                          .deliver({.attempts = 2, .batch = {.size = 4, .window = 1s}})
+                          .to([&](const Batch<int>& batch) -> Status {
+                            at.push_back(p.clock.now());
+                            if (at.size() == 1)
+                              return wisp::with_retry_after(wisp::unavailable("busy"), 1min);
+                            took += batch.size();
+                            return Status();
+                          });
+  const wisp::Time began = p.clock.now();
+  for (int i = 0; i < 4; ++i) REQUIRE(p.runtime.emit("a", i).ok());
+  CHECK(p.settled().done == 4);
+  CHECK(took == 4);
+  REQUIRE(at.size() >= 2);
+  CHECK(at[1] >= began + 1min);
+  CHECK(p.runtime.stats().events.dead == 0);
+}
+
 TEST_CASE("batches: never two of a key, and the next once the first is over", "[batch]") {
   Pumped p;
   std::vector<std::vector<std::string>> seen;

@@ -36,6 +36,7 @@
 #include <wisp/http/address.hpp>
 #include <wisp/http/message.hpp>
 #include <wisp/model/context.hpp>
+#include <wisp/model/policy.hpp>
 
 namespace wisp::inline v0::http {
 
@@ -64,8 +65,8 @@ struct ClientResponse {
 
 // Ok for 2xx. Else what the caller should do: kUnavailable (502, 503, 504, 425), kResourceExhausted
 // (429), kDeadlineExceeded (408) and kInternal (500 and other 5xx) are for another attempt; those
-// of 3xx and other 4xx are not. Nothing of the body is in it. Takes along ClientResponse::retry_after,
-// so that a function that fails with it is tried again no sooner.
+// of 3xx and other 4xx are not. Nothing of the body is in it. It has ClientResponse::retry_after
+// with it: a function that fails with it is tried again no sooner.
 Status to_status(const ClientResponse& response);
 
 // Where addresses come from.

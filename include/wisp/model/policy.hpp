@@ -44,10 +44,11 @@ struct Retry {
 
 // An error that asks the next attempt to stay away for `wait`, as Retry-After of HTTP does: from a
 // handler, its retry begins that much later, see retry_delay(). From 0 to kRetryAfterMax; what is
-// beyond counts as that. Requires: an error.
+// beyond counts as that: often another server asks for it, and a delivery that waits has a place in
+// its queue, or holds up what comes behind it. Requires: an error.
 Status with_retry_after(Status error, Duration wait);
 std::optional<Duration> retry_after_of(const Status& status);
-inline constexpr Duration kRetryAfterMax = std::chrono::hours(24);
+inline constexpr Duration kRetryAfterMax = std::chrono::minutes(10);
 
 // Before attempt `attempt` + 1, once `attempt` of them (>= 1) have failed: uniform in [0,
 // min(max_delay, first_delay * 2^(attempt - 1))]. Source: Brooker, "Exponential Backoff And
