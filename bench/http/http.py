@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""CPU of a server per request, by turns with its peers, under wrk on the loopback. See bench/README.md.
+"""CPU of a server per request, and how long requests take, by turns with its peers, on the loopback. See bench/README.md.
 
   http.py [--rounds 9] [--seconds 3] [--json] [--nginx PATH] [--wrk PATH]
 
-A figure is the user and system time of the server's processes over the requests that wrk counted, all answered 2xx.
+CPU is the user and system time of the server's processes over the requests that wrk counted, all answered 2xx. The time is
+the 99th percentile of what http_open_loop sends at half of the rate that nginx had under wrk.
 """
 import argparse, json, os, pathlib, re, shutil, statistics, subprocess, sys, tempfile, time
 
@@ -17,13 +18,15 @@ http {{
   server {{ listen 127.0.0.1:{port}; location / {{ default_type text/plain; return 200 "ok\\n"; }} }}
 }}
 """
-POST = """wrk.method = "POST"
-wrk.body = '{"kg":2.5,"country":"PT"}'
+BODY = '{"kg":2.5,"country":"PT"}'
+POST = f"""wrk.method = "POST"
+wrk.body = '{BODY}'
 wrk.headers["Content-Type"] = "application/json"
 """
-# question, variant, ours, peer's name, peer, target
+# question, variant, ours, peer's name, peer, target; of the figures of rounds()
 ROWS = [("N1", "fixed 200", "fixed", "nginx", "nginx", 1.25), ("N1", "fixed 200", "fixed", "cpp-httplib", "httplib", 0.45),
-        ("N2", "typed route", "typed", "our fixed 200", "fixed", 1.6), ("N2", "on the workers", "pool", "our fixed 200", "fixed", None)]
+        ("N2", "typed route", "typed", "our fixed 200", "fixed", 1.6), ("N2", "on the workers", "pool", "our fixed 200", "fixed", None),
+        ("N3", "p99, fixed 200", "fixed p99", "nginx", "nginx p99", 2), ("N3", "p99, typed route", "typed p99", "nginx", "nginx p99", None)]
 
 
 def free_port():
@@ -63,6 +66,7 @@ def nginx(path, room):
 
 
 def measure(server, wrk, path, seconds, script):
+    """CPU of a request in nanoseconds, and requests a second."""
     before = cpu_seconds(server.process.pid)
     done = subprocess.run([wrk, f"-c{CONNECTIONS}", "-t1", f"-d{seconds}", *(["-s", script] if script else []),
                            f"http://127.0.0.1:{server.port}{path}"], capture_output=True, text=True, timeout=seconds + 60)
@@ -70,20 +74,43 @@ def measure(server, wrk, path, seconds, script):
     requests = re.search(r"(\d+) requests in", done.stdout)
     if done.returncode != 0 or requests is None or "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
         sys.exit(f"wrk on {path}: {done.stdout}{done.stderr}")
-    return (after - before) / int(requests.group(1)) * 1e9
+    count = int(requests.group(1))
+    return (after - before) / count * 1e9, count / seconds
 
 
-def rounds(asked, servers, script):
-    """{job: [figure of each round]}, of the servers that are there."""
-    jobs = {"fixed": ("ours", "/healthz", None), "typed": ("ours", "/price", script), "pool": ("ours", "/pool", script),
-            "nginx": ("nginx", "/", None), "httplib": ("httplib", "/healthz", None)}
+def p99(server, path, seconds, rate, body):
+    """Of requests at `rate` a second in all, in nanoseconds; or what went wrong."""
+    done = subprocess.run([HERE / "http_open_loop", str(server.port), path, str(rate), str(seconds), *([body] if body else [])],
+                          capture_output=True, text=True, timeout=seconds + 60)
+    return json.loads(done.stdout)["p99_ns"] if done.returncode == 0 else done.stderr.strip()
+
+
+def rounds(asked, servers, room):
+    """{figure: [that of each round]}, of the servers that are there."""
+    jobs = {"fixed": ("ours", "/healthz", False), "typed": ("ours", "/price", True), "pool": ("ours", "/pool", True),
+            "nginx": ("nginx", "/", False), "httplib": ("httplib", "/healthz", False)}
     jobs = {job: each for job, each in jobs.items() if each[0] in servers}
+    script = room / "post.lua"
+    script.write_text(POST)
     figures = {job: [] for job in jobs}
+    rates = []
     for turn in range(asked.rounds):
         order = list(jobs)
         for job in order[turn % len(order):] + order[:turn % len(order)]:
-            which, path, lua = jobs[job]
-            figures[job].append(measure(servers[which], asked.wrk, path, asked.seconds, lua))
+            which, path, posts = jobs[job]
+            cpu, rate = measure(servers[which], asked.wrk, path, asked.seconds, str(script) if posts else None)
+            figures[job].append(cpu)
+            if which == "nginx":
+                rates.append(rate)
+    if not rates:
+        return figures
+    rate = statistics.median(rates) / 2
+    timed = [job for job in ("fixed", "typed", "nginx") if job in jobs]
+    figures |= {f"{job} p99": [] for job in timed}
+    for turn in range(asked.rounds):
+        for job in timed[turn % len(timed):] + timed[:turn % len(timed)]:
+            which, path, posts = jobs[job]
+            figures[f"{job} p99"].append(p99(servers[which], path, asked.seconds, rate, BODY if posts else ""))
     return figures
 
 
@@ -99,8 +126,6 @@ def main():
         sys.exit("no wrk (Debian: wrk)")
     with tempfile.TemporaryDirectory() as name:
         room = pathlib.Path(name)
-        script = room / "post.lua"
-        script.write_text(POST)
         servers = {}
         try:
             servers["ours"] = Server([HERE / "http_ours"])
@@ -108,15 +133,19 @@ def main():
                 servers["httplib"] = Server([HERE / "http_httplib"])
             if asked.nginx:
                 servers["nginx"] = nginx(asked.nginx, room)
-            figures = rounds(asked, servers, str(script))
+            figures = rounds(asked, servers, room)
         finally:
             for each in servers.values():
                 each.stop()
     results = []
     for question, variant, ours, peer, theirs, target in ROWS:
         row = {"question": question, "variant": variant, "peer": peer, "target": target}
-        if theirs not in figures:
+        if ours not in figures or theirs not in figures:
             results.append(row | {"error": "absent"})
+            continue
+        wrong = [each for each in figures[ours] + figures[theirs] if isinstance(each, str)]
+        if wrong:
+            results.append(row | {"error": wrong[0]})
             continue
         ratios = [a / b for a, b in zip(figures[ours], figures[theirs])]
         results.append(row | {"ours_ns": statistics.median(figures[ours]), "peer_ns": statistics.median(figures[theirs]),
