@@ -66,7 +66,7 @@ struct ContentIndex {
     bool tried = false;        // what was found is not all that it asks for
   };
 
-  std::size_t nodes = 1;  // but for the root
+  std::size_t nodes = 1;  // the root included
   Node root{0};
   std::vector<Pattern> patterns;
   std::vector<int> all;  // candidates whatever the event holds

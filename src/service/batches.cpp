@@ -38,9 +38,10 @@ class Invoker::BatchRun {
       }
       const Ended ended = attempt(part);
       const bool stop = ended.outcome == Outcome::cancelled || stopped();
-      // Who asks not to come back soon is not asked for each half.
-      const bool halves =
-          ended.outcome != Outcome::ok && !stop && part.size() > 1 && !retry_after_of(ended.status);
+      // Who asks not to come back soon is not asked for each half; but where nothing comes back,
+      // halves are all that can save the others.
+      const bool later = retryable(ended.status.code()) && retry_after_of(ended.status);
+      const bool halves = ended.outcome != Outcome::ok && !stop && part.size() > 1 && !later;
       note_calls(part, ended.began, halves);
       if (ended.outcome == Outcome::ok) {
         settle_each(part);

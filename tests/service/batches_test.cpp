@@ -208,6 +208,23 @@ TEST_CASE("batches: one that is asked to stay away is not halved, and stays away
   CHECK(p.runtime.stats().events.dead == 0);
 }
 
+TEST_CASE("batches: an error that no retry mends is cut in halves, whatever it asks for",
+          "[batch]") {
+  Pumped p;
+  auto subscription = p.runtime.on("a")
+                          .deliver({.batch = {.size = 4, .window = 1s}})
+                          .to([](const Batch<int>& batch) -> Status {
+                            for (const int each : batch)
+                              if (each == 2)
+                                return wisp::with_retry_after(wisp::invalid_argument("two"), 1s);
+                            return Status();
+                          });
+  for (int i = 0; i < 4; ++i) REQUIRE(p.runtime.emit("a", i).ok());
+  const wisp::EventStats events = p.settled();
+  CHECK(events.done == 3);
+  CHECK(events.dead == 1);
+}
+
 TEST_CASE("batches: never two of a key, and the next once the first is over", "[batch]") {
   Pumped p;
   std::vector<std::vector<std::string>> seen;
