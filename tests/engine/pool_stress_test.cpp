@@ -260,5 +260,5 @@ TEST_CASE("pool: sleepers, burners and waiters at once, while others look and dr
     CHECK(done == kThreads * 300);
     CHECK(eventually([&] { return pool.stats().workers == 0 && !pool.stats().supervised; }));
   }
-  CHECK(threads() == before);
+  CHECK(eventually([&] { return threads() == before; }));
 }

@@ -96,7 +96,8 @@ class AtEnd {
   std::unique_ptr<F> f_;
 };
 
-// Of this process, as the kernel counts them.
+// Of this process, as the kernel counts them; among them for a moment one that has been joined, so
+// ask eventually() whether they are gone.
 inline int threads() {
   int count = -2;  // . and ..
   DIR* tasks = opendir("/proc/self/task");
