@@ -155,9 +155,9 @@ std::optional<Answer> Dispatcher::admit(const Head& head, const Target& target,
   return answer;
 }
 
-std::optional<Answer> Dispatcher::serve(const Message& message, Client& client) {
-  std::optional<Answer> answer = route(message, client);
-  if (answer && client.caller().shown != Credential::none) keep_private(*answer);
+std::optional<Answer> Dispatcher::serve(const Message& message, Peer& peer) {
+  std::optional<Answer> answer = route(message, peer);
+  if (answer && peer.caller().shown != Credential::none) keep_private(*answer);
   if (answer) answer->fields += cors_fields(options_.cors, message.head);
   return answer;
 }
@@ -210,16 +210,16 @@ std::optional<Answer> Dispatcher::stranger(const Head& head) const {
   return std::nullopt;
 }
 
-std::optional<Answer> Dispatcher::route(const Message& message, Client& client) {
+std::optional<Answer> Dispatcher::route(const Message& message, Peer& peer) {
   const RouteMatch match = router_.find(message.head.method, message.target.path);
   if (match.route >= 0) {
     const Route& route = routes_[static_cast<std::size_t>(match.route)];
-    if (route.events != nullptr) return follow(route, message, client);
-    return call(route, match, message, client);
+    if (route.events != nullptr) return follow(route, message, peer);
+    return call(route, match, message, peer);
   }
   if (options_.invoke && message.head.method == "POST" && message.target.path.starts_with(kInvoke))
-    return invoke(message.target.path.substr(kInvoke.size()), message, client);
-  if (std::optional<Answer> answer = own(message, client.caller())) return answer;
+    return invoke(message.target.path.substr(kInvoke.size()), message, peer);
+  if (std::optional<Answer> answer = own(message, peer.caller())) return answer;
   const bool asks = message.head.method == "OPTIONS";
   if (asks && is_preflight(message.head))
     if (const std::string_view methods = preflight_methods(message.target.path, match);
@@ -270,21 +270,20 @@ Result<CallOptions> Dispatcher::call_options(const Head& head) const {
 }
 
 std::optional<Answer> Dispatcher::call(const Route& route, const RouteMatch& match,
-                                       const Message& message, Client& client) {
+                                       const Message& message, Peer& peer) {
   Webhook* const webhook = route.options.webhook;
-  if (webhook == nullptr) return run(route, match, message, client, client.caller(), nullptr);
+  if (webhook == nullptr) return run(route, match, message, peer, peer.caller(), nullptr);
   Principal sender;
   if (std::optional<Answer> refused = verify(*webhook, message.head, message.body, sender))
     return refused;
   const std::function<void(int)> answered = settle(*webhook, message.head);
-  std::optional<Answer> answer = run(route, match, message, client, sender, answered);
+  std::optional<Answer> answer = run(route, match, message, peer, sender, answered);
   if (answer) answered(answer->status);
   return answer;
 }
 
 std::optional<Answer> Dispatcher::run(const Route& route, const RouteMatch& match,
-                                      const Message& message, Client& client,
-                                      const Principal& caller,
+                                      const Message& message, Peer& peer, const Principal& caller,
                                       const std::function<void(int)>& answered) {
   Result<CallOptions> options = call_options(message.head);
   if (!options.ok()) return problem(options.status());
@@ -310,7 +309,7 @@ std::optional<Answer> Dispatcher::run(const Route& route, const RouteMatch& matc
   const bool tagged = message.head.method == "GET" || message.head.method == "HEAD";
   if (route.options.run == Run::here)
     return answer_of(route.endpoint->call(runtime_, source, *options), tagged);
-  const std::shared_ptr<Reply> reply = client.later();
+  const std::shared_ptr<Reply> reply = peer.later();
   auto done = [reply, tagged, answered, known = caller.shown != Credential::none,
                fields = cors_fields(options_.cors, message.head)](detail::Outcome outcome) {
     Answer answer = answer_of(std::move(outcome), tagged);
@@ -324,14 +323,14 @@ std::optional<Answer> Dispatcher::run(const Route& route, const RouteMatch& matc
 }
 
 // RFC 9110, 12.5.1, as far as it is needed: a client that names other types wants none of this.
-Answer Dispatcher::follow(const Route& route, const Message& message, Client& client) const {
+Answer Dispatcher::follow(const Route& route, const Message& message, Peer& peer) const {
   constexpr std::string_view kType = "text/event-stream";
   const std::string_view accept = message.head.find("accept").value_or("*/*");
   if (accept.find(kType) == accept.npos && accept.find("*/*") == accept.npos &&
       accept.find("text/*") == accept.npos)
     return problem(406, "this path has a text/event-stream");
   Answer answer{.content_type = kType, .fields = "Cache-Control: no-store\r\n"};
-  answer.stream = route.events->follow(message.head.find("last-event-id"), client.wake());
+  answer.stream = route.events->follow(message.head.find("last-event-id"), peer.wake());
   return answer;
 }
 
@@ -357,11 +356,11 @@ Answer Dispatcher::begin(const Route& route, const detail::Source& source,
 
 // Through its first route that is no webhook, whose parameters are members of the body here.
 std::optional<Answer> Dispatcher::invoke(std::string_view name, const Message& message,
-                                         Client& client) {
+                                         Peer& peer) {
   for (const Route& each : routes_)
     if (each.endpoint != nullptr && each.endpoint->name() == name &&
         each.options.webhook == nullptr)
-      return call(each, RouteMatch(), message, client);
+      return call(each, RouteMatch(), message, peer);
   return problem(404, "no route has a function of this name");
 }
 

@@ -35,9 +35,10 @@ class Reply {
   virtual void hold(std::unique_ptr<detail::Started> call) = 0;
 };
 
-class Client {
+// Who sent a request, as the dispatcher sees it.
+class Peer {
  public:
-  virtual ~Client() = default;
+  virtual ~Peer() = default;
   virtual std::shared_ptr<Reply> later() = 0;
   // What resumes its stream.
   virtual std::shared_ptr<Wake> wake() = 0;
@@ -78,7 +79,7 @@ class Dispatcher {
 
   // Whether a request may go on to serve(), and who calls; `caller` is nobody before.
   std::optional<Answer> admit(const Head& head, const Target& target, Principal& caller) const;
-  std::optional<Answer> serve(const Message& message, Client& client);
+  std::optional<Answer> serve(const Message& message, Peer& peer);
   Clock& clock() const;
   // Of any answer.
   std::string fields_for(const Head& head) const;
@@ -93,17 +94,17 @@ class Dispatcher {
   std::optional<Answer> authenticate(const Head& head, const Target& target,
                                      Principal& caller) const;
   std::optional<Answer> allow_invoke(std::string_view name, const Principal& caller) const;
-  std::optional<Answer> route(const Message& message, Client& client);
+  std::optional<Answer> route(const Message& message, Peer& peer);
   std::optional<Answer> call(const Route& route, const RouteMatch& match, const Message& message,
-                             Client& client);
-  Answer follow(const Route& route, const Message& message, Client& client) const;
+                             Peer& peer);
+  Answer follow(const Route& route, const Message& message, Peer& peer) const;
   std::optional<Answer> run(const Route& route, const RouteMatch& match, const Message& message,
-                            Client& client, const Principal& caller,
+                            Peer& peer, const Principal& caller,
                             const std::function<void(int)>& answered);
   Answer begin(const Route& route, const detail::Source& source, const CallOptions& options,
                const Principal& caller);
   std::optional<Answer> own(const Message& message, const Principal& caller);
-  std::optional<Answer> invoke(std::string_view name, const Message& message, Client& client);
+  std::optional<Answer> invoke(std::string_view name, const Message& message, Peer& peer);
   Result<CallOptions> call_options(const Head& head) const;
 
   Runtime& runtime_;

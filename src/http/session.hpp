@@ -160,7 +160,7 @@ class Server::Loop {
 // One client. It is kept by its loop, and by what waits for its socket.
 class Server::Session final : public std::enable_shared_from_this<Session>,
                               private Connection::Service,
-                              private Client {
+                              private Peer {
  public:
   Session(Loop& loop, tcp::socket socket, std::string address);
 

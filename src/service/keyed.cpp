@@ -13,7 +13,7 @@ using Answer = IdempotencyTable::Answer;
 using Kept = IdempotencyTable::Kept;
 
 // A worker that nobody can stand in for looks this often whether what it waits for wants to be run.
-constexpr Duration kLookAgain = std::chrono::milliseconds(10);
+constexpr Duration kRetryAlone = std::chrono::milliseconds(10);
 
 Status check_key(std::string_view key) {
   if (key.size() <= kIdempotencyKeyMax) return Status();
@@ -107,7 +107,7 @@ IdempotencyTable::Joined Keyed::wait(IdempotencyTable::Waiter& waiter,
       const Blocking blocking(executor);
       const bool alone = on_worker && !blocking.substituted();
       if (!alone || !run(joined.holder, true)) {
-        const Time again = alone ? clock.now() + kLookAgain : Time::never();
+        const Time again = alone ? clock.now() + kRetryAlone : Time::never();
         clock.park(waiter.parker, std::min({joined.until, waiter.deadline.at(), again}));
       }
     }

@@ -24,6 +24,10 @@ FLOORS = """
 """
 
 
+def bits(namespace):
+    return f"namespace {namespace}{{\nclass Bits {{\n}};\n}}  // namespace {namespace}\n"
+
+
 def header(*includes, threads="// Threads: any.", once="#pragma once", body=""):
     return "\n".join([threads, once, *(f"#include {name}" for name in includes), body, ""])
 
@@ -32,7 +36,7 @@ CLEAN = {
     "include/wisp/base/clock.hpp": header("<chrono>", "<sys/types.h>", "<absl/status/status.h>", "<fmt/core.h>"),
     "include/wisp/base/park.hpp": header("<wisp/base/clock.hpp>"),
     "include/wisp/base/money.hpp": header("<cstdint>"),
-    "include/wisp/base/detail/bits.hpp": header(threads=""),
+    "include/wisp/base/detail/bits.hpp": header(threads="", body=bits("wisp ")),
     "include/wisp/model/event.hpp": header("<wisp/base/park.hpp>", "<wisp/base/detail/bits.hpp>"),
     "include/wisp/model/policy.hpp": header("<wisp/model/event.hpp>", "<wisp/model/detail/names.hpp>"),
     "include/wisp/model/detail/names.hpp": header("<wisp/base/money.hpp>", threads=""),
@@ -43,7 +47,7 @@ CLEAN = {
     "include/wisp/http/gateway.hpp": header(),
     "src/model/event.cpp": "#include <wisp/model/event.hpp>\n#include <wisp/model/policy.hpp>\n#include \"near.hpp\"\n",
     "src/runtime.cpp": "#include <wisp/wisp.hpp>\n#include <wisp/base/clock.hpp>\n",
-    "src/http/gateway.cpp": "#include <boost/asio.hpp>\n#include <wisp/runtime.hpp>\n",
+    "src/http/gateway.cpp": "#include <boost/asio.hpp>\n#include <wisp/runtime.hpp>\n" + bits("wisp::http ") + bits(""),
     "tests/base/clock_test.cpp": "#include <wisp/wisp.hpp>\n#include \"catch.hpp\"\n// TODO(perf): measure it.\n",
 }
 
@@ -69,6 +73,7 @@ BROKEN = [
     ("quotes in a public header", "include/wisp/base/money.hpp", header('"clock.hpp"'), {"include-style"}),
     ("a TODO without kind", "src/runtime.cpp", "// TODO: later\n", {"todo"}),
     ("a TODO without sentence", "src/runtime.cpp", "// TODO(perf):\n", {"todo"}),
+    ("a type's second definition", "src/runtime.cpp", bits("wisp "), {"one-definition"}),
     ("a new thread-local", "src/runtime.cpp", "// thread_local\nthread_local int n;\n", {"thread-local"}),
     ("a long line", "src/runtime.cpp", "//" + "x" * (LINE_COLUMNS - 1) + "\n", {"line-length"}),
     ("a long file", "src/runtime.cpp", "//\n" * FILE_LINES, {"file-length"}),

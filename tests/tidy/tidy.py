@@ -155,6 +155,8 @@ SYSTEM_HEADER = re.compile(
     r"(sys|linux|asm|net|netinet|arpa)/.*"
     r"|(cpuid|dirent|dlfcn|errno|fcntl|immintrin|poll|pthread|sched|signal|time|unistd|x86intrin)\.h")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+NAMESPACE = re.compile(r"(?:inline )?namespace ?([^{]*?) ?\{$")
+TYPE = re.compile(r"(?:class|struct|union|enum|enum class) (?:alignas\(\w+\) |\[\[.*\]\] )?(\w+(?:::\w+)*)(?: final)?(?: ?(?::(?!:)|{)|$)")
 TODO = re.compile(r"\bTODO\b(?!\((perf|port|cleanup)\): \S)")
 
 
@@ -274,6 +276,7 @@ class Tidy:
         self.floors = floors
         self.faults = []
         self.graph = {}  # header → wisp headers that it includes
+        self.types = {}  # namespace and name of each type of the library → where it is defined
 
     def fault(self, path, line, rule, what):
         self.faults.append((rule, f"{path.relative_to(self.root)}:{line}: [{rule}] {what}"))
@@ -304,6 +307,8 @@ class Tidy:
             for number, line in enumerate(blank(text).splitlines(), 1):
                 if re.search(r"\bthread_local\b", line):
                     self.fault(path, number, "thread-local", "a simulator's fibers would share it: see THREAD_LOCAL")
+        if name.startswith(("include/", "src/")):
+            self.check_types(path, lines)
         includes = [(number, *match.groups()) for number, line in enumerate(lines, 1)
                     if (match := INCLUDE.match(line))]
         for number, bracket, name in includes:
@@ -317,6 +322,20 @@ class Tidy:
             self.check_header(path, lines, includes, "/".join(parts[1:]).removesuffix(".hpp"))
         elif tree == "src":
             self.check_source(path, includes, parts[0] if len(parts) > 1 else ".")
+
+    def check_types(self, path, lines):
+        """Two types of one name, in sources that never meet: their functions are one to the linker, whose is chance."""
+        within = []
+        for number, line in enumerate(lines, 1):
+            if match := NAMESPACE.match(line):
+                within.append(match.group(1))
+            elif line.startswith("}  // namespace") and within:
+                within.pop()
+            elif (match := TYPE.match(line)) and "" not in within and not line.endswith(";"):
+                key = ("::".join(within).replace("inline ", ""), match.group(1))
+                here = f"{path.relative_to(self.root)}:{number}"
+                if (first := self.types.setdefault(key, here)) != here:
+                    self.fault(path, number, "one-definition", f"{match.group(1)} is defined in {first} too")
 
     def check_header(self, path, lines, includes, header):
         floors = self.floors
