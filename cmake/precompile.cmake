@@ -3,14 +3,11 @@
 #   cmake -D CMAKE_PROJECT_wisp_INCLUDE=cmake/precompile.cmake ...
 #
 # Not for others: it hides an #include that is missing, and lets the compiler inline across sources of the warm path.
-function(wisp_precompile target header)
-  if(TARGET ${target})
-    target_precompile_headers(${target} PRIVATE ${header})
-    wisp_unity(${target} 8)
-  endif()
+# Nor for a release build, whose targets differ in their flags and so cannot share a precompiled header.
+function(wisp_precompile)
+  target_precompile_headers(wisp_cold PRIVATE <wisp/runtime.hpp>)
+  target_precompile_headers(wisp_core REUSE_FROM wisp_cold)
+  wisp_unity(wisp_core 8)
+  target_precompile_headers(wisp_sim REUSE_FROM wisp_cold)
 endfunction()
-cmake_language(DEFER CALL wisp_precompile wisp_core <wisp/runtime.hpp>)
-cmake_language(DEFER CALL wisp_precompile wisp_cold <wisp/runtime.hpp>)
-cmake_language(DEFER CALL wisp_precompile wisp_sim <wisp/sim/world.hpp>)
-cmake_language(DEFER CALL wisp_precompile wisp_json <wisp/json/json.hpp>)
-cmake_language(DEFER CALL wisp_precompile wisp_http <wisp/http/gateway.hpp>)
+cmake_language(DEFER CALL wisp_precompile)

@@ -8,9 +8,9 @@ export CMAKE_PREFIX_PATH="$prefix"
 
 fail() { echo "run.sh: $*" >&2; exit 1; }
 
-# Builds program/ and runs its tests. Arguments go to cmake.
+# Builds program/, with asserts, and runs its tests. Arguments go to cmake.
 program() {
-  "$CMAKE" -S "$here/program" -B "$room" -D CMAKE_BUILD_TYPE=Debug "$@"
+  "$CMAKE" -S "$here/program" -B "$room" -D CMAKE_BUILD_TYPE=Debug -D CMAKE_CXX_FLAGS_DEBUG=-O0 "$@"
   "$CMAKE" --build "$room"
   (cd "$room" && "$(dirname "$CMAKE")/ctest" --output-on-failure --no-tests=error)
 }

@@ -109,7 +109,7 @@ class Copy:
         self.tree.mkdir(parents=True, exist_ok=True)
         copy(self.tree)
         # Asserts stay on: they are the first to see many a fault.
-        options = {"CMAKE_BUILD_TYPE": "Release", "CMAKE_CXX_FLAGS_RELEASE": "-O1", "WISP_BUILD_TESTS": "ON",
+        options = {"CMAKE_BUILD_TYPE": "Debug", "CMAKE_CXX_FLAGS_DEBUG": "-O1", "WISP_BUILD_TESTS": "ON",
                    "WISP_BUILD_BENCH": "OFF", "WISP_BUILD_EXAMPLES": "OFF", "WISP_INSTALL": "OFF",
                    "CMAKE_CXX_COMPILER": compiler,
                    "CMAKE_PROJECT_wisp_INCLUDE": self.tree / "cmake/precompile.cmake"}
