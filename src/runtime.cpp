@@ -278,9 +278,9 @@ const Tariff& Runtime::tariff() const { return core_->options.tariff; }
 
 Bill Runtime::bill(Duration window) const { return bill(window, core_->options.tariff); }
 
-Bill Runtime::bill(Duration window, const Tariff& tariff) const {
+Bill Runtime::bill(Duration window, const Tariff& tariff, const Units& month_so_far) const {
   if (core_->forked()) return {};
-  return core_->ledger.bill(window, tariff);
+  return core_->ledger.bill(window, tariff, month_so_far);
 }
 
 RuntimeStats Runtime::stats() const {

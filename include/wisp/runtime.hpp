@@ -57,7 +57,9 @@ class Store;  // where a durable runtime keeps its events; none exists yet
 
 enum class Threads : std::uint8_t {
   pool,  // workers of wisp's own, or the executor's
-  none,  // no thread at all: everything runs on the thread that calls pump()
+  // No thread at all: everything runs on the thread that calls pump(), and nobody waits for
+  // anything: call() and a call that runs in wait() have one attempt, Overflow::block refuses.
+  none,
 };
 
 // Set by designated initialisers; members are only ever appended.
@@ -254,18 +256,20 @@ class Runtime {
 
   // RuntimeOptions::tariff.
   const Tariff& tariff() const;
-  // What the last `window` cost, under the Runtime's tariff or another. See Bill. Requires: window
-  // > 0.
+  // What the last `window` cost, under the Runtime's tariff or another. A sheet's tiers and free
+  // allowance go by the month: `month_so_far` is what came before the window, the sum of the
+  // `units` of its bills. See Bill. Requires: window > 0; beyond 768 hours it is 768.
   Bill bill(Duration window) const;
-  Bill bill(Duration window, const Tariff& tariff) const;
+  Bill bill(Duration window, const Tariff& tariff, const Units& month_so_far = {}) const;
 
   // A snapshot: counts that were read in one order, in which nothing ends before it was accepted.
   RuntimeStats stats() const;
 
   // Changes what the settings name, all or nothing, and each change has a line in the log and a
   // record; see model/settings.hpp. kNotFound for what is not here, kInvalidArgument naming the
-  // member, kFailedPrecondition for a limit of a function or a tenant that has none unless
-  // RuntimeOptions::adjustable is set.
+  // member; kFailedPrecondition for a function, and for the rate of a tenant that has none, unless
+  // RuntimeOptions::adjustable is set, and for workers that are not wisp's own; kUnavailable once
+  // it has stopped.
   Status configure(const Settings& settings);
   // What may be changed, as it is.
   Settings settings() const;

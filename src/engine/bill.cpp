@@ -115,6 +115,18 @@ Totals Ledger::Window::sum(std::int64_t from) const {
   return sum;
 }
 
+std::int64_t Ledger::Window::first(std::int64_t from) const {
+  std::int64_t first = from;
+  const auto look = [&](const std::deque<Bucket>& buckets) {
+    for (const Bucket& each : buckets)
+      if (each.end > from) first = std::min(first, each.start);
+  };
+  look(seconds);
+  look(minutes);
+  look(hours);
+  return first;
+}
+
 // Per line: whole buckets since `from`, and what the threads have not flushed yet.
 std::vector<Totals> Ledger::totals_since(std::int64_t from) {
   std::vector<Totals> all;
@@ -233,7 +245,7 @@ std::uint64_t Ledger::calls_within(std::string_view function, Duration window) {
   return calls;
 }
 
-Bill Ledger::bill(Duration window, const Tariff& tariff) {
+Bill Ledger::bill(Duration window, const Tariff& tariff, const Units& month_so_far) {
   Bill bill;
   bill.tariff = tariff.name;
   std::optional<ThreadCpu> threads = host_threads();
@@ -243,7 +255,9 @@ Bill Ledger::bill(Duration window, const Tariff& tariff) {
   const Duration since = now - std::clamp(window, Duration::zero(), longest);
   const std::int64_t from =
       std::max(began_, std::chrono::floor<std::chrono::seconds>(since).count());
-  bill.window = now - std::chrono::seconds(from);
+  std::int64_t first = from;
+  for (const auto& line : lines_) first = std::min(first, line->window.first(from));
+  bill.window = now - std::chrono::seconds(std::max(began_, first));
   const std::vector<Totals> totals = totals_since(from);
   std::vector<LineUsage> usages;
   const Quality cpu = clock_.real() ? Quality::measured : Quality::estimated;
@@ -273,10 +287,15 @@ Bill Ledger::bill(Duration window, const Tariff& tariff) {
     usages.push_back({usage_of(totals[i]), key.memory_mb});
   }
   if (!tariff.empty()) {
-    const PricedLines priced = price_lines(tariff, usages);
-    for (std::size_t i = 0; i < bill.lines.size(); ++i) bill.lines[i].cost = priced.lines[i];
+    const PricedLines priced = price_lines(tariff, usages, month_so_far);
     bill.total = priced.total;
     bill.total_quality = cost;
+    for (std::size_t i = 0; i < bill.lines.size(); ++i) {
+      BillLine& line = bill.lines[i];
+      line.cost = priced.lines[i];
+      bill.total_quality = std::min(bill.total_quality, line.cost_quality);
+      bill.units += tariff.units(usages[i].usage, usages[i].memory_mb);
+    }
   }
   add_unattributed(bill, at(totals[kOwnLine], Count::cpu_ns));
   if (threads) {

@@ -176,6 +176,7 @@ Status can_be_exported(const Bill& bill) {
   for (const BillLine& line : bill.lines)
     if (line.cost.saturated())
       return failed_precondition("the cost of '{}' did not fit Money", line.function);
+  if (bill.total.saturated()) return failed_precondition("the bill's total did not fit Money");
   return Status();
 }
 

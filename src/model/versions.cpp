@@ -229,6 +229,7 @@ Status Registry::shadow(std::string_view function, int version, double share) {
     }
     WISP_TRY(detail::check_shadow(*entry->definition));
     detail::Traffic& now = entry->versions->now;
+    if (share == 0 && now.shadow != found) return Status();
     gone = std::exchange(now.shadow, share > 0 ? std::move(found) : nullptr);
     now.shadowed = share;
     entry->attachment->direct(now);

@@ -223,6 +223,22 @@ EventStats Invoker::events() const {
   return stats;
 }
 
+namespace {
+
+template <class Find>
+void add_shadows(FunctionState& state, const Find& find) {
+  const MutexLock lock(state.mutex);
+  for (const auto& [number, counts] : state.shadows) {
+    FunctionStats* const of = find(state.definition->name, number);
+    if (of == nullptr) continue;
+    of->shadowed += counts->ran.load(std::memory_order_relaxed);
+    of->differed += counts->differed.load(std::memory_order_relaxed);
+    of->shadow_skipped += counts->skipped.load(std::memory_order_relaxed);
+  }
+}
+
+}  // namespace
+
 void Invoker::complete(std::vector<FunctionStats>& functions) {
   std::map<std::pair<std::string_view, int>, FunctionStats*> by_name;
   for (FunctionStats& each : functions) by_name[{each.name, each.version}] = &each;
@@ -247,7 +263,7 @@ void Invoker::complete(std::vector<FunctionStats>& functions) {
   // Several routes may lead to one function.
   std::vector<const FunctionState*> seen;
   for (const std::shared_ptr<Route>& route : routes()) {
-    const FunctionState& state = route->function();
+    FunctionState& state = route->function();
     FunctionStats* const stats = find(state.definition->name, state.version);
     if (stats == nullptr) continue;
     int again = 0;
@@ -269,11 +285,8 @@ void Invoker::complete(std::vector<FunctionStats>& functions) {
     stats->dead += read(state.dead);
     stats->late += read(state.late);
     stats->accepted += read(state.unbegun);
-    const auto add_starts = [&read](const RunVersion* version, FunctionStats* to) {
+    const auto add_starts = [](const RunVersion* version, FunctionStats* to) {
       if (version == nullptr || to == nullptr) return;
-      to->shadowed = read(version->shadowed);
-      to->differed = read(version->differed);
-      to->shadow_skipped = read(version->skipped);
       if (version->instances == nullptr) return;
       const InstancePool::Starts starts = version->instances->starts();
       to->cold_starts += starts.cold;
@@ -283,6 +296,7 @@ void Invoker::complete(std::vector<FunctionStats>& functions) {
     for (const auto& each : state.directions.others())
       if (each != nullptr && each.get() != &state)
         add_starts(each.get(), find(state.definition->name, each->version));
+    add_shadows(state, find);
   }
   for (FunctionStats& each : functions) {
     FunctionStats* const first = find(each.name, 1);

@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include <wisp/base/random.hpp>
 
 namespace wisp::inline v0 {
@@ -32,7 +34,13 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
 
   Status begin() {
     if (when_.cron) return aim(clock().wall());
-    return arm_at(when_.first);
+    if (!when_.wall) return arm_at(when_.first);
+    const Duration off = put_off(Duration::max());
+    {
+      const MutexLock lock(mutex_);
+      put_off_ = off;
+    }
+    return look_at(line(*when_.wall) + off, clock().wall());
   }
 
   std::optional<Time> next() const {
@@ -100,7 +108,10 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
       off = put_off_;
     }
     const std::optional<Instant> at = when_.cron->next(after, zone(), when_.gap);
-    if (!at) return Status();
+    if (!at) {
+      end();
+      return Status();
+    }
     // Already, so that it has been put off.
     if (*at == aimed) return look_at(line(*at) + off, wall);
     const std::optional<Instant> then = when_.cron->next(*at, zone(), when_.gap);
@@ -116,7 +127,7 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
   // When the clock on the wall shows `at`, or soon, to see whether it was set.
   Status look_at(Time at, WallTime wall) {
     const Time now = clock().now();
-    const Time due = now + (at - line(wall));
+    const Time due = now + std::max(at - line(wall), Duration::zero());
     return arm(due, std::min(due, now + kLookAgain));
   }
 
@@ -126,15 +137,23 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
     });
     const MutexLock lock(mutex_);
     if (cancelled_) return Status();
-    next_ = at;
+    next_ = std::nullopt;
     WISP_TRY(timer_, invoker_.parts().timer.schedule(look, std::move(task)));
+    next_ = at;
     return Status();
+  }
+
+  // What fires now is the last.
+  void end() {
+    const MutexLock lock(mutex_);
+    next_ = std::nullopt;
   }
 
   // Armed again before it fires, so that next() never shows a gap to whom the firing itself wakes.
   void arm_again(const Status& armed) {
     if (armed.ok()) return;
-    invoker_.log(LogLevel::error, route_->function().definition->name, message(armed));
+    invoker_.log(LogLevel::error, route_->function().definition->name,
+                 fmt::format("schedule '{}' fires no more: {}", when_.name, message(armed)));
   }
 
   void go_off() {
@@ -143,7 +162,6 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
     {
       const MutexLock lock(mutex_);
       if (cancelled_) return;
-      next_ = std::nullopt;
       due = due_;
       off = put_off_;
     }
@@ -153,10 +171,14 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
       // The wall clock went back meanwhile.
       const Time at = line(*when_.wall) + off;
       if (line(wall) < at) return arm_again(look_at(at, wall));
+      end();
       return fire({1, {line(wall) - at}});
     }
     const Time now = clock().now();
-    if (when_.period == Duration::zero()) return fire({1, {now - due - off}});
+    if (when_.period == Duration::zero()) {
+      end();
+      return fire({1, {now - due - off}});
+    }
     const std::int64_t more = now > due ? (now - due) / when_.period : 0;
     Dues dues{.count = static_cast<std::uint64_t>(more) + 1, .late = {}};
     for (std::int64_t i = std::max(more + 1 - kept(), std::int64_t{0}); i <= more; ++i)

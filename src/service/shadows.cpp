@@ -60,7 +60,7 @@ struct Shadow::Run {
   ~Run() {
     if (invoker == nullptr) return;
     const Errand errand(*invoker, nullptr);  // what this destroys may stop the runtime
-    if (!ran) count(version->skipped);
+    if (!ran) count(version->shadow->skipped);
     version->on_their_way.fetch_sub(1, std::memory_order_relaxed);
     in = nullptr;
     original.value = nullptr;
@@ -98,9 +98,9 @@ struct Shadow::Run {
                                                    .version = &on,
                                                    .shadow = true});
     ran = true;
-    count(version->shadowed);
+    count(version->shadow->ran);
     if (same(definition, original, result.get(), ended.outcome)) return;
-    if (version->differed.fetch_add(1, std::memory_order_relaxed) > 0) return;
+    if (version->shadow->differed.fetch_add(1, std::memory_order_relaxed) > 0) return;
     invoker->log(
         LogLevel::warning, definition.name,
         fmt::format("version {}, a shadow, ended otherwise than version {}: the first time; "

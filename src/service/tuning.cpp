@@ -253,9 +253,9 @@ Settings Tuning::now(Invoker& invoker, const Workers* workers) {
   const Sharing& sharing = invoker.sharing();
   for (const std::string& name : sharing.names()) {
     const Rate* const rate = sharing.rate(name);
-    settings.tenants.push_back({.name = name,
-                                .weight = sharing.queue()->weight(name),
-                                .per_second = rate == nullptr ? 0 : rate->per_second()});
+    settings.tenants.push_back(
+        {.name = name, .weight = sharing.queue()->weight(name), .per_second = {}});
+    if (rate != nullptr) settings.tenants.back().per_second = rate->per_second();
   }
   for (const auto& each : invoker.accounts_) {
     const Budget now = each->now();

@@ -21,7 +21,7 @@ Status FunctionState::enter(const Clock& clock) {
                                definition->name, rate->per_second()));
   }
   if (try_enter()) return Status();
-  if (turn) rate->give_back(*turn);
+  if (turn) rate->untake(*turn);  // another may have taken one meanwhile
   return limit_reached();
 }
 

@@ -113,6 +113,15 @@ Result<std::shared_ptr<const Version>> FunctionState::make(std::shared_ptr<const
   WISP_TRY(owner.admit());
   WISP_TRY(owner.make_ready(*another, std::move(made)));
   another->bare = another->bare && !limited();
+  another->shadow = std::make_shared<ShadowCounts>();
+  {
+    const MutexLock lock(mutex);
+    if (shadow == nullptr) {
+      shadow = std::make_shared<ShadowCounts>();
+      shadows.emplace_back(1, shadow);
+    }
+    shadows.emplace_back(number, another->shadow);
+  }
   if (another->instances != nullptr) {
     {
       const MutexLock lock(mutex);

@@ -184,6 +184,10 @@ TEST_CASE("focus: without a cost there is no row", "[focus]") {
     CHECK(exported.status().code() == wisp::StatusCode::kFailedPrecondition);
     CHECK(wisp::message(exported.status()).find("'huge'") != std::string_view::npos);
   }
+  Bill shared = bill_of({line_of("a", {}), line_of("b", {})});
+  shared.total = Money::max();
+  CHECK(wisp::message(wisp::focus::csv(shared, {}).status()) ==
+        "the bill's total did not fit Money");
 }
 
 TEST_CASE("focus: windows that follow each other do so in whole seconds", "[focus]") {

@@ -76,6 +76,9 @@ TEST_CASE("cron: fields, names, ranges, steps and lists", "[cron]") {
   CHECK_FALSE("*/10 * * * * *"_cron.matches(friday + 51s));
   CHECK(days_of("0 0 * * 0"_cron, month(2026, 11)) == Days{1, 8, 15, 22, 29});
   CHECK(days_of("0 0 * * 7"_cron, month(2026, 11)) == Days{1, 8, 15, 22, 29});
+  CHECK(days_of("0 0 * * 7/3"_cron, month(2026, 2)) == days_of("0 0 * * 0/3"_cron, month(2026, 2)));
+  CHECK(days_of("0 0 * * 1,sun/6"_cron, month(2026, 2)) ==
+        Days{1, 2, 7, 8, 9, 14, 15, 16, 21, 22, 23, 28});
   CHECK(days_of("0 0 * * 6-7"_cron, month(2026, 2)) == Days{1, 7, 8, 14, 15, 21, 22, 28});
   CHECK(days_of("0 0 * * Sun"_cron, month(2026, 2)) == Days{1, 8, 15, 22});
 }

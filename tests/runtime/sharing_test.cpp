@@ -138,3 +138,17 @@ TEST_CASE("settings: the pool grows and shrinks to its bounds", "[settings]") {
         std::string::npos);
   CHECK(runtime.settings().workers.max == 1);
 }
+
+TEST_CASE("sharing: settings may be given back as they are, adjustable or not", "[sharing]") {
+  for (const bool adjustable : {false, true}) {
+    wisp::Runtime runtime{wisp::Catalogue(),
+                          {.tenants = {{.name = "acme"}, {.name = "trial", .per_second = 5}},
+                           .adjustable = adjustable}};
+    REQUIRE(runtime.status().ok());
+    const wisp::Settings settings = runtime.settings();
+    REQUIRE(settings.tenants.size() == 2);
+    CHECK(settings.tenants[0].per_second.has_value() == adjustable);
+    CHECK(settings.tenants[1].per_second == 5);
+    CHECK(wisp::message(runtime.configure(settings)) == "");
+  }
+}

@@ -258,6 +258,24 @@ TEST_CASE_METHOD(Fixture, "versions: the first one may be the shadow of another"
     CHECK(each.differed == each.shadowed);
     CHECK(each.accepted == (each.version == 1 ? 10 : 0));
   }
+  // What it has shown stays once it has ended.
+  REQUIRE(registry.shadow("f", 1, 0).ok());
+  for (const wisp::FunctionStats& each : runtime.stats().functions) {
+    CHECK(each.shadowed == (each.version == 1 ? 10 : 0));
+    CHECK(each.differed == each.shadowed);
+    CHECK(each.accepted == (each.version == 1 ? 10 : 0));
+  }
+}
+
+TEST_CASE_METHOD(Fixture, "versions: the end of a shadow is that one's alone", "[versions]") {
+  REQUIRE(registry.publish(answers(2)).ok());
+  REQUIRE(registry.publish(answers(3)).ok());
+  REQUIRE(registry.shadow("f", 3).ok());
+  REQUIRE(registry.shadow("f", 2, 0).ok());
+  REQUIRE(registry.find("f")->shadow.has_value());
+  CHECK(registry.find("f")->shadow->version == 3);
+  REQUIRE(registry.shadow("f", 3, 0).ok());
+  CHECK_FALSE(registry.find("f")->shadow.has_value());
 }
 
 TEST_CASE_METHOD(Fixture, "versions: so many may wait, and the handle of one is no way to call it",

@@ -1,8 +1,10 @@
 #include <wisp/service/schedule.hpp>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <wisp/wisp.hpp>
@@ -72,6 +74,13 @@ TEST_CASE("schedule: after and at fire once", "[schedule]") {
   p.pass(3h, 1h);
   CHECK(after == 1);
   CHECK(at == 1);
+  // When it goes forward, or the machine has slept, it comes with the next look at it.
+  auto early = p.runtime.at(p.clock.wall() + 8h).run([&at] { ++at; });
+  CHECK(*early.next() == p.clock.now() + 8h);
+  p.clock.jump_wall(8h);
+  p.pass(1min, 1min);
+  CHECK(at == 2);
+  CHECK_FALSE(early.next());
 }
 
 TEST_CASE("schedule: the end of its scope, and cancel, end it; detach lets it go on",
@@ -92,6 +101,35 @@ TEST_CASE("schedule: the end of its scope, and cancel, end it; detach lets it go
   CHECK_FALSE(cancelled.next());
   p.pass(2s, 1s);
   CHECK(scoped == 2);
+}
+
+// Each that is detached lets those go that are over: here while one is on its way from a firing to
+// the next.
+TEST_CASE("schedule: one that is about to be armed again is not over", "[schedule]") {
+  struct Asking final : wisp::Zone {
+    std::string_view name() const override { return "Nowhere"; }
+    Span at(wisp::Instant when) const override {
+      if (ask) ask();
+      return wisp::Zone::utc().at(when);
+    }
+    std::function<void()> ask;
+  };
+  PumpedSchedule p;
+  const auto zone = std::make_shared<Asking>();
+  int ran = 0;
+  REQUIRE(p.runtime.every("* * * * *"_cron, std::shared_ptr<const wisp::Zone>(zone))
+              .run([&ran] { ++ran; })
+              .detach()
+              .ok());
+  int asked = 0;
+  zone->ask = [&] {
+    ++asked;
+    CHECK(p.runtime.after(100h).run([] {}).detach().ok());
+  };
+  p.pass(5min, 1min);
+  zone->ask = nullptr;
+  CHECK(asked > 0);
+  CHECK(ran == 5);
 }
 
 TEST_CASE("schedule: it may be cancelled from inside its handler", "[schedule]") {

@@ -12,7 +12,7 @@
 // Source: the mean and its deviation as in Jacobson, "Congestion Avoidance and Control" (SIGCOMM
 // 1988), with its gains of 1/8 and 1/4 and its factor of 4; but a deviation that shrinks does so by
 // 1/16. Of what varies at random some values in a row are close together, and with one gain the
-// next that is ordinary would be outside: 16 in 1,000 periods of log-normal costs, 0.4 with two.
+// next that is ordinary would be outside: 14 in 1,000 periods of log-normal costs, 0.1 with two.
 //
 // Threads: one-at-a-time.
 #pragma once
@@ -41,7 +41,7 @@ class CostBand {
 
   double mean_ = 0;
   double deviation_ = 0;
-  int learnt_ = 0;   // periods, up to kLearn
+  int learnt_ = 0;   // periods, up to 16
   int outside_ = 0;  // periods in a row
 };
 

@@ -28,6 +28,7 @@ namespace wisp::inline v0::focus {
 struct Dataset {
   // When the bill's window ended. ChargePeriodStart lies the window before; both are cut to whole
   // seconds, so that windows which follow each other do so here, and are at least one second apart.
+  // A bill's window may be longer than what was asked for: see Bill::window.
   WallTime end{};
   // BillingPeriod is the month of the last moment of the window, in UTC.
   std::string_view account = "wisp";   // BillingAccountId

@@ -96,11 +96,14 @@ struct BillLine {
 // taken on its own, none is the remainder.
 struct Bill {
   std::string tariff;  // its name; "" without one
-  // What the buckets really cover: 60 of a second, 1,440 of a minute, 768 of an hour.
+  // What the buckets really cover: 60 of a second, 1,440 of a minute, 768 of an hour. They are
+  // counted whole: it may be longer than what was asked for, by less than a minute beyond 60
+  // seconds and less than an hour beyond a day, and bills that follow each other overlap by that.
   Duration window{};
   std::vector<BillLine> lines;  // by function, tenant, tag
   Money total{};
-  Quality total_quality = Quality::unavailable;
+  Quality total_quality = Quality::unavailable;  // the least of the lines'
+  Units units{};                                 // what the tariff bills, all lines together
 
   // CPU of wisp's own threads outside of handlers.
   Duration unattributed{};

@@ -176,6 +176,8 @@ struct Cron::Reader {
         if (high < low) return fail("is a range that runs backwards", whole);
       } else if (slash == std::string_view::npos) {
         high = low;
+      } else if (kind == weekday) {
+        low %= 7;  // Sunday, which goes on to the end from the beginning
       }
     }
     for (int i = low; i <= high; i += step) mask |= std::uint64_t{1} << i;

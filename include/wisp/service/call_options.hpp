@@ -15,9 +15,12 @@ namespace wisp::inline v0 {
 // Set by designated initialisers; members are only ever appended. Empty fields inherit from the
 // handler that makes the call.
 struct CallOptions {
-  std::string_view tenant{};  // who pays, a bill has a line for each; see also model/tenant.hpp
-  std::string_view tag{};     // a label for the bill
-  Duration timeout{};         // of the whole call, retries included; 0: the parent's
+  // Who pays, and a label: a bill has a line for each function, tenant and tag. Lines stay for the
+  // Runtime's life, and of those with either there are some thousands (half of kLinesMax): further
+  // ones are on their function's own line. Not for ids of requests. See also model/tenant.hpp.
+  std::string_view tenant{};
+  std::string_view tag{};
+  Duration timeout{};  // of the whole call, retries included; 0: the parent's
   // Of a post or an emit, at most kKeyMax bytes: those of one key are delivered one at a time and
   // in the order accepted, within the posts of one function and within each subscription. The next
   // begins once the one before has come to its end, its retries included; other keys go on

@@ -24,8 +24,8 @@
 //
 // A handler that comes with the key that it runs under itself would wait for itself: refused with
 // kFailedPrecondition. So is a key that a call and a post, or functions of different results or
-// versions, share: kInvalidArgument. A function whose result cannot be copied has no keys:
-// kUnimplemented.
+// versions, share, and one of more than kIdempotencyKeyMax bytes: kInvalidArgument. A function
+// whose result cannot be copied has no keys: kUnimplemented.
 //
 // Threads: value.
 #pragma once

@@ -156,7 +156,7 @@ class Ledger {
   std::uint64_t calls_within(std::string_view function, Duration window);
 
   // Requires: window > 0.
-  Bill bill(Duration window, const Tariff& tariff);
+  Bill bill(Duration window, const Tariff& tariff, const Units& month_so_far = {});
   std::vector<FunctionStats> functions();
 
  private:
@@ -194,6 +194,7 @@ class Ledger {
 
     void add(std::int64_t second, const Totals& growth);
     Totals sum(std::int64_t from) const;
+    std::int64_t first(std::int64_t from) const;  // since when what sum() counts is
   };
   struct Line {
     LineKey key;

@@ -165,6 +165,9 @@ struct alignas(64) FunctionState final : Attachment, RunVersion {
   std::vector<std::weak_ptr<InstancePool>> pools ABSL_GUARDED_BY(mutex);
   std::vector<std::shared_ptr<InstancePool>> all_pools() ABSL_LOCKS_EXCLUDED(mutex);
 
+  // Of each version that there was, once there is a second one.
+  std::vector<std::pair<int, std::shared_ptr<ShadowCounts>>> shadows ABSL_GUARDED_BY(mutex);
+
   // Constant: of calls inside at once, its own and what all share that have no reservation.
   static constexpr int kUnlimited = std::numeric_limits<int>::max();
   // 0 while paused. One adjusts at a time.

@@ -28,20 +28,27 @@ class Rate {
   // Requires: kRateMin <= per_second <= kRateMax, or 0: unlimited.
   explicit Rate(double per_second) { set(per_second, Time(Duration::min())); }
 
-  // Another rate from now on. What is left in the bucket stays, as far as it fits; turns that are
-  // to come are void, and whoever holds one takes another.
+  // Another rate from now on. What is left in the bucket stays, as far as it fits, and so does the
+  // part of the next token that has come; turns that are to come are void, and whoever holds one
+  // takes another.
   void set(double per_second, Time now) {
     const BriefLock lock(mutex_);
     if (made_ > 0 && per_second == per_second_) return;
-    const double most = std::max(per_second, 1.0);
-    const double left = made_ == 0 || per_second_ == 0 ? most : std::min(tokens(now), most);
+    const bool fresh = made_ == 0 || per_second_ == 0;
+    const double left = fresh ? 0 : level(now);
     ++made_;
     per_second_ = per_second;
-    interval_ =
-        Duration(per_second > 0 ? static_cast<Duration::rep>(std::ceil(1e9 / per_second)) : 0);
-    tolerance_ = std::max(Duration::zero(), std::chrono::seconds(1) - interval_);
-    const double missing = (most - left) * static_cast<double>(interval_.count());
-    full_ = now + Duration(static_cast<Duration::rep>(missing));
+    full_ = now;
+    interval_ = Duration::zero();
+    tolerance_ = std::chrono::seconds(1);
+    if (per_second == 0) return;
+    interval_ = Duration(static_cast<Duration::rep>(std::ceil(1e9 / per_second)));
+    // All that a second is worth at once, whatever rounding up has added to the interval.
+    const auto beside = static_cast<Duration::rep>(std::max(per_second, 1.0)) - 1;
+    tolerance_ = std::max(std::chrono::seconds(1) - interval_, beside * interval_);
+    if (fresh) return;
+    const double missing = std::ceil((1 - left) * static_cast<double>(interval_.count()));
+    full_ = std::max(now, now + tolerance_ + Duration(static_cast<Duration::rep>(missing)));
   }
   double per_second() const {
     const BriefLock lock(mutex_);
@@ -77,7 +84,9 @@ class Rate {
   static constexpr int kMany = 1'000'000'000;
   int ready(Time now) const {
     const BriefLock lock(mutex_);
-    return interval_ == Duration::zero() ? kMany : static_cast<int>(tokens(now));
+    if (interval_ == Duration::zero()) return kMany;
+    const Duration left = tolerance_ - std::max(full_ - now, Duration::zero());
+    return left < Duration::zero() ? 0 : static_cast<int>(left / interval_) + 1;
   }
 
   // A token that was not used. Lost where a later one was taken: two would have the same time.
@@ -93,12 +102,13 @@ class Rate {
   }
 
  private:
-  // In the bucket; none while some are owed. Requires: limited.
-  double tokens(Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  // Tokens in the bucket and the part that has come of the next, also while some are owed.
+  // Requires: limited.
+  double level(Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     const Duration left = tolerance_ - std::max(full_ - now, Duration::zero());
-    if (left < Duration::zero()) return 0;
-    return std::floor(static_cast<double>(left.count()) / static_cast<double>(interval_.count())) +
-           1;
+    const double level =
+        static_cast<double>(left.count()) / static_cast<double>(interval_.count()) + 1;
+    return level < 0 ? level - std::floor(level) : level;
   }
   Turn take(Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     const Time at = std::max(now, full_ + -tolerance_);

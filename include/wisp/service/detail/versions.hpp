@@ -35,6 +35,13 @@ class InstancePool;
 class Invoker;
 class Ledger;
 
+// Of a version as a shadow; relaxed.
+struct ShadowCounts {
+  std::atomic<std::uint64_t> ran{0};
+  std::atomic<std::uint64_t> differed{0};
+  std::atomic<std::uint64_t> skipped{0};
+};
+
 // What running a version takes. The first one is its FunctionState.
 struct RunVersion : Version {
   ~RunVersion() override;
@@ -49,11 +56,9 @@ struct RunVersion : Version {
   // timer.
   std::shared_ptr<InstancePool> instances;
 
-  // As a shadow; relaxed.
-  mutable std::atomic<int> on_their_way{0};
-  mutable std::atomic<std::uint64_t> shadowed{0};
-  mutable std::atomic<std::uint64_t> differed{0};
-  mutable std::atomic<std::uint64_t> skipped{0};
+  // As a shadow. The counts outlive it; null for the first while it is the only one.
+  mutable std::atomic<int> on_their_way{0};  // relaxed
+  std::shared_ptr<ShadowCounts> shadow;
 };
 
 // Which part of the draws a key falls into: the same in each process. 0: no key.

@@ -1,0 +1,94 @@
+#include <wisp/engine/meter.hpp>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <wisp/engine/detail/ledger.hpp>
+#include <wisp/model/tariff.hpp>
+
+#include "catch.hpp"
+#include "seeds.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+
+void call_once(wisp::detail::Ledger& ledger, wisp::ManualClock& clock, int line,
+               wisp::Meter meter = wisp::Meter::batched) {
+  wisp::detail::Shard& shard = ledger.shard();
+  wisp::detail::Span span(shard, line, meter);
+  clock.advance(1ms);
+  ledger.record(shard, line, {.taken = span.end()});
+}
+
+}  // namespace
+
+// Of one that was asked for two minutes, a minute before them was counted too, and not said.
+TEST_CASE("bill: its window is what its lines cover", "[bill]") {
+  for (int seed = 1; seed <= wisp::test::test_seeds(); ++seed) {
+    INFO("seed " << seed);
+    wisp::test::Seeded random(seed);
+    wisp::ManualClock clock;
+    wisp::detail::Ledger ledger(clock, {});
+    const int line = ledger.line({.function = "f"});
+    std::vector<wisp::Time> ends;
+    for (int i = 0; i < 300; ++i) {
+      constexpr wisp::Duration kGaps[] = {1ms, 1s, 30s, 10min, 5h};
+      clock.advance(wisp::Duration(random.between(0, kGaps[random.below(5)].count())));
+      call_once(ledger, clock, line);
+      ends.push_back(clock.now());
+      if (random.below(10) != 0) continue;
+      constexpr wisp::Duration kWindows[] = {1s, 10s, 2min, 1h, 24h, 700h};
+      const wisp::Duration asked(random.between(1, kWindows[random.below(6)].count()));
+      const wisp::Bill bill = ledger.bill(asked, {});
+      const wisp::Time since = clock.now() + -bill.window;
+      const auto within = std::count_if(ends.begin(), ends.end(),
+                                        [since](wisp::Time each) { return each >= since; });
+      INFO("asked for " << asked.count() << ", says " << bill.window.count());
+      CHECK((bill.lines.empty() ? 0U : bill.lines.front().calls) ==
+            static_cast<std::uint64_t>(within));
+      const wisp::Duration bucket = asked <= 58s       ? 1s
+                                    : asked <= 1438min ? 1min
+                                                       : wisp::Duration(1h);
+      CHECK(bill.window < asked + bucket + 1s);
+    }
+  }
+}
+
+TEST_CASE("bill: a free allowance is the month's, not each bill's", "[bill]") {
+  wisp::ManualClock clock;
+  wisp::detail::Ledger ledger(clock, {});
+  const int line = ledger.line({.function = "f", .memory_mb = 1'024});
+  // A million requests are free, and twice of that are used.
+  const wisp::Tariff tariff = wisp::tariffs::aws_lambda_x86({.free_tier = true});
+  wisp::Units month;
+  wisp::Money sum;
+  for (int hour = 0; hour < 4; ++hour) {
+    wisp::detail::Shard& shard = ledger.shard();
+    for (int i = 0; i < 500'000; ++i) {
+      wisp::detail::Span span(shard, line, wisp::Meter::batched);
+      ledger.record(shard, line, {.taken = span.end()});
+    }
+    clock.advance(30min);
+    const wisp::Bill bill = ledger.bill(50min, tariff, month);
+    CHECK(bill.units.requests == 500'000);
+    CHECK((bill.total == wisp::Money()) == (hour < 2));
+    month += bill.units;
+    sum = sum + bill.total;
+    clock.advance(90min);
+  }
+  CHECK(sum == tariff.price(month));
+}
+
+TEST_CASE("bill: its total is no better known than its lines", "[bill]") {
+  wisp::ManualClock clock;
+  wisp::detail::Ledger ledger(clock, {});
+  const wisp::Tariff tariff = wisp::tariffs::aws_lambda_x86();
+  call_once(ledger, clock, ledger.line({.function = "exact"}));
+  CHECK(ledger.bill(1h, tariff).total_quality == wisp::Quality::measured);
+  call_once(ledger, clock, ledger.line({.function = "f", .meter = wisp::Meter::sampled}),
+            wisp::Meter::sampled);
+  CHECK(ledger.bill(1h, tariff).total_quality == wisp::Quality::estimated);
+  CHECK(ledger.bill(1h, {}).total_quality == wisp::Quality::unavailable);
+}
