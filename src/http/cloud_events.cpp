@@ -46,11 +46,12 @@ class CloudEventEndpoint final : public detail::Endpoint {
       : known_(std::move(known)), options_(options), unknown_(unknown), clock_(clock) {}
 
   std::string_view name() const override { return "CloudEvents"; }
+  Status find_in(Runtime&) const override { return Status(); }
   const TypeInfo* input() const override { return nullptr; }
   bool takes_request() const override { return true; }
   bool takes_cloud_events() const override { return true; }
   bool has_output() const override { return false; }
-  void input_schema(Schema&) const override {}
+  void input_schema(Schema&, std::span<const std::string_view>) const override {}
   void output_schema(Schema&) const override {}
 
   detail::Outcome call(Runtime& runtime, const detail::Source& from,

@@ -11,6 +11,8 @@
 namespace wisp::inline v0::http {
 namespace {
 
+constexpr std::string_view kHead = "HEAD ";
+
 // And gives back what it held, if that was much: most connections are idle.
 void empty(std::string& text) {
   if (text.capacity() > 4'096) std::string().swap(text);
@@ -77,7 +79,8 @@ bool Connection::take_head(std::string_view& rest) {
     begun_ = true;
     since_ = clock_.now();
   }
-  if (const Rejection rejected = scanner_.look(rest)) return refuse(rejected), true;
+  if (const Rejection rejected = scanner_.look(rest))
+    return refuse(rejected, rest.starts_with(kHead)), true;
   if (!scanner_.found()) return false;
   const std::string_view text = rest.substr(0, scanner_.bytes());
   scanner_ = HeadScanner(limits_.head);
@@ -86,7 +89,7 @@ bool Connection::take_head(std::string_view& rest) {
   Rejection rejected = parse_head(text, head);
   if (!rejected) rejected = parse_target(head, target);
   if (!rejected && head.length.value_or(0) > limits_.body) rejected = {413, "the body is too long"};
-  if (rejected) return refuse(rejected), true;
+  if (rejected) return refuse(rejected, text.starts_with(kHead)), true;
   rest.remove_prefix(text.size());
   begun_ = false;
   if (const std::optional<Answer> turned_away = service_.admit(head, target)) {
@@ -102,7 +105,7 @@ bool Connection::take_head(std::string_view& rest) {
     serve({head, target, body});
     return true;
   }
-  if (const Rejection why = expect_body(text)) return refuse(why), true;
+  if (const Rejection why = expect_body(text)) return refuse(why, text.starts_with(kHead)), true;
   if (head.expects_continue && rest.empty()) add("HTTP/1.1 100 Continue\r\n\r\n");
   return true;
 }
@@ -123,7 +126,8 @@ bool Connection::take_body(std::string_view& rest) {
   Coming& coming = *coming_;
   bool whole = false;
   if (coming.chunks) {
-    if (const Rejection rejected = coming.chunks->take(rest)) return refuse(rejected), true;
+    if (const Rejection rejected = coming.chunks->take(rest))
+      return refuse(rejected, coming.text.starts_with(kHead)), true;
     whole = coming.chunks->done();
   } else {
     const std::size_t left = *coming.head.length - coming.body.size();
@@ -216,8 +220,8 @@ void Connection::go_on_with_input() {
   if (!in_.empty()) receive({});
 }
 
-void Connection::refuse(const Rejection& rejected) {
-  wish_ = {.keep_alive = false};
+void Connection::refuse(const Rejection& rejected, bool head) {
+  wish_ = {.head = head, .keep_alive = false};
   coming_.reset();
   service_.refused(rejected.status);
   finish(problem(rejected.status, rejected.what));
@@ -269,14 +273,14 @@ void Connection::tick() {
   if (phase_ == Phase::head && begun_) {
     if (past <= limits_.head_time) return;
     if (in_.empty()) phase_ = Phase::closing;
-    else refuse({408, "the request's head took too long"});
+    else refuse({408, "the request's head took too long"}, in_.starts_with(kHead));
   } else if (phase_ == Phase::head && output().empty()) {
     if (past > limits_.idle_time) phase_ = Phase::closing;
   } else if (phase_ == Phase::body && past > limits_.head_time) {
     const double seconds = std::chrono::duration<double>(past).count();
     if (static_cast<double>(coming_->body.size()) <
         seconds * static_cast<double>(limits_.body_rate))
-      refuse({408, "the request's body comes too slowly"});
+      refuse({408, "the request's body comes too slowly"}, coming_->text.starts_with(kHead));
   }
 }
 

@@ -119,7 +119,7 @@ class Connection {
   void add(std::string_view text);
   void end_stream(Stream::Next how);
   void go_on_with_input();
-  void refuse(const Rejection& rejected);
+  void refuse(const Rejection& rejected, bool head);  // of a HEAD: without content
 
   const ConnectionLimits& limits_;
   Service& service_;

@@ -74,6 +74,9 @@ class Dispatcher {
   Status add(std::string_view method, std::string_view path,
              std::unique_ptr<const detail::Endpoint> endpoint, const RouteOptions& options);
 
+  // The first route whose function the Runtime lacks.
+  Status check_functions() const;
+
   Status add_events(std::string_view path, const RouteOptions& options,
                     const detail::Subscribe& subscribe);
 

@@ -22,8 +22,16 @@ void schema_body(json::TextWriter& to, const std::function<void()>& schema) {
   to.end_object();
 }
 
+void security(json::TextWriter& to, const RouteOptions& options) {
+  if (!options.open && options.webhook == nullptr) return;
+  to.name("security");
+  to.begin_array();
+  to.end_array();
+}
+
 void events_operation(json::TextWriter& to, Schema& schema, const Route& route) {
   to.begin_object();
+  security(to, route.options);
   schema.member("operationId", fmt::format("GET {}", route.path));
   schema.member("summary", "server-sent events");
   to.name("responses");
@@ -84,13 +92,18 @@ void of_kind(Schema& schema, FieldKind kind) {
                                             : "string");
 }
 
-void parameter(json::TextWriter& to, Schema& schema, std::string_view name, bool in_path,
+struct Where {
+  std::string_view in;
+  bool required;
+};
+
+void parameter(json::TextWriter& to, Schema& schema, std::string_view name, const Where& where,
                const FieldInfo* field, FieldKind element) {
   to.begin_object();
   schema.member("name", name);
-  schema.member("in", in_path ? "path" : "query");
+  schema.member("in", where.in);
   to.name("required");
-  to.boolean(in_path);
+  to.boolean(where.required);
   to.name("schema");
   if (field != nullptr && field->kind == FieldKind::other) {
     to.begin_object();
@@ -111,47 +124,59 @@ void parameters(json::TextWriter& to, Schema& schema, const Route& route, bool h
   to.name("parameters");
   to.begin_array();
   for (const std::string& each : path)
-    parameter(to, schema, each, true, input == nullptr ? nullptr : find_field(*input, each),
-              FieldKind::other);
+    parameter(to, schema, each, {"path", true},
+              input == nullptr ? nullptr : find_field(*input, each), FieldKind::other);
   const std::size_t count = has_body || input == nullptr ? 0 : input->fields.size();
   for (std::size_t i = 0; i < count; ++i) {
     const FieldInfo& field = input->fields[i];
     if (std::find(path.begin(), path.end(), field.name) == path.end() &&
         field.kind != FieldKind::object && field.name != route.options.caller)
-      parameter(to, schema, field.name, false, &field, route.endpoint->elements()[i]);
+      parameter(to, schema, field.name, {"query", route.endpoint->required()[i]}, &field,
+                route.endpoint->elements()[i]);
   }
   to.end_array();
 }
 
-// Of the path as a document names it; the input's schema says what is in the query and the body.
+// What of the input does not come from elsewhere.
+void body(json::TextWriter& to, Schema& schema, const Route& route) {
+  const TypeInfo* const input = route.endpoint->input();
+  if (input == nullptr) return;
+  const std::vector<std::string> path = parameters_of(route.path);
+  std::vector<std::string_view> elsewhere(path.begin(), path.end());
+  if (!route.options.caller.empty()) elsewhere.push_back(route.options.caller);
+  if (elsewhere.size() >= std::max<std::size_t>(input->fields.size(), 1)) return;
+  to.name("requestBody");
+  to.begin_object();
+  schema_body(to, [&] { route.endpoint->input_schema(schema, elsewhere); });
+  to.end_object();
+}
+
+void responses(json::TextWriter& to, Schema& schema, const Route& route) {
+  const bool output = route.endpoint->has_output() && !route.options.async;
+  to.name("responses");
+  to.begin_object();
+  to.name(route.options.async ? "202" : output ? "200" : "default");
+  to.begin_object();
+  schema.member("description", route.options.async ? "accepted; its Location has the result"
+                               : output            ? "the result"
+                                                   : "see the function");
+  if (output) schema_body(to, [&] { route.endpoint->output_schema(schema); });
+  to.end_object();
+  to.end_object();
+}
+
 void operation(json::TextWriter& to, Schema& schema, const Route& route) {
   to.begin_object();
-  if (route.options.open || route.options.webhook != nullptr) {
-    to.name("security");
-    to.begin_array();
-    to.end_array();
-  }
+  security(to, route.options);
   to.name("operationId");
   to.text(fmt::format("{} {}", route.method, route.path));
   to.name("summary");
   to.text(route.endpoint->name());
   const bool has_body = route.method != "GET" && route.method != "DELETE";
   parameters(to, schema, route, has_body);
-  if (has_body && route.endpoint->input() != nullptr) {
-    to.name("requestBody");
-    to.begin_object();
-    schema_body(to, [&] { route.endpoint->input_schema(schema); });
-    to.end_object();
-  }
+  if (has_body) body(to, schema, route);
   if (route.endpoint->takes_cloud_events()) cloud_events_body(to, schema);
-  to.name("responses");
-  to.begin_object();
-  to.name(route.endpoint->has_output() ? "200" : "default");
-  to.begin_object();
-  schema.member("description", route.endpoint->has_output() ? "the result" : "see the function");
-  if (route.endpoint->has_output()) schema_body(to, [&] { route.endpoint->output_schema(schema); });
-  to.end_object();
-  to.end_object();
+  responses(to, schema, route);
   to.end_object();
 }
 

@@ -109,6 +109,7 @@ Gateway& Gateway::cloud_events(std::string_view path, const CloudEventOptions& e
 Status Gateway::start() {
   WISP_TRY(server_->status);
   if (server_->sockets != nullptr) return failed_precondition("the gateway has begun already");
+  WISP_TRY(server_->dispatcher.check_functions());
   server_->sockets = std::make_unique<http::Server>(server_->dispatcher, server_->options);
   Status begun = server_->sockets->start();
   if (!begun.ok()) server_->sockets.reset();

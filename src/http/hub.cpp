@@ -45,6 +45,7 @@ class Hub::Follower final : public Stream {
     if (to.size() == before && now - said_ >= kHeartbeat) to += ":\n\n";
     if (to.size() == before) return Next::wait;
     said_ = now;
+    if (torn_) return Next::broken;
     return all ? Next::wait : Next::more;
   }
 
@@ -56,17 +57,30 @@ class Hub::Follower final : public Stream {
     const MutexLock lock(hub_->mutex_);
     const std::uint64_t first = hub_->next_ - hub_->kept_.size();
     if (next_ < first) {
+      // Of the event that it is in the middle of the rest is gone.
+      torn_ = within_ > 0;
+      if (torn_) return true;
       hub_->counts_.lost += first - next_;
       add_lost(first - next_, to);
       next_ = first;
     }
     const std::size_t enough = to.size() + kStreamPiece;
-    for (; next_ < hub_->next_ && to.size() < enough; ++next_) to += hub_->kept_[next_ - first];
+    while (next_ < hub_->next_ && to.size() < enough) {
+      const std::string_view event = hub_->kept_[next_ - first];
+      const std::string_view piece = event.substr(within_, enough - to.size());
+      to += piece;
+      within_ += piece.size();
+      if (within_ < event.size()) break;
+      within_ = 0;
+      ++next_;
+    }
     return next_ == hub_->next_;
   }
 
   const std::shared_ptr<Hub> hub_;
   std::uint64_t next_;
+  std::size_t within_ = 0;  // bytes of that event that were given out
+  bool torn_ = false;
   bool unknown_;
   bool greeted_ = false;
   bool drained_ = false;
@@ -98,7 +112,8 @@ Hub::Place Hub::place_of(std::string_view id) {
   const char* const end = id.data() + id.size();
   if (dash == id.npos || id.substr(0, dash) != epoch_) return {.next = next_, .unknown = true};
   const auto [to, error] = std::from_chars(id.data() + dash + 1, end, last);
-  if (error != std::errc() || to != end || last >= next_) return {.next = next_, .unknown = true};
+  if (error != std::errc() || to != end || last == 0 || last >= next_)
+    return {.next = next_, .unknown = true};
   return {.next = last + 1};
 }
 

@@ -21,9 +21,6 @@ constexpr int kScalar = 32;  // bytes of each half of a signature on P-256
 constexpr std::string_view kPem = "-----BEGIN ";
 constexpr std::string_view kPublicPem = "-----BEGIN PUBLIC KEY-----";
 
-// So that an encrypted one is refused, and nobody asked at a terminal.
-int no_password(char*, int, int, void*) { return -1; }
-
 Owned<EVP_PKEY> read_pem(std::string_view text, JwtUse use) {
   if (use == JwtUse::verify && text.find(kPublicPem) == text.npos) return nullptr;
   const Owned<BIO> from(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));

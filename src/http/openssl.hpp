@@ -31,6 +31,9 @@ struct OpensslFree {
 template <class T>
 using Owned = std::unique_ptr<T, OpensslFree>;
 
+// So that a key under a pass phrase is refused, and nobody asked for it at a terminal.
+inline int no_password(char*, int, int, void*) { return -1; }
+
 // Forgets what OpenSSL said: the next one to ask would take it for its own.
 struct Quiet {
   Quiet() { ERR_clear_error(); }

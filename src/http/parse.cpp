@@ -15,6 +15,30 @@ using beast::error_code;
 
 std::string_view view(beast::string_view text) { return {text.data(), text.size()}; }
 
+// RFC 9110, 7.2: a name or an address, and a port; of RFC 3986's names those that DNS may have.
+bool is_host(std::string_view value) {
+  const std::size_t close = value.starts_with('[') ? value.find(']') : 0;
+  if (close == value.npos || close == 1) return false;
+  const std::size_t colon = value.find(':', close);
+  std::string_view name = value.substr(0, colon);
+  const auto of_name = [](char c) {
+    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
+  };
+  const auto of_address = [](char c) { return hex_digit(c) >= 0 || c == ':' || c == '.'; };
+  if (close > 0) {
+    if (name.size() != close + 1) return false;
+    name = name.substr(1, close - 1);
+    if (!std::all_of(name.begin(), name.end(), of_address)) return false;
+  } else if (!std::all_of(name.begin(), name.end(), of_name)) {
+    return false;
+  }
+  if (colon == value.npos) return true;
+  const std::string_view port = value.substr(colon + 1);
+  return port.size() <= 5 && (!name.empty() || port.empty()) &&
+         std::all_of(port.begin(), port.end(), is_digit);
+}
+
 // What every use of the parser has to define.
 class Parser : public beast::http::basic_parser<true> {
  protected:
@@ -90,15 +114,9 @@ class HeadParser final : public Parser {
     to_.chunked = true;
   }
 
-  // RFC 9110, 7.2: a name or an address, and a port.
   void host(std::string_view value) {
     if (hosts_++ > 0) return refuse("more than one Host");
-    for (const char c : value) {
-      const auto byte = static_cast<unsigned char>(c);
-      if (byte <= 0x20 || byte >= 0x7f ||
-          std::string_view("/?#@\\\"<>^`{|},").find(c) != value.npos)
-        return refuse("a Host that is none");
-    }
+    if (!is_host(value)) return refuse("a Host that is none");
     to_.host = value;
   }
 

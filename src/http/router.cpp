@@ -60,6 +60,7 @@ struct Router::Node {
   std::map<std::string, std::unique_ptr<Node>, std::less<>> literals;
   std::unique_ptr<Node> parameter;
   std::vector<std::pair<std::string, int>> methods;  // of the path that ends here
+  std::string pattern;                               // theirs
 };
 
 Router::Router() : root_(std::make_unique<Node>()) {}
@@ -80,6 +81,11 @@ Status Router::add(std::string_view method, std::string_view pattern, int route)
   for (const auto& [other, taken] : node->methods)
     if (other == method)
       return already_exists("route '{} {}': there is another one of this shape", method, pattern);
+  if (node->methods.empty()) node->pattern = pattern;
+  // A document of them would have two paths that are one.
+  if (node->pattern != pattern)
+    return already_exists("route '{} {}': other methods of this shape are at '{}'", method, pattern,
+                          node->pattern);
   node->methods.emplace_back(method, route);
   return Status();
 }

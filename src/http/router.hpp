@@ -36,7 +36,8 @@ class Router {
   Router(Router&&) noexcept;
   Router& operator=(Router&&) noexcept;
 
-  // kInvalidArgument: no pattern. kAlreadyExists: another one of this shape has the method.
+  // kInvalidArgument: no pattern. kAlreadyExists: another one of this shape has the method, or
+  // names its parameters otherwise.
   Status add(std::string_view method, std::string_view pattern, int route);
 
   // HEAD takes the route of GET. `path` is decoded.

@@ -211,16 +211,16 @@ void Server::Loop::admit(tcp::socket socket) {
   // The kernel would take megabytes for a client that hardly reads.
   setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentMax,
              sizeof kUnsentMax);
-  GatewayCounts& counts = shared_.dispatcher.counts;
   if (const int refusal = shared_.admit(address)) {
-    counts.refused++;
+    shared_.dispatcher.counts.refused++;
+    if (shared_.tls != nullptr) return;  // nobody is answered in plain text where TLS is on
     std::string text;
     write_answer(problem(refusal, "too many connections"), {.keep_alive = false},
                  dates_.at(shared_.clock.wall()), text);
     socket.write_some(asio::buffer(text), error);
     return;
   }
-  counts.accepted++;
+  shared_.dispatcher.counts.accepted++;
   const auto session = std::make_shared<Session>(*this, std::move(socket), std::move(address));
   sessions_.insert(session);
   {

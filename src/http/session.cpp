@@ -118,7 +118,8 @@ void Server::Session::go_on() {
   if (connection_.broken()) return cut();
   if (!flush()) return;
   look_at_stream();
-  if (connection_.finished()) return linger();
+  // After a fault of TLS nothing that is still to come can be said.
+  if (connection_.finished() || (tls_ && tls_->failed())) return linger();
   wait_readable();
 }
 

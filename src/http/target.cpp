@@ -60,7 +60,7 @@ Rejection parse_path(std::string_view path, Target& to) {
 }
 
 // Of the absolute form: what follows scheme and authority.
-Rejection strip_authority(std::string_view host, std::string_view& target) {
+Rejection strip_authority(const Head& head, std::string_view& target) {
   const std::size_t scheme = target.find("://");
   if (scheme == target.npos) return {400, "a target that is none"};
   if (!same_name(target.substr(0, scheme), "http") && !same_name(target.substr(0, scheme), "https"))
@@ -69,7 +69,8 @@ Rejection strip_authority(std::string_view host, std::string_view& target) {
   const std::size_t end = std::min(target.find_first_of("/?"), target.size());
   if (end == 0 || target.substr(0, end).find('@') != target.npos)
     return {400, "a target whose host is none"};
-  if (!host.empty() && !same_name(target.substr(0, end), host))
+  // HTTP/1.0 has no Host.
+  if ((!head.host.empty() || head.minor > 0) && !same_name(target.substr(0, end), head.host))
     return {400, "a target of another host than Host"};
   target.remove_prefix(end);
   return {};
@@ -90,7 +91,7 @@ Rejection parse_target(const Head& head, Target& to) {
       return {400, "a character in the target that has to be encoded"};
   }
   if (!target.starts_with('/')) {
-    if (const Rejection rejected = strip_authority(head.host, target)) return rejected;
+    if (const Rejection rejected = strip_authority(head, target)) return rejected;
   }
   const std::size_t mark = std::min(target.find('?'), target.size());
   to.query = target.substr(std::min(mark + 1, target.size()));

@@ -37,7 +37,12 @@ Result<std::unique_ptr<TlsContext>> TlsContext::make(const Tls& options) {
   if (context == nullptr) return internal("no TLS: {}", openssl_error());
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                                   SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF);
+                                   SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF |
+                                   SSL_OP_NO_TICKET);
+  // No session is taken up again: what that takes of TLS 1.2, a secret in memory, would undo its
+  // forward secrecy.
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_num_tickets(context, 0);
   // Of TLS 1.2 what has forward secrecy and authenticated encryption; 1.3 has no other.
   SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL");
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
@@ -45,6 +50,7 @@ Result<std::unique_ptr<TlsContext>> TlsContext::make(const Tls& options) {
   if (SSL_CTX_use_certificate_chain_file(context, options.certificate_file.c_str()) != 1)
     return invalid_argument("GatewayOptions::tls.certificate_file '{}': {}",
                             options.certificate_file, openssl_error());
+  SSL_CTX_set_default_passwd_cb(context, no_password);
   if (SSL_CTX_use_PrivateKey_file(context, options.key_file.c_str(), SSL_FILETYPE_PEM) != 1)
     return invalid_argument("GatewayOptions::tls.key_file '{}': {}", options.key_file,
                             openssl_error());

@@ -1,6 +1,7 @@
 #include "tls_pipe.hpp"
 
 #include <array>
+#include <utility>
 
 #include "openssl.hpp"
 
@@ -30,6 +31,12 @@ TlsPipe::~TlsPipe() = default;
 ssl_st* TlsPipe::stream() const { return handle_->stream.get(); }
 
 TlsPipe::Received TlsPipe::receive(std::string_view bytes, std::string& plain) {
+  const Received received = failed_ ? Received::fault : read(bytes, plain);
+  failed_ = received == Received::fault;
+  return received;
+}
+
+TlsPipe::Received TlsPipe::read(std::string_view bytes, std::string& plain) {
   SSL* const stream = handle_->stream.get();
   if (stream == nullptr) return Received::fault;
   ERR_clear_error();
@@ -45,6 +52,7 @@ TlsPipe::Received TlsPipe::receive(std::string_view bytes, std::string& plain) {
     const int error = SSL_get_error(stream, got);
     collect();  // a handshake's part, or the alert that says why not
     if (error == SSL_ERROR_ZERO_RETURN) return Received::ended;
+    if (output().size() > 2 * kEncryptedMax) return Received::fault;
     return error == SSL_ERROR_WANT_READ ? Received::more : Received::fault;
   }
 }
@@ -60,6 +68,7 @@ void TlsPipe::begin() {
 }
 
 void TlsPipe::encrypt(std::string_view plain) {
+  if (failed_) return;
   const Quiet quiet;
   // A memory takes all.
   if (!plain.empty())
@@ -77,7 +86,9 @@ void TlsPipe::end() {
 void TlsPipe::collect() {
   char* data = nullptr;
   const auto size = BIO_get_mem_data(handle_->out, &data);
-  if (size > 0) out_.append(data, static_cast<std::size_t>(size));
+  if (size <= 0) return;
+  out_.erase(0, std::exchange(sent_, 0));
+  out_.append(data, static_cast<std::size_t>(size));
   BIO_reset(handle_->out);
 }
 

@@ -13,7 +13,9 @@ struct ssl_st;
 
 namespace wisp::inline v0::http {
 
-// What is encrypted at once: so much waits to be sent.
+// What is encrypted at once: so much waits to be sent. What OpenSSL has to say by itself comes on
+// top, and as much again is a fault: it answers each renegotiation that is asked for, and whoever
+// asks without end and reads nothing would have it kept.
 inline constexpr std::size_t kEncryptedMax = 65'536;
 
 class TlsPipe {
@@ -34,7 +36,8 @@ class TlsPipe {
   Received receive(std::string_view bytes, std::string& plain);
 
   bool ready() const;  // the handshake is over
-  // Requires: ready().
+  bool failed() const { return failed_; }
+  // Requires: ready(). After a fault it does nothing.
   void encrypt(std::string_view plain);
   // Tells the other side that there is no more, if it has been told anything.
   void end();
@@ -49,9 +52,11 @@ class TlsPipe {
 
  private:
   struct Handle;
+  Received read(std::string_view bytes, std::string& plain);
   void collect();
 
   std::unique_ptr<Handle> handle_;
+  bool failed_ = false;
   std::string out_;
   std::size_t sent_ = 0;
 };

@@ -4,15 +4,19 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <wisp/wisp.hpp>
 
 #include "http/socket.hpp"
+#include "http/wait_for.hpp"
 
 namespace {
 
@@ -184,6 +188,63 @@ TEST_CASE("events: to a thousand clients, of which one does not read, by no more
   CHECK(served.runtime.stats().workers.peak == 1);
   const std::string measured = Socket(served.port).ask(get("/metrics"));
   CHECK(measured.find("\nwisp_http_event_streams 1001\n") != measured.npos);
+}
+
+TEST_CASE(
+    "events: who does not read misses what it may, keeps nobody, and is told so when it is back",
+    "[events]") {
+  ServedStreams served({.limits = {.kept_event_bytes = 200'000}});
+  Socket deaf(served.port);
+  deaf.say(get("/moves"));
+  until(deaf, ":\n\n");
+  Socket good(served.port);
+  good.say(get("/moves"));
+  until(good, ":\n\n");
+  // Far more than the kernel and the gateway hold for one.
+  constexpr int kEvents = 400;
+  const std::string text(50'000, 'x');
+  for (int i = 0; i < kEvents; ++i) {
+    REQUIRE(served.runtime.emit("parcels.1.moved", Moved{i, text}).ok());
+    const std::string heard = until(good, "{\"id\":" + std::to_string(i) + ",");
+    REQUIRE(heard.find("lost") == heard.npos);
+    REQUIRE(heard.ends_with(","));
+  }
+  // In the middle of an event whose rest is gone it is cut off, and comes again as browsers do.
+  const std::string rest = until(deaf, "{\"id\":399,");
+  REQUIRE_FALSE(rest.ends_with("{\"id\":399,"));
+  const std::size_t last = rest.rfind("\n\nid: ");
+  REQUIRE(last != rest.npos);
+  const std::size_t id = rest.rfind("id: ", last) + 4;
+  Socket back(served.port);
+  back.say("GET /moves HTTP/1.1\r\nHost: a\r\nLast-Event-ID: " +
+           rest.substr(id, rest.find('\n', id) - id) + "\r\n\r\n");
+  CHECK(until(back, "event: lost\ndata: {\"events\":").ends_with("{\"events\":"));
+  CHECK(until(back, "{\"id\":399,").ends_with("{\"id\":399,"));
+  const std::string measured = Socket(served.port).ask(get("/metrics"));
+  CHECK(measured.find("\nwisp_http_events_lost_total 0\n") == measured.npos);
+}
+
+TEST_CASE("events: who reads a stream as fast as it is made leaves the thread to others too",
+          "[events]") {
+  ServedStreams served;
+  Socket greedy(served.port);
+  greedy.say(post("/lines", "2000000000"));
+  std::atomic<bool> over{false};
+  std::atomic<std::size_t> read{0};
+  std::thread reader([&] {
+    std::array<char, 65'536> piece;
+    while (!over) {
+      const ssize_t got = ::recv(greedy.descriptor(), piece.data(), piece.size(), 0);
+      if (got <= 0) break;
+      read += static_cast<std::size_t>(got);
+    }
+  });
+  Socket other(served.port);
+  for (int i = 0; i < 50; ++i) CHECK(status_of(other.ask(get("/healthz"))) == 200);
+  const std::size_t before = read;
+  CHECK(wisp::test::wait_for([&] { return read > before; }));  // and it goes on
+  over = true;
+  reader.join();
 }
 
 TEST_CASE("events: end when the gateway stops, which waits for none of them", "[events]") {

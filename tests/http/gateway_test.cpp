@@ -269,6 +269,15 @@ TEST_CASE("gateway: what cannot be served is refused before it is", "[gateway]")
         "route '/a{id}': 'a{id}' is neither text nor one parameter");
   CHECK(refusal([](Gateway& g) { g.get("/{id}/{id}", echo); }) ==
         "route '/{id}/{id}': has the parameter 'id' twice");
+  const auto absent = wisp::function("absent", [] {});
+  CHECK(refusal([&](Gateway& g) {
+          g.post("/x/{id}", echo).get("/y", absent);
+        }).starts_with("route 'GET /y': function 'absent' ("));
+  CHECK(refusal([](Gateway& g) { g.get("/y", wisp::named<void()>("absent")); }) ==
+        "route 'GET /y': no function 'absent'");
+  CHECK(refusal([](Gateway& g) {
+          g.get("/y", wisp::named<int()>("price"));
+        }).starts_with("route 'GET /y': function 'price' takes "));
   CHECK(refusal([](Gateway&) {}, {.port = 70'000}) ==
         "GatewayOptions::port is 70000, and may be 0 to 65535");
   CHECK(refusal([](Gateway&) {}, {.address = "nowhere", .port = 0}) ==

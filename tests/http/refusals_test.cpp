@@ -4,6 +4,8 @@
 namespace {
 
 using namespace std::chrono_literals;
+using namespace std::string_literals;
+using wisp::test::body_of;
 using wisp::test::Case;
 using wisp::test::chunked;
 using wisp::test::get;
@@ -51,6 +53,7 @@ TEST_CASE("connection: a first line that is none are refused", "[http]") {
       {400, "GET http:///x HTTP/1.1\r\nHost: a" + end},
       {400, "GET http://me@a/x HTTP/1.1\r\nHost: a" + end},
       {400, "GET http://b/x HTTP/1.1\r\nHost: a" + end},
+      {400, "GET http://b/x HTTP/1.1\r\nHost:" + end},
       {400, "GET * HTTP/1.1\r\nHost: a" + end},
       {501, "CONNECT a:443 HTTP/1.1\r\nHost: a" + end},
       {505, "PRI * HTTP/2.0" + end},
@@ -86,8 +89,41 @@ TEST_CASE("connection: a missing, repeated or wrong Host are refused", "[http]")
       {400, "GET / HTTP/1.1\r\nHost: a/b" + end},
       {400, "GET / HTTP/1.1\r\nHost: me@a" + end},
       {400, "GET / HTTP/1.1\r\nHost: a, b" + end},
+      {400, "GET / HTTP/1.1\r\nHost: a;b" + end},
+      {400, "GET / HTTP/1.1\r\nHost: %zz" + end},
+      {400, "GET / HTTP/1.1\r\nHost: a:bc" + end},
+      {400, "GET / HTTP/1.1\r\nHost: a:1:2" + end},
+      {400, "GET / HTTP/1.1\r\nHost: a:123456" + end},
+      {400, "GET / HTTP/1.1\r\nHost: :80" + end},
+      {400, "GET / HTTP/1.1\r\nHost: ::1" + end},
+      {400, "GET / HTTP/1.1\r\nHost: [" + end},
+      {400, "GET / HTTP/1.1\r\nHost: []" + end},
+      {400, "GET / HTTP/1.1\r\nHost: [::1" + end},
+      {400, "GET / HTTP/1.1\r\nHost: [::1]x" + end},
+      {400, "GET / HTTP/1.1\r\nHost: [::g]" + end},
   };
   for (const Case& each : cases) refuses(each);
+  for (const std::string_view host : {"", "a", "a:", "a:80", "A-b.c_1~:65535", "127.0.0.1:8080",
+                                      "[::1]", "[::ffff:127.0.0.1]:80"})
+    CHECK(status_of(Talk().say("GET / HTTP/1.1\r\nHost: " + std::string(host) + end)) == 200);
+}
+
+// RFC 9110, 9.3.2.
+TEST_CASE("connection: a HEAD is refused without content", "[http]") {
+  for (const std::string& text :
+       {"HEAD /a/../b HTTP/1.1\r\nHost: a\r\n\r\n"s, "HEAD / HTTP/1.1\r\n\r\n"s,
+        "HEAD / HTTP/1.1\r\nHost: a\n\n"s,
+        "HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999\r\n\r\n"s,
+        "HEAD / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx"s}) {
+    for (const bool spelled : {false, true}) {
+      INFO(text);
+      Talk talk;
+      const std::string heard = spelled ? talk.spell(text) : talk.say(text);
+      CHECK(status_of(heard) / 100 == 4);
+      CHECK(heard.find("application/problem+json") != heard.npos);
+      CHECK(body_of(heard).empty());
+    }
+  }
 }
 
 TEST_CASE("connection: lengths that contradict or are none are refused", "[http]") {

@@ -39,6 +39,8 @@ TEST_CASE("router: a literal goes before a parameter", "[router]") {
   REQUIRE(router.add("GET", "/notes/latest", 2).ok());
   REQUIRE(router.add("GET", "/{kind}/{id}/parts/{part}", 3).ok());
   REQUIRE(router.add("POST", "/notes/latest", 4).ok());
+  CHECK(wisp::message(router.add("PUT", "/notes/{name}", 9)) ==
+        "route 'PUT /notes/{name}': other methods of this shape are at '/notes/{id}'");
   REQUIRE(router.add("GET", "/", 5).ok());
   CHECK(router.find("GET", "/notes/latest").route == 2);
   CHECK(router.find("GET", "/").route == 5);

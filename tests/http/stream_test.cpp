@@ -217,8 +217,8 @@ TEST_CASE("hub: a client that comes again goes on where it was", "[stream]") {
   CHECK(from("e-1").starts_with(":\n\nevent: lost\ndata: {\"events\":1}\n\nid: e-3\n"));
   CHECK(counts.lost.load() == 1);
   const std::string unknown = ":\n\nevent: lost\ndata: {\"events\":null}\n\n";
-  for (const std::string_view id :
-       {"f-5", "e-6", "e-", "e", "-", "e-5x", "e--1", "e-18446744073709551616", "5", "e-5-5"}) {
+  for (const std::string_view id : {"f-5", "e-0", "e-6", "e-", "e", "-", "e-5x", "e--1",
+                                    "e-18446744073709551616", "5", "e-5-5"}) {
     INFO(id);
     CHECK(from(id) == unknown);
   }
@@ -277,4 +277,29 @@ TEST_CASE("hub: many events go in pieces", "[stream]") {
   CHECK(stream->next(piece) == Next::more);
   CHECK(piece.size() < 18'000);
   CHECK(all_of(*stream).size() + piece.size() > 100'000);
+}
+
+TEST_CASE("hub: one long event goes in pieces too, and is cut off where its rest is gone",
+          "[stream]") {
+  wisp::ManualClock clock;
+  wisp::http::HubCounts counts;
+  const auto hub = std::make_shared<Hub>(wisp::http::HubLimits{.events = 2}, clock, 1, counts);
+  const auto wake = std::make_shared<Woken>();
+  const auto whole = hub->follow(std::nullopt, wake);
+  const auto late = hub->follow(std::nullopt, wake);
+  hub->publish(std::string(100'000, 'x'));
+  hub->publish("2");
+  std::string text;
+  for (Next next = Next::more; next == Next::more;) {
+    const std::size_t before = text.size();
+    next = whole->next(text);
+    CHECK(text.size() - before < 18'000);
+  }
+  CHECK(text == ":\n\nid: 1-1\ndata: " + std::string(100'000, 'x') + "\n\nid: 1-2\ndata: 2\n\n");
+  std::string piece;
+  CHECK(late->next(piece) == Next::more);
+  hub->publish("3");
+  CHECK(late->next(piece) == Next::broken);
+  // Its client comes again, after the last that it has whole.
+  CHECK(all_of(*hub->follow("1-0", wake)).ends_with("id: 1-3\ndata: 3\n\n"));
 }

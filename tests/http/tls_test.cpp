@@ -12,10 +12,14 @@
 #include <wisp/http/gateway.hpp>
 #include <wisp/wisp.hpp>
 
+#include "http/openssl.hpp"
 #include "http/socket.hpp"
+#include "http/tls_pipe.hpp"
+#include "http/wait_for.hpp"
 
 namespace {
 
+using namespace std::chrono_literals;
 using wisp::http::Gateway;
 using wisp::test::get;
 using wisp::test::status_of;
@@ -43,12 +47,17 @@ class Certificate {
     write(key_file(), [&](std::FILE* to) {
       return PEM_write_PrivateKey(to, key, nullptr, nullptr, 0, nullptr, nullptr);
     });
+    write(locked_key_file(), [&](std::FILE* to) {
+      const auto* const phrase = reinterpret_cast<const unsigned char*>("secret");
+      return PEM_write_PrivateKey(to, key, EVP_aes_256_cbc(), phrase, 6, nullptr, nullptr);
+    });
     X509_free(made);
     EVP_PKEY_free(key);
   }
   ~Certificate() { std::filesystem::remove_all(folder_); }
 
   std::string file() const { return folder_ / "certificate.pem"; }
+  std::string locked_key_file() const { return folder_ / "locked.pem"; }
   std::string key_file() const { return folder_ / "key.pem"; }
   wisp::http::Tls tls() const { return {.certificate_file = file(), .key_file = key_file()}; }
 
@@ -85,6 +94,10 @@ class TlsClient {
 
   void offer(const char* ciphers) { SSL_set_cipher_list(ssl_, ciphers); }
   bool connect() { return SSL_connect(ssl_) == 1; }
+  bool has_ticket() const { return SSL_SESSION_has_ticket(SSL_get_session(ssl_)) == 1; }
+  void resume(const TlsClient& other) { SSL_set_session(ssl_, SSL_get_session(other.ssl_)); }
+  bool resumed() const { return SSL_session_reused(ssl_) == 1; }
+  wisp::test::Socket& socket() { return socket_; }
   std::string version() const { return SSL_get_version(ssl_); }
   void say(std::string_view text) {
     CHECK(SSL_write(ssl_, text.data(), static_cast<int>(text.size())) > 0);
@@ -198,4 +211,87 @@ TEST_CASE("tls: files that are none are refused by name", "[tls]") {
             .starts_with("GatewayOptions::tls.certificate_file"));
   CHECK(refusal({.certificate_file = one.file(), .key_file = other.key_file()})
             .starts_with("GatewayOptions::tls"));
+  // Nobody is asked for a pass phrase.
+  CHECK(refusal({.certificate_file = one.file(), .key_file = one.locked_key_file()})
+            .starts_with("GatewayOptions::tls.key_file"));
+}
+
+TEST_CASE("tls: no session is taken up again", "[tls]") {
+  ServedByTls served;
+  TlsClient client(served.gateway.port(), TLS1_2_VERSION, served.certificate.file());
+  REQUIRE(client.connect());
+  CHECK_FALSE(client.has_ticket());
+  TlsClient again(served.gateway.port(), TLS1_2_VERSION, served.certificate.file());
+  again.resume(client);
+  REQUIRE(again.connect());
+  CHECK_FALSE(again.resumed());
+}
+
+TEST_CASE("tls: beyond the limits nobody is told so in plain text", "[tls]") {
+  const Certificate certificate;
+  wisp::Runtime runtime;
+  Gateway gateway{runtime, {.port = 0, .tls = certificate.tls(), .limits = {.connections = 1}}};
+  REQUIRE(gateway.start().ok());
+  TlsClient first(gateway.port(), TLS1_3_VERSION, certificate.file());
+  REQUIRE(first.connect());
+  wisp::test::Socket second(gateway.port());
+  CHECK(second.hear().empty());
+}
+
+// Its answer can never be sent: it held the connection until the time of writing was over.
+TEST_CASE("tls: noise ends a connection whose call is running", "[tls]") {
+  const auto wait = wisp::function("wait", [](wisp::Context& context) {
+    while (!context.cancelled()) (void)context.sleep(1ms);
+  });
+  const Certificate certificate;
+  wisp::Runtime runtime{wisp::Catalogue().add(wait)};
+  Gateway gateway{runtime, {.port = 0, .tls = certificate.tls()}};
+  gateway.get("/wait", wait);
+  REQUIRE(gateway.start().ok());
+  TlsClient client(gateway.port(), TLS1_3_VERSION, certificate.file());
+  REQUIRE(client.connect());
+  client.say(get("/wait"));
+  REQUIRE(wisp::test::wait_for([&] { return runtime.stats().functions[0].running == 1; }));
+  client.socket().say(std::string("\x17\x03\x03\x00\x20", 5) + std::string(32, 'x'));
+  CHECK(client.socket().hear().size() < 100);  // an alert
+  CHECK(client.socket().at_end());
+}
+
+// A server that asks for another handshake again and again, to a client that cannot get rid of its
+// refusals: each takes some 30 bytes.
+TEST_CASE("tls: what it says by itself is bounded", "[tls]") {
+  const Certificate certificate;
+  const wisp::http::Owned<SSL_CTX> theirs(SSL_CTX_new(TLS_server_method()));
+  const wisp::http::Owned<SSL_CTX> ours(SSL_CTX_new(TLS_client_method()));
+  SSL_CTX_set_max_proto_version(theirs.get(), TLS1_2_VERSION);
+  SSL_CTX_set_options(ours.get(), SSL_OP_NO_RENEGOTIATION);
+  REQUIRE(SSL_CTX_use_certificate_chain_file(theirs.get(), certificate.file().c_str()) == 1);
+  REQUIRE(SSL_CTX_use_PrivateKey_file(theirs.get(), certificate.key_file().c_str(),
+                                      SSL_FILETYPE_PEM) == 1);
+  wisp::http::TlsPipe server(SSL_new(theirs.get()));
+  wisp::http::TlsPipe client(SSL_new(ours.get()));
+  SSL_set_accept_state(server.stream());
+  SSL_set_connect_state(client.stream());
+  std::string plain;
+  const auto pass = [&plain](wisp::http::TlsPipe& from, wisp::http::TlsPipe& to) {
+    const std::string bytes(from.output());
+    from.sent(bytes.size());
+    (void)to.receive(bytes, plain);
+  };
+  client.begin();
+  for (int i = 0; i < 4; ++i) {
+    pass(client, server);
+    pass(server, client);
+  }
+  REQUIRE(client.ready());
+  int asked = 0;
+  for (; asked < 20'000 && !client.failed(); ++asked) {
+    SSL_renegotiate(server.stream());
+    SSL_do_handshake(server.stream());
+    server.encrypt("");
+    pass(server, client);
+    REQUIRE(client.output().size() < 2 * wisp::http::kEncryptedMax + 100);
+  }
+  CHECK(client.failed());
+  CHECK(asked > 1'000);
 }

@@ -24,10 +24,12 @@
 // Threads: any.
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -204,23 +206,29 @@ struct Codec<T> {
     to.end_object();
   }
   static void schema(Schema& to) { to.refer(type_info<T>().wire_name, &define); }
-
- private:
-  static void define(Schema& to) {
+  // Of what is left of a value without these members, where it stands.
+  static void schema_without(Schema& to, std::span<const std::string_view> names) {
+    const auto in = [names](std::string_view name) {
+      return std::find(names.begin(), names.end(), name) == names.end();
+    };
     Writer& writer = to.writer();
     writer.begin_object();
     to.member("type", "object");
     writer.name("properties");
     writer.begin_object();
-    std::apply([&to]<class... Field>(
-                   const Field&... field) { (to.member<typename Field::Type>(field.name), ...); },
-               detail::fields_of<T>().fields);
+    std::apply(
+        [&]<class... Field>(const Field&... field) {
+          ((in(field.name) ? to.member<typename Field::Type>(field.name) : void()), ...);
+        },
+        detail::fields_of<T>().fields);
     writer.end_object();
     writer.name("required");
     writer.begin_array();
     std::apply(
-        [&writer]<class... Field>(const Field&... field) {
-          ((detail::IsOptional<typename Field::Type>::value ? void() : writer.text(field.name)),
+        [&]<class... Field>(const Field&... field) {
+          ((detail::IsOptional<typename Field::Type>::value || !in(field.name)
+                ? void()
+                : writer.text(field.name)),
            ...);
         },
         detail::fields_of<T>().fields);
@@ -229,6 +237,9 @@ struct Codec<T> {
     writer.boolean(false);
     writer.end_object();
   }
+
+ private:
+  static void define(Schema& to) { schema_without(to, {}); }
   static constexpr std::size_t kFields = std::tuple_size_v<decltype(detail::fields_of<T>().fields)>;
 
   template <std::size_t i>

@@ -40,19 +40,20 @@ class ApiKeys;      // wisp/http/api_keys.hpp
 class JwtVerifier;  // wisp/http/jwt.hpp
 class Webhook;      // wisp/http/webhook.hpp
 
-// Beyond these a client is refused, by the status that is named, or goes.
+// Beyond these a client is refused, by the status that is named, or goes. Times are above 0.
 struct Limits {
-  std::size_t head_bytes = 16'384;                // 431
-  std::size_t line_bytes = 8'192;                 // 414, 431
-  int fields = 100;                               // 431
+  std::size_t head_bytes = 16'384;                // 431; 256 bytes to 1 MiB
+  std::size_t line_bytes = 8'192;                 // 414, 431; 64 to head_bytes
+  int fields = 100;                               // 431; 1 to 1,000
   std::size_t body_bytes = 1'048'576;             // 413; at most 1 GiB
   Duration head_time = std::chrono::seconds(10);  // 408
   std::uint64_t body_bytes_per_second = 1'024;    // 408, once head_time is over
   Duration idle_time = std::chrono::seconds(60);  // between requests
   // In which nothing of an answer could be sent: the client took none of what the kernel held.
   Duration write_time = std::chrono::seconds(30);
-  int connections = 10'000;             // 503, and closed; never more than the process's files
-  int connections_per_address = 1'000;  // 429, and closed; of IPv6 for a network of 64 bits
+  // 503, and closed (with TLS without a word); 1 to 1,000,000, never more than the process's files
+  int connections = 10'000;
+  int connections_per_address = 1'000;  // 429, as above; of IPv6 for a network of 64 bits
   // 429; of one address, counted as above, over all its connections, with bursts of a second's
   // worth. At least one in a day; 0: as many as come. An address without a connection is remembered
   // as long as it matters, and of 100,000 at most.
@@ -63,11 +64,13 @@ struct Limits {
   Duration result_time = std::chrono::minutes(5);
   std::size_t result_bytes = 67'108'864;  // of all of them, beyond which none is begun: 503
   // Of each route of events, for clients that are slow or come again; older ones are lost to them.
+  // 1 to 1,000,000, and 1 KiB to 1 GiB.
   std::size_t kept_events = 1'000;
   std::size_t kept_event_bytes = 1'048'576;
 };
 
-// PEM files, read by start(). Both empty: no TLS. Of TLS 1.2 and 1.3, with forward secrecy.
+// PEM files, read by start(), without a pass phrase. Both empty: no TLS. 1.2 and 1.3, with forward
+// secrecy; sessions are not taken up again, so each connection has a handshake of its own.
 struct Tls {
   std::string certificate_file{};  // the certificate first, then those that vouch for it
   std::string key_file{};
@@ -151,8 +154,8 @@ class Gateway {
   Gateway& operator=(const Gateway&) = delete;
 
   // Routes: "/notes/{id}" has a parameter, one whole segment. A GET route answers HEAD too. What
-  // cannot be, a parameter that the input lacks or a second route of the same method and shape, is
-  // what start() returns. After start() routes are refused.
+  // cannot be, a parameter that the input lacks, a second route of the same method and shape, or a
+  // function that the Runtime lacks, is what start() returns. After start() routes are refused.
   template <wisp::detail::FunctionHandle F>
   Gateway& get(std::string_view path, const F& function, const RouteOptions& options = {}) {
     return add("GET", path, function, options);

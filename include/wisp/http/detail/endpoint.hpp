@@ -65,6 +65,17 @@ template <class T>
 inline constexpr auto kElementKinds = make_element_kinds<T>(
     std::make_index_sequence<std::tuple_size_v<decltype(wisp::detail::fields_of<T>().fields)>>());
 
+// Whether a value must have the field, by its place.
+template <class T, std::size_t... Index>
+constexpr auto make_required(std::index_sequence<Index...>) {
+  return std::array<bool, sizeof...(Index)>{!wisp::detail::IsOptional<std::remove_cvref_t<
+      decltype(std::declval<T&>().*std::get<Index>(wisp::detail::fields_of<T>().fields).member)>>::
+                                                value...};
+}
+template <class T>
+inline constexpr auto kRequired = make_required<T>(
+    std::make_index_sequence<std::tuple_size_v<decltype(wisp::detail::fields_of<T>().fields)>>());
+
 class Started {
  public:
   virtual ~Started() = default;
@@ -76,14 +87,18 @@ class Endpoint {
   virtual ~Endpoint() = default;
 
   virtual std::string_view name() const = 0;
+  // Whether the Runtime has the function, and as it is here.
+  virtual Status find_in(Runtime& runtime) const = 0;
   // Null: takes none. Of a Request: takes_request().
   virtual const TypeInfo* input() const = 0;
   virtual bool takes_request() const = 0;
   virtual bool takes_cloud_events() const { return false; }
   // Of each field of the input, in their order.
   virtual std::span<const FieldKind> elements() const { return {}; }
+  virtual std::span<const bool> required() const { return {}; }
   virtual bool has_output() const = 0;
-  virtual void input_schema(Schema& to) const = 0;
+  // Of what the body has to say, where these fields come from elsewhere.
+  virtual void input_schema(Schema& to, std::span<const std::string_view> without) const = 0;
   virtual void output_schema(Schema& to) const = 0;
 
   virtual Outcome call(Runtime& runtime, const Source& from, const CallOptions& options) const = 0;
@@ -161,6 +176,9 @@ class TypedEndpoint final : public Endpoint {
   }
 
   std::string_view name() const override { return function_.name(); }
+  Status find_in(Runtime& runtime) const override {
+    return runtime.registry().resolve(*function_.definition()).status();
+  }
   const TypeInfo* input() const override {
     if constexpr (kInput) return &type_info<In>();
     else return nullptr;
@@ -172,9 +190,21 @@ class TypedEndpoint final : public Endpoint {
     }
     return {};
   }
+  std::span<const bool> required() const override {
+    if constexpr (kInput) {
+      if constexpr (wisp::detail::HasFields<In>) return kRequired<In>;
+    }
+    return {};
+  }
   bool has_output() const override { return kOutput; }
-  void input_schema([[maybe_unused]] Schema& to) const override {
-    if constexpr (kInput) to.of<In>();
+  void input_schema([[maybe_unused]] Schema& to,
+                    [[maybe_unused]] std::span<const std::string_view> without) const override {
+    if constexpr (kInput) {
+      if constexpr (requires { Codec<In>::schema_without(to, without); }) {
+        if (!without.empty()) return Codec<In>::schema_without(to, without);
+      }
+      to.of<In>();
+    }
   }
   void output_schema([[maybe_unused]] Schema& to) const override {
     if constexpr (kOutput) to.of<R>();
