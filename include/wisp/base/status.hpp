@@ -82,7 +82,8 @@ std::string_view to_string(Reason reason);
 // A refusal by wisp, with its reason attached to the Status.
 Status refused(StatusCode code, Reason reason, std::string_view text);
 
-// The reason if wisp refused, nothing if the status is ok or came from a handler.
+// The reason if wisp refused for one of these. Nothing if the status is ok or came from a handler,
+// nor of what is wrong with a call itself (a name, a type, an option) or was too late.
 std::optional<Reason> reason_of(const Status& status);
 
 namespace detail {

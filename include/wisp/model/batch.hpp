@@ -12,8 +12,9 @@
 // A handler that returns void or Status handles all or nothing. What it lists as failed comes back
 // alone, with its attempt counted and under its own retry rule; the others are done. Where it fails
 // as a whole (an error, a throw, a timeout), the halves are tried at once, each as a batch of its
-// own, and so on down to single deliveries: only then is it a failed attempt, of that one. A
-// handler has to bear to see an item again.
+// own, and so on down to single deliveries: only then is it a failed attempt, of that one. But an
+// error that asks for a wait (with_retry_after) and that a retry may mend is a failed attempt of
+// all. A handler has to bear to see an item again.
 //
 // Within a handler of a batch, what it sends has the oldest event for its cause, the most hops of
 // all, and the tenant and tag that all have in common; context.attempt() is the highest.

@@ -60,7 +60,8 @@ Duration backoff(const Retry& retry, int attempt, Random& random);
 // where that asks for more than retry.max_delay.
 Duration retry_delay(const Retry& retry, int attempt, const Status& error, Random& random);
 
-// Whether another attempt can mend an error of this code.
+// Whether another attempt can mend an error of this code: kUnavailable, kDeadlineExceeded,
+// kAborted, kInternal and kResourceExhausted.
 bool retryable(StatusCode code);
 
 struct Limits {

@@ -184,9 +184,10 @@ class Registry {
   // What a handler captured may ask the registry as it is destroyed: it finds nothing any more.
   ~Registry();
 
-  // kAlreadyExists naming both places, kInvalidArgument for a bad name or option, or two types of
-  // one wire name, kResourceExhausted beyond kFunctionsMax, and why a provisioned instance could
-  // not be built. Adding the same handle again changes nothing.
+  // kAlreadyExists naming both places, or two types of one wire name; kInvalidArgument for a bad
+  // name or option; kFailedPrecondition for a lane or a reservation that the Runtime did not start
+  // with; kResourceExhausted beyond kFunctionsMax, and why a provisioned instance could not be
+  // built. Adding the same handle again changes nothing.
   template <class R, class In>
   Status add(const Function<R, In>& function) {
     return add(function.definition());
