@@ -76,7 +76,7 @@ void* InstancePool::pop() {
 
 void InstancePool::begin_cold() {
   ++alive_;
-  ++starts_.cold;
+  count(starts_->cold);
 }
 
 void* InstancePool::take_cold(bool awaits, Deadline deadline, Attempted& failed) {
@@ -346,7 +346,7 @@ void InstancePool::build_ahead(Invoker& invoker) {
     building_ = true;
     builder_ = current_agent();
     ++alive_;
-    ++starts_.ahead;
+    count(starts_->ahead);
   }
   Attempted failed;
   void* const instance = build(failed);
@@ -383,11 +383,6 @@ void InstancePool::close() {
     idle_.clear();
   }
   destroy(idle);
-}
-
-InstancePool::Starts InstancePool::starts() const {
-  const MutexLock lock(mutex_);
-  return starts_;
 }
 
 bool InstancePool::building() const {

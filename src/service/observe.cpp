@@ -225,9 +225,18 @@ EventStats Invoker::events() const {
 
 namespace {
 
+// What stays of versions that have gone.
 template <class Find>
-void add_shadows(FunctionState& state, const Find& find) {
+void add_versions(FunctionState& state, const Find& find) {
+  const auto add = [&](int number, const InstanceStarts& starts) {
+    FunctionStats* const of = find(state.definition->name, number);
+    if (of == nullptr) return;
+    of->cold_starts += starts.cold.load(std::memory_order_relaxed);
+    of->built_ahead += starts.ahead.load(std::memory_order_relaxed);
+  };
+  if (state.instances != nullptr) add(state.version, *state.instances->starts());
   const MutexLock lock(state.mutex);
+  for (const auto& [number, starts] : state.starts) add(number, *starts);
   for (const auto& [number, counts] : state.shadows) {
     FunctionStats* const of = find(state.definition->name, number);
     if (of == nullptr) continue;
@@ -285,18 +294,7 @@ void Invoker::complete(std::vector<FunctionStats>& functions) {
     stats->dead += read(state.dead);
     stats->late += read(state.late);
     stats->accepted += read(state.unbegun);
-    const auto add_starts = [](const RunVersion* version, FunctionStats* to) {
-      if (version == nullptr || to == nullptr) return;
-      if (version->instances == nullptr) return;
-      const InstancePool::Starts starts = version->instances->starts();
-      to->cold_starts += starts.cold;
-      to->built_ahead += starts.ahead;
-    };
-    add_starts(&state, stats);
-    for (const auto& each : state.directions.others())
-      if (each != nullptr && each.get() != &state)
-        add_starts(each.get(), find(state.definition->name, each->version));
-    add_shadows(state, find);
+    add_versions(state, find);
   }
   for (FunctionStats& each : functions) {
     FunctionStats* const first = find(each.name, 1);

@@ -81,11 +81,6 @@ Directions::Chosen Directions::choose(std::string_view function, const ChosenBy&
   return chosen;
 }
 
-std::array<std::shared_ptr<const RunVersion>, 3> Directions::others() const {
-  const MutexLock lock(mutex_);
-  return {one_, two_, shadow_};
-}
-
 void VersionUse::choose(const RunVersion& first, Directions& directions, const ChosenBy& by,
                         Random& random) {
   version_ = &first;
@@ -127,6 +122,7 @@ Result<std::shared_ptr<const Version>> FunctionState::make(std::shared_ptr<const
       const MutexLock lock(mutex);
       std::erase_if(pools, [](const auto& each) { return each.expired(); });
       pools.push_back(another->instances);
+      starts.emplace_back(number, another->instances->starts());
     }
     // Perhaps too late for close().
     if (!owner.admit().ok()) another->instances->close();

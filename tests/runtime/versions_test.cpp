@@ -306,10 +306,10 @@ TEST_CASE("versions: those of a stateful function have instances of their own", 
     int operator()() { return from++; }
     int from;
   };
-  const auto counts = [](int from) {
+  const auto counts = [](int from, int provisioned = 1) {
     return wisp::function(
         "count", wisp::stateful<Counter>([from] { return std::make_unique<Counter>(from); }),
-        {.instances = {.provisioned = 1, .max = 1}});
+        {.instances = {.provisioned = provisioned, .max = 1}});
   };
   wisp::Runtime runtime;
   const auto count = counts(100);
@@ -333,6 +333,14 @@ TEST_CASE("versions: those of a stateful function have instances of their own", 
                      }),
                      {.instances = {.provisioned = 1, .max = 1}});
   check_refused(runtime.registry().publish(broken).status(), StatusCode::kInternal, {"no memory"});
+  // One that is built for its call is counted, also once its version has gone.
+  const int cold = runtime.registry().publish(counts(350, 0)).value();
+  REQUIRE(runtime.registry().alias("count", {{cold}}).ok());
+  CHECK(runtime.call(count).value() == 350);
+  REQUIRE(runtime.registry().alias("count", {{3}}).ok());
+  REQUIRE(runtime.registry().alias("count", {{1}}).ok());
+  for (const wisp::FunctionStats& each : runtime.stats().functions)
+    CHECK(each.cold_starts == (each.version == cold ? 1 : 0));
   // Of those that wait for calls too.
   REQUIRE(runtime.registry().publish(counts(400)).ok());
   CHECK(alive == 3);

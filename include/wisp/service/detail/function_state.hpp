@@ -165,8 +165,9 @@ struct alignas(64) FunctionState final : Attachment, RunVersion {
   std::vector<std::weak_ptr<InstancePool>> pools ABSL_GUARDED_BY(mutex);
   std::vector<std::shared_ptr<InstancePool>> all_pools() ABSL_LOCKS_EXCLUDED(mutex);
 
-  // Of each version that there was, once there is a second one.
+  // Of each version that there was, once there is a second one; of starts but the first.
   std::vector<std::pair<int, std::shared_ptr<ShadowCounts>>> shadows ABSL_GUARDED_BY(mutex);
+  std::vector<std::pair<int, std::shared_ptr<const InstanceStarts>>> starts ABSL_GUARDED_BY(mutex);
 
   // Constant: of calls inside at once, its own and what all share that have no reservation.
   static constexpr int kUnlimited = std::numeric_limits<int>::max();

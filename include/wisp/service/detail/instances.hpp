@@ -18,6 +18,7 @@
 // Threads: any. No lock is held while an instance is built, entered or destroyed.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -39,6 +40,12 @@ namespace wisp::inline v0::detail {
 
 class Invoker;
 
+// How many were built; relaxed. They are read after the pool's end too.
+struct InstanceStarts {
+  std::atomic<std::uint64_t> cold{0};   // for a call
+  std::atomic<std::uint64_t> ahead{0};  // before one
+};
+
 class InstancePool : public std::enable_shared_from_this<InstancePool> {
  public:
   InstancePool(Invoker& invoker, std::shared_ptr<const Definition> definition);
@@ -56,11 +63,7 @@ class InstancePool : public std::enable_shared_from_this<InstancePool> {
   // Destroys what is idle, and from now on what comes back.
   void close() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  struct Starts {
-    std::uint64_t cold = 0;
-    std::uint64_t ahead = 0;
-  };
-  Starts starts() const ABSL_LOCKS_EXCLUDED(mutex_);
+  std::shared_ptr<const InstanceStarts> starts() const { return starts_; }
   // Whether one is being built ahead of its call.
   bool building() const ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -141,7 +144,7 @@ class InstancePool : public std::enable_shared_from_this<InstancePool> {
   bool awaited_ ABSL_GUARDED_BY(mutex_) = false;       // by a call,
   void* handed_ ABSL_GUARDED_BY(mutex_) = nullptr;     // which has it, once it is built
   Parker* waiter_ ABSL_GUARDED_BY(mutex_) = nullptr;   // which parks
-  Starts starts_ ABSL_GUARDED_BY(mutex_);
+  const std::shared_ptr<InstanceStarts> starts_ = std::make_shared<InstanceStarts>();
   // If predictive: since when no call is inside, and when to build one.
   keep_alive::IdleTimes seen_ ABSL_GUARDED_BY(mutex_);
   std::optional<Time> idle_since_ ABSL_GUARDED_BY(mutex_);

@@ -15,7 +15,6 @@
 // Threads: any; a VersionUse belongs to the thread that made it.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -32,6 +31,7 @@ namespace wisp::inline v0::detail {
 
 struct FunctionState;
 class InstancePool;
+struct InstanceStarts;
 class Invoker;
 class Ledger;
 
@@ -91,8 +91,6 @@ class Directions {
   };
   Chosen choose(std::string_view function, const ChosenBy& by, Random& random)
       ABSL_LOCKS_EXCLUDED(mutex_);
-  // Those that have calls, null for the first, and the shadow, if there is one.
-  std::array<std::shared_ptr<const RunVersion>, 3> others() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   RunVersion& first_;
