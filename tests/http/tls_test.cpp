@@ -230,7 +230,7 @@ TEST_CASE("tls: no session is taken up again", "[tls]") {
 TEST_CASE("tls: beyond the limits nobody is told so in plain text", "[tls]") {
   const Certificate certificate;
   wisp::Runtime runtime;
-  Gateway gateway{runtime, {.port = 0, .tls = certificate.tls(), .limits = {.connections = 1}}};
+  Gateway gateway{runtime, {.port = 0, .limits = {.connections = 1}, .tls = certificate.tls()}};
   REQUIRE(gateway.start().ok());
   TlsClient first(gateway.port(), TLS1_3_VERSION, certificate.file());
   REQUIRE(first.connect());
