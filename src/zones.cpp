@@ -63,8 +63,10 @@ class IanaZone final : public Zone {
 Result<std::shared_ptr<const Zone>> load_zone(std::string_view name) {
   const std::string text(name);
   absl::TimeZone zone;
-  // Abseil takes more than names: ":…" and absolute paths are files of the host.
-  const bool named = !name.empty() && name.front() != '/' && name.front() != ':' &&
+  // Abseil takes more than names: absolute paths, and what has a colon, as in "file:/…", are files
+  // of the host.
+  const bool named = !name.empty() && name.front() != '/' &&
+                     name.find(':') == std::string_view::npos &&
                      name.find("..") == std::string_view::npos;
   if (!named || !absl::LoadTimeZone(text, &zone))
     return not_found("there is no time zone '{}' in the system's database", name);

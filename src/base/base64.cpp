@@ -51,7 +51,8 @@ std::string to_base64(std::string_view bytes, Base64 form) {
 }
 
 Result<std::string> from_base64(std::string_view text, const Base64Options& options) {
-  if (text.size() / 4 * 3 > options.bytes + 2)
+  const std::size_t least = text.size() / 4 * 3;  // and up to two more
+  if (least > 2 && least - 2 > options.bytes)
     return resource_exhausted("base64 of {} characters: the limit is {} bytes", text.size(),
                               options.bytes);
   const std::size_t whole = text.size();

@@ -20,6 +20,7 @@ constexpr std::size_t kSecondsMax = 60;
 constexpr std::size_t kMinutesMax = 1440;
 constexpr std::size_t kHoursMax = 768;
 constexpr std::size_t kHostReadingsMax = 256;
+constexpr std::size_t kEndedMax = 64;
 
 template <class Bucket>
 void insert(std::deque<Bucket>& buckets, std::int64_t start, std::int64_t end,
@@ -193,9 +194,13 @@ void Ledger::advance_host(ThreadCpu threads) {
     return static_cast<std::int64_t>(now >= before ? now - before : now);
   };
   for (const auto& [thread, cpu] : threads) {
+    const auto ended = ended_.find(thread);
     const auto seen = host_seen_.find(thread);
-    host_ns_ += growth(cpu, seen == host_seen_.end() ? 0 : seen->second);
+    std::uint64_t before = seen == host_seen_.end() ? 0 : seen->second;
+    if (ended != ended_.end()) before = std::max(before, ended->second);
+    host_ns_ += growth(cpu, before);
   }
+  ended_.clear();
   for (const auto& shard : shards_) {
     const int thread = shard->thread_.load(std::memory_order_relaxed);
     const auto live = threads.find(thread);
@@ -212,6 +217,14 @@ void Ledger::advance_host(ThreadCpu threads) {
     else host_ns_ -= static_cast<std::int64_t>(handlers) - static_cast<std::int64_t>(before);
   }
   host_seen_ = std::move(threads);
+}
+
+void Ledger::note_ended() {
+  if (!clock_.real()) return;
+  const pid_t self = current_thread_id();
+  const MutexLock host(host_mutex_);
+  if (ended_.size() == kEndedMax) ended_.clear();
+  ended_[self] = cpu_of_thread(self);
 }
 
 void Ledger::add_host(Bill& bill, std::int64_t from) {
@@ -248,6 +261,7 @@ std::uint64_t Ledger::calls_within(std::string_view function, Duration window) {
 Bill Ledger::bill(Duration window, const Tariff& tariff, const Units& month_so_far) {
   Bill bill;
   bill.tariff = tariff.name;
+  const MutexLock host(host_mutex_);
   std::optional<ThreadCpu> threads = host_threads();
   const MutexLock lock(mutex_);
   const Duration longest = std::chrono::hours(kHoursMax);

@@ -28,6 +28,10 @@ std::atomic<std::uint64_t> ledgers{0};
 }  // namespace
 
 Ledger::ThreadShards::~ThreadShards() {
+  // A thread that its pool has left behind says nobody that it ends.
+  if (std::any_of(held.begin(), held.end(),
+                  [](const Held& each) { return each.shard->wisp_thread_; }))
+    unmark_wisp_thread();
   for (Held& each : held) each.shard->let_go();
 }
 
@@ -146,7 +150,9 @@ void Ledger::thread_ends() {
     return true;
   });
   last_ = {};
-  if (current_fiber == nullptr) unmark_wisp_thread();
+  if (current_fiber != nullptr) return;
+  note_ended();
+  unmark_wisp_thread();
 }
 
 bool Ledger::marked(const void* used) const {

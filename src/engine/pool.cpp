@@ -1,10 +1,12 @@
 #include <wisp/engine/pool.hpp>
 
+#include <errno.h>
 #include <fmt/format.h>
 #include <sched.h>
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "pool_state.hpp"
 
@@ -14,10 +16,16 @@ namespace {
 
 constexpr Duration kCloseBound = std::chrono::seconds{1};
 
+// The kernel wants room for all that the machine may have, which may be more than 1,024.
 int usable_cores() {
-  cpu_set_t cores;
-  CPU_ZERO(&cores);
-  return sched_getaffinity(0, sizeof(cores), &cores) == 0 ? std::max(1, CPU_COUNT(&cores)) : 1;
+  for (std::size_t most = CPU_SETSIZE; most <= 1U << 20U; most *= 2) {
+    std::vector<cpu_set_t> cores(most / CPU_SETSIZE);
+    const std::size_t bytes = cores.size() * sizeof(cpu_set_t);
+    if (sched_getaffinity(0, bytes, cores.data()) == 0)
+      return std::max(1, CPU_COUNT_S(bytes, cores.data()));
+    if (errno != EINVAL) break;
+  }
+  return 1;
 }
 
 }  // namespace

@@ -141,8 +141,7 @@ void Span::sample() {
   const bool first = usual == 0 && cell_.timed_at == 0;
   passed_ns_ = first ? kSecondNs : shard_.ticks_.to_ns(ticks_between(cell_.timed_at, start_));
   cell_.timed_at = start_;
-  weight_ = static_cast<unsigned>(cell_.waiting() + 1);
-  sampled(1, weight_);
+  sampled(1, cell_.waiting() + 1);
 }
 
 // How many of the next calls to leave untimed: none if these come so rarely that a window would

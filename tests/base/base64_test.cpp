@@ -1,5 +1,6 @@
 #include <wisp/base/base64.hpp>
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -51,6 +52,7 @@ TEST_CASE("base64: what was written is read again, and nothing else is", "[base6
     for (const Base64 form : {Base64::standard, Base64::url, Base64::url_bare}) {
       const std::string text = wisp::to_base64(bytes, form);
       REQUIRE(wisp::from_base64(text, {.form = form, .bytes = bytes.size()}).value() == bytes);
+      REQUIRE(wisp::from_base64(text, {.form = form, .bytes = SIZE_MAX}).value() == bytes);
       if (bytes.empty()) continue;
       const auto less = wisp::from_base64(text, {.form = form, .bytes = bytes.size() - 1});
       CHECK(less.status().code() == StatusCode::kResourceExhausted);

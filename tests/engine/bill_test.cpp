@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <wisp/engine/detail/ledger.hpp>
 #include <wisp/model/tariff.hpp>
 
 #include "catch.hpp"
+#include "engine/waiting.hpp"
 #include "seeds.hpp"
 
 namespace {
@@ -91,4 +93,61 @@ TEST_CASE("bill: its total is no better known than its lines", "[bill]") {
             wisp::Meter::sampled);
   CHECK(ledger.bill(1h, tariff).total_quality == wisp::Quality::estimated);
   CHECK(ledger.bill(1h, {}).total_quality == wisp::Quality::unavailable);
+}
+
+namespace {
+
+// A function that calls itself, as often as Fibonacci's.
+void call_fibonacci(wisp::detail::Ledger& ledger, wisp::ManualClock& clock, int line,
+                    wisp::Meter meter, int n) {
+  wisp::detail::Shard& shard = ledger.shard();
+  wisp::detail::Span span(shard, line, meter);
+  clock.advance(1us);
+  if (n > 1) {
+    call_fibonacci(ledger, clock, line, meter, n - 1);
+    call_fibonacci(ledger, clock, line, meter, n - 2);
+  }
+  ledger.end_and_record(shard, span, true, false);
+}
+
+}  // namespace
+
+// Each call that was timed within another stood for the same ones that were not, until there were
+// fewer than none of these.
+TEST_CASE("bill: sampled calls within each other cost about what they cost", "[bill]") {
+  const wisp::Tariff tariff = wisp::tariffs::aws_lambda_x86();
+  std::vector<wisp::Bill> bills;
+  for (const wisp::Meter meter : {wisp::Meter::batched, wisp::Meter::sampled}) {
+    wisp::ManualClock clock;
+    wisp::detail::Ledger ledger(clock, {});
+    const int line = ledger.line({.function = "fibonacci", .meter = meter});
+    for (int i = 0; i < 200; ++i) call_fibonacci(ledger, clock, line, meter, i % 12);
+    bills.push_back(ledger.bill(1h, tariff));
+  }
+  const wisp::BillLine& exact = bills[0].lines.at(0);
+  const wisp::BillLine& sampled = bills[1].lines.at(0);
+  CHECK(sampled.calls == exact.calls);
+  CHECK(sampled.wall < 2 * exact.wall);
+  CHECK(2 * sampled.wall > exact.wall);
+  CHECK(bills[1].total < bills[0].total + bills[0].total);
+}
+
+TEST_CASE("bill: what a worker has used stays its own while the thread is on its way out",
+          "[bill]") {
+  wisp::detail::Ledger ledger(wisp::Clock::system(), {});
+  const wisp::Duration before = ledger.bill(1h, {}).host;
+  wisp::test::Gate gate;
+  std::thread worker([&] {
+    ledger.thread_begins();
+    for (const wisp::Time end = wisp::test::from_now(100ms); wisp::Clock::system().now() < end;) {
+    }
+    ledger.thread_ends();
+    gate.pass();
+  });
+  gate.await(1);
+  const wisp::Bill bill = ledger.bill(1h, {});
+  gate.open();
+  worker.join();
+  REQUIRE(bill.host_quality == wisp::Quality::measured);
+  CHECK(bill.host - before < 50ms);
 }

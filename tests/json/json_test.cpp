@@ -134,6 +134,9 @@ TEST_CASE("json: a number is read as it was meant, or not at all", "[json]") {
   CHECK(again<std::int8_t>("-128") == "-128");
   CHECK(again<std::int8_t>("-129") ==
         "the value: expected a whole number from -128 to 127, got -129");
+  // Whatever the compiler takes char for.
+  CHECK(again<char>("-128") == "-128");
+  CHECK(again<char>("128") == "the value: expected a whole number from -128 to 127, got 128");
   CHECK(again<int>("2.0") == "2");
   CHECK(again<int>("2e2") == "200");
   CHECK(again<int>("2.5").find("expected a whole number") != std::string::npos);
@@ -241,6 +244,10 @@ TEST_CASE("json: durations and times", "[json]") {
   CHECK(again<hours>(R"("7200s")") == R"("7200s")");
   CHECK(again<seconds>(R"("1.5s")") ==
         R"(the value: expected a multiple of what its type counts in, got "1.5s")");
+  using Picoseconds = duration<std::int64_t, std::pico>;
+  CHECK(again<Picoseconds>(R"("0.000000001s")") == R"("0.000000001s")");
+  CHECK(again<Picoseconds>(R"("9999999s")") ==
+        R"(the value: expected a time that its type can count, got "9999999s")");
   using Nanoseconds = sys_time<nanoseconds>;
   CHECK(again<Nanoseconds>(R"("2026-11-29T17:30:00.25+01:00")") == R"("2026-11-29T16:30:00.250Z")");
   CHECK(again<Nanoseconds>(R"("2024-02-29t00:00:00z")") == R"("2024-02-29T00:00:00Z")");

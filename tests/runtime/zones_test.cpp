@@ -337,8 +337,9 @@ TEST_CASE("zones: spans meet, and hold the moment that was asked for", "[zones]"
 }
 
 TEST_CASE("zones: a name that is none is refused by name", "[zones]") {
-  for (const char* name : {"", "Europe/Lissabon", "/etc/localtime", ":Europe/Lisbon",
-                           "../zoneinfo/Europe/Lisbon", "Europe/Lisbon\n"}) {
+  for (const char* name :
+       {"", "Europe/Lissabon", "/etc/localtime", ":Europe/Lisbon", "../zoneinfo/Europe/Lisbon",
+        "Europe/Lisbon\n", "file:/usr/share/zoneinfo/Europe/Lisbon", "libc:localtime"}) {
     const auto zone = wisp::load_zone(name);
     CHECK(zone.status().code() == wisp::StatusCode::kNotFound);
     CHECK(std::string(wisp::message(zone.status())) ==

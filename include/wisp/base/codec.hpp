@@ -95,9 +95,10 @@ class Members {
 
 template <detail::WholeNumber T>
 struct Codec<T> {
+  using Number = detail::number_t<T>;
   static Status read(const Reader& from, T& to) {
-    using Range = std::numeric_limits<T>;
-    if constexpr (std::is_signed_v<T>) {
+    using Range = std::numeric_limits<Number>;
+    if constexpr (std::is_signed_v<Number>) {
       WISP_TRY(const std::int64_t n, detail::read_integer(from, Range::min(), Range::max()));
       to = static_cast<T>(n);
     } else {
@@ -107,7 +108,7 @@ struct Codec<T> {
     return Status();
   }
   static void write(Writer& to, T value) {
-    if constexpr (std::is_signed_v<T>) to.integer(value);
+    if constexpr (std::is_signed_v<Number>) to.integer(static_cast<Number>(value));
     else to.natural(value);
   }
   static void schema(Schema& to) {
@@ -115,9 +116,9 @@ struct Codec<T> {
     writer.begin_object();
     to.member("type", "integer");
     writer.name("minimum");
-    write(writer, std::numeric_limits<T>::min());
+    write(writer, static_cast<T>(std::numeric_limits<Number>::min()));
     writer.name("maximum");
-    write(writer, std::numeric_limits<T>::max());
+    write(writer, static_cast<T>(std::numeric_limits<Number>::max()));
     writer.end_object();
   }
 };

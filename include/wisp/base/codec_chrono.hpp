@@ -10,6 +10,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <limits>
+#include <ratio>
+#include <type_traits>
 
 #include <wisp/base/codec.hpp>
 
@@ -26,6 +29,11 @@ void write_time(Writer& to, std::int64_t ns);
 template <class Duration>
 Result<Duration> from_ns(const Reader& from, std::int64_t ns) {
   using std::chrono::nanoseconds;
+  using Finer = std::ratio_divide<std::nano, typename Duration::period>;
+  if constexpr (Finer::num > Finer::den && std::is_integral_v<typename Duration::rep>) {
+    constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max() / Finer::num;
+    if (ns > most || ns < -most) return from.expected("a time that its type can count");
+  }
   const auto made = std::chrono::duration_cast<Duration>(nanoseconds(ns));
   if constexpr (!std::chrono::treat_as_floating_point_v<typename Duration::rep>) {
     if (std::chrono::duration_cast<nanoseconds>(made).count() != ns)

@@ -141,6 +141,13 @@ constexpr FieldKind field_kind() {
   }
 }
 
+// What is a number here is the same number on each machine: whether char and wchar_t have a sign is
+// the compiler's to say.
+template <class T>
+using number_t =
+    std::conditional_t<std::is_same_v<T, char>, signed char,
+                       std::conditional_t<std::is_same_v<T, wchar_t>, std::int32_t, T>>;
+
 template <class T>
 FieldValue field_value(const T& value) {
   // Neither a null pointer nor an array that is full to its end is a C string.
@@ -163,7 +170,9 @@ FieldValue field_value(const T& value) {
   } else if constexpr (std::is_floating_point_v<T>) {
     return static_cast<double>(value);
   } else if constexpr (std::is_arithmetic_v<T>) {
-    if constexpr (std::is_signed_v<T>) return static_cast<std::int64_t>(value);
+    using Number = number_t<T>;
+    if constexpr (std::is_signed_v<Number>)
+      return static_cast<std::int64_t>(static_cast<Number>(value));
     else return static_cast<std::uint64_t>(value);
   } else if constexpr (std::is_convertible_v<const T&, std::string_view>) {
     return static_cast<std::string_view>(value);

@@ -91,9 +91,10 @@ struct BillLine {
   Quality allocations_quality = Quality::unavailable;
 };
 
-// A window's costs. Covers every call whose wait() or call() has returned. The lines' costs sum to
-// the total exactly, and their CPU, `unattributed` and `host` together are the process's: each is
-// taken on its own, none is the remainder.
+// A window's costs. Covers every call whose wait() or call() has returned; but of a sampled
+// function up to 15 calls of a thread, after a pause, may be counted with the burst before it. The
+// lines' costs sum to the total exactly, and their CPU, `unattributed` and `host` together are the
+// process's: each is taken on its own, none is the remainder.
 struct Bill {
   std::string tariff;  // its name; "" without one
   // What the buckets really cover: 60 of a second, 1,440 of a minute, 768 of an hour. They are
@@ -109,8 +110,9 @@ struct Bill {
   Duration unattributed{};
   Quality unattributed_quality = Quality::unavailable;
   // CPU of the process's threads that wisp did not start, less the handlers that ran on them.
-  // Threads that ended in the window are missing. Unavailable for a window whose beginning nobody
-  // looked at: the first bill of a window shorter than the runtime's life.
+  // Threads that ended in the window are missing. Unavailable for a window whose beginning no bill
+  // has looked at, of the last 256 that were a second apart: the first one of a window shorter than
+  // the runtime's life, and a long one where short ones are frequent.
   Duration host{};
   Quality host_quality = Quality::unavailable;
 };

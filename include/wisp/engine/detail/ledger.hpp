@@ -110,7 +110,8 @@ class Ledger {
   void end_and_record(Shard& shard, Span& span, bool first, bool failed) {
     Cell& cell = span.cell();
     if (span.timed()) {
-      add_times(cell, span.end_for_wall_ns(), span.weight());
+      const std::uint64_t wall_ns = span.end_for_wall_ns();
+      add_times(cell, wall_ns, span.weight());
     } else {
       span.end_untimed();
       cell.add(Count::untimed, 1);
@@ -124,7 +125,7 @@ class Ledger {
     Cell& cell = span.cell();
     const std::uint64_t weight = std::max(cell.waiting(), calls);
     const std::uint64_t all_ns = span.end_row(calls, weight);
-    const std::uint64_t wall_ns = all_ns / calls;
+    const std::uint64_t wall_ns = std::max(all_ns / calls, ticks_.least_ns());
     cell.add(Count::wall_ns, all_ns * weight / calls);
     cell.add(Count::stood_for, cell.waiting());
     if (wall_ns - 1 >= kOrdinary.wall_ns) [[unlikely]]
@@ -246,7 +247,8 @@ class Ledger {
   using ThreadCpu = absl::flat_hash_map<int, std::uint64_t>;
   std::optional<ThreadCpu> host_threads() const;
   std::uint64_t open_of(const Shard& shard) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void advance_host(ThreadCpu threads) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void advance_host(ThreadCpu threads) ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_mutex_, mutex_);
+  void note_ended() ABSL_LOCKS_EXCLUDED(host_mutex_);  // this thread
   void add_host(Bill& bill, std::int64_t from) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // Constant at first, so that no access has to ask whether it has been initialised.
@@ -258,13 +260,19 @@ class Ledger {
   const std::uint64_t id_;  // never reused in a process
   const std::int64_t began_;
 
+  // Of who looks at the process's threads: one at a time, or a later look would be taken for an
+  // earlier one. Taken before mutex_.
+  Mutex host_mutex_;
   mutable Mutex mutex_;
   std::vector<std::unique_ptr<Line>> lines_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<LineName, int, LineHash> line_index_ ABSL_GUARDED_BY(mutex_);  // of lines_
   // Shared with the threads that they belong to.
   std::vector<std::shared_ptr<Shard>> shards_ ABSL_GUARDED_BY(mutex_);
   std::deque<HostReading> host_readings_ ABSL_GUARDED_BY(mutex_);
-  ThreadCpu host_seen_ ABSL_GUARDED_BY(mutex_);       // at the last bill
+  ThreadCpu host_seen_ ABSL_GUARDED_BY(host_mutex_);  // at the last bill
+  // Of wisp's threads that have ended since, the last kEndedMax: no longer marked as wisp's they
+  // may be seen once more, and what they had used is not the host's.
+  ThreadCpu ended_ ABSL_GUARDED_BY(host_mutex_);
   std::int64_t host_ns_ ABSL_GUARDED_BY(mutex_) = 0;  // until then; a handler is read late
 };
 

@@ -198,7 +198,8 @@ inline std::uint64_t Span::stop(Used& used) {
     allocated_bytes_ = thread_allocations.bytes - allocated_bytes_;
   }
   const std::uint64_t end = std::max(ticks.now(), start_);
-  const std::uint64_t wall_ns = ticks.to_ns(end - start_);
+  // At least 1 ns: between two ticks of a slow counter nothing passes, and sheets round up.
+  const std::uint64_t wall_ns = std::max(ticks.to_ns(end - start_), ticks.least_ns());
   used = {wall_ns, false};
   // A call belongs to the second that it ends in.
   if (end >= shard_.flush_at_) [[unlikely]]
@@ -216,6 +217,8 @@ inline std::uint64_t Span::stop(Used& used) {
     cell_.usual_ticks.store(own_ticks_, std::memory_order_relaxed);
     // All that wait for the next timed one are no gap worth a reading of the CPU.
     cell_.brief = own_ticks_ * kUntimed <= shard_.away_ticks_;
+    // Only now: of calls within each other each would stand for those that waited before.
+    weight_ = static_cast<unsigned>(cell_.waiting() + 1);
   }
   shard_.top_ = parent_;
   const std::uint64_t left_at = read ? ticks.now() : end;

@@ -42,6 +42,8 @@ class Ticks {
 
   // Whether now() counts cycles; else nanoseconds of the clock.
   bool cycles() const { return cycles_; }
+  // What has taken time has taken at least so many nanoseconds, also between two ticks.
+  std::uint64_t least_ns() const { return cycles_ ? 1 : 0; }
 
   // By way of signed integers, which a processor converts in one instruction. Requires, of cycles:
   // ticks < 2^63.
