@@ -17,10 +17,12 @@ def every(target):
     return {program: target for program in ("moodycamel", "asio", "tbb", "floors")}
 
 
-def fixed(noise):
+def fixed(cores, noise):
+    """Beside as many workers as there are cores, and one fewer and more: one of these is the best fixed number."""
     suffix = ".noisy" if noise else ""
     rows = [("K2", noise or "alone", ("ours", "K2" + suffix, "ns"), f"fixed pool of {n}",
-             ("ours", f"K2{suffix}.fixed{n}", "ns"), 0.95, "least") for n in (1, 2, 3)]
+             ("ours", f"K2{suffix}.fixed{n}", "ns"), 0.95, "least")
+            for n in sorted({max(1, cores - 1), cores, cores + 1})]
     return rows
 
 
@@ -69,7 +71,7 @@ def table(cores):
              row("I2", "I2", "Boost.Asio", "asio", "I2", 0.35), row("I2", "I2", "libuv", "libuv", "I2", None),
              row("J1", "J1", "bare thread", "floors", "J", 1.25), row("J2", "J2", "bare thread", "floors", "J", 0.35),
              ("K1", "", ("ours", "K1", "ns"), "the ideal", 1e7 / 64, 1.25, "most")]
-    rows += fixed("") + fixed("noisy")
+    rows += fixed(cores, "") + fixed(cores, "noisy")
     # Ours with allocations counted, against the same program without.
     rows += [("alloc_meter", what, ("alloc_meter", workload, "ns"), "wisp without it", ("allocating", workload, "ns"),
               None, "most") for what, workload in (("warm call", "call"), ("call that allocates", "allocating_call"),

@@ -198,7 +198,8 @@ class Simulation {
   }
 
   void see_capacity(double level) {
-    if (level < 1 || result_.to_capacity_s >= 0) return;
+    // A day's load is at its very highest for no whole millisecond.
+    if (level < 0.999 || result_.to_capacity_s >= 0) return;
     if (!at_peak_) at_peak_ = now_;
     const double ready = static_cast<double>(workers_.size() - count(Worker::Is::starting));
     if (ready >= std::ceil(work_.peak)) result_.to_capacity_s = seconds(now_ - *at_peak_);
