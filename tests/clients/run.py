@@ -10,13 +10,14 @@ import argparse
 import pathlib
 import re
 import subprocess
+import sys
 import tempfile
 
 import browser
 import cloudevents
 import curl
 import tls
-from served import Server, certificates, expect, main, program
+from served import Absent, Server, certificates, expect, program, run_checks, say_absent
 
 WRK_SECONDS = 2
 
@@ -74,12 +75,16 @@ def run():
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         room = pathlib.Path(name)
-        certificate, key = certificates(room)
+        try:
+            certificate, key = certificates(room)
+        except Absent as absent:
+            sys.exit(say_absent("a certificate for the server", absent))
         with Server(asked.server, "--certificate", certificate, "--key", key) as server:
             checks = []
             for client in asked.clients:
                 checks += checks_of(client, server, room, asked.tools, certificate)
-            main(checks)
+            status = run_checks(checks)
+    sys.exit(status)  # out here, so that the server's end is looked at too
 
 
 if __name__ == "__main__":

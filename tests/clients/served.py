@@ -37,6 +37,12 @@ def program(name, package):
     return path
 
 
+def say_absent(name, absent):
+    """The status to exit with where all checks lack the same."""
+    print(f"absent  {name}: {absent}", flush=True)
+    return 1 if REQUIRED else ABSENT
+
+
 def run_checks(checks):
     """Runs them all, a (name, function) each, and says of each whether it is ok, failed or absent; the status to exit with. A
     function returns what else is to be said, or nothing."""
