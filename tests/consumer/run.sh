@@ -45,7 +45,7 @@ case $1 in
     rm -rf "$prefix"
     "$CMAKE" --install "$WISP_BUILD" --prefix "$prefix"
     ;;
-  find_package) program ;;
+  find_package) program -D "WISP_EXPECT=$(echo "$WISP_EXPECT" | tr ' ' ';')" ;;
   # Its own headers are checked elsewhere, and the gateway, much of what there is to compile, by find_package.
   add_subdirectory)
     program -D "WISP_SOURCE=$WISP_SOURCE" -D "CMAKE_PROJECT_wisp_INCLUDE=$WISP_SOURCE/cmake/precompile.cmake" \
