@@ -41,11 +41,11 @@ class Hub::Follower final : public Stream {
     if (!std::exchange(greeted_, true)) to += ":\n\n";
     if (std::exchange(unknown_, false)) add_lost(std::nullopt, to);
     const bool all = take(to);
+    if (torn_) return Next::broken;
     const Time now = hub_->clock_.now();
     if (to.size() == before && now - said_ >= kHeartbeat) to += ":\n\n";
     if (to.size() == before) return Next::wait;
     said_ = now;
-    if (torn_) return Next::broken;
     return all ? Next::wait : Next::more;
   }
 

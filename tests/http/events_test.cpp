@@ -209,17 +209,20 @@ TEST_CASE(
     REQUIRE(heard.find("lost") == heard.npos);
     REQUIRE(heard.ends_with(","));
   }
-  // In the middle of an event whose rest is gone it is cut off, and comes again as browsers do.
-  const std::string rest = until(deaf, "{\"id\":399,");
-  REQUIRE_FALSE(rest.ends_with("{\"id\":399,"));
-  const std::size_t last = rest.rfind("\n\nid: ");
-  REQUIRE(last != rest.npos);
-  const std::size_t id = rest.rfind("id: ", last) + 4;
-  Socket back(served.port);
-  back.say("GET /moves HTTP/1.1\r\nHost: a\r\nLast-Event-ID: " +
-           rest.substr(id, rest.find('\n', id) - id) + "\r\n\r\n");
-  CHECK(until(back, "event: lost\ndata: {\"events\":").ends_with("{\"events\":"));
-  CHECK(until(back, "{\"id\":399,").ends_with("{\"id\":399,"));
+  std::string rest = until(deaf, "{\"id\":399,");
+  if (rest.find("event: lost") == rest.npos) {
+    // It was cut off in the middle of an event whose rest is gone, and comes again as browsers do.
+    REQUIRE_FALSE(rest.ends_with("{\"id\":399,"));
+    const std::size_t last = rest.rfind("\n\nid: ");
+    REQUIRE(last != rest.npos);
+    const std::size_t id = rest.rfind("id: ", last) + 4;
+    Socket back(served.port);
+    back.say("GET /moves HTTP/1.1\r\nHost: a\r\nLast-Event-ID: " +
+             rest.substr(id, rest.find('\n', id) - id) + "\r\n\r\n");
+    rest = until(back, "{\"id\":399,");
+  }
+  CHECK(rest.find("event: lost\ndata: {\"events\":") != rest.npos);
+  CHECK(rest.ends_with("{\"id\":399,"));
   const std::string measured = Socket(served.port).ask(get("/metrics"));
   CHECK(measured.find("\nwisp_http_events_lost_total 0\n") == measured.npos);
 }
