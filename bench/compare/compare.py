@@ -8,6 +8,8 @@ import argparse, json, os, pathlib, random, statistics, subprocess, sys, time
 import rows as table_of_rows
 
 HERE = pathlib.Path(__file__).resolve().parent
+# Of packages that may be missing; json is ours, and needs one.
+PEERS = ("asio", "signals2", "tbb", "moodycamel", "libuv", "json", "nlohmann")
 FIELDS = ("question", "variant", "ours_ns", "peer", "peer_ns", "ratio", "target", "pass", "explained", "error")
 
 
@@ -95,6 +97,15 @@ def show(results):
               f"{each['p25']:6.3f}-{each['p75']:.3f} {each['target'] or '-':>6} {verdict}")
 
 
+def faults(results):
+    """What keeps the results from being whole: any error, but for a peer that is not here."""
+    found = [f"no {field}: {each}" for each in results for field in FIELDS if field not in each]
+    allowed = {f"compare_{program}: absent" for program in PEERS}
+    found += [f"{each['question']} {each['variant']} {each['peer']}: {each['error']}" for each in results
+              if each.get("error") and each["error"] not in allowed]
+    return found if results else ["no results"]
+
+
 def self_test():
     assert bound([1.0] * 9) == 1.0 and bound([1, 2, 3, 4, 5]) <= 3 <= bound([1, 2, 3, 4, 5], True)
     rows = table_of_rows.table(2)
@@ -102,7 +113,11 @@ def self_test():
     row = ("B1", "", ("ours", "B1", "ns"), "x", ("x", "B1", "ns"), 0.5, "most")
     runs = {("ours", "B1"): [{"ns": 1.0}] * 3, ("x", "B1"): [{"ns": 4.0}] * 3}
     assert judge(row, runs, {})["pass"] is True and judge(row[:6] + ("least",), runs, {})["ratio"] == 4
-    assert set(FIELDS) <= set(judge(row, runs | {("x", "B1"): "absent"}, {}))
+    for program, outcome, well in (("tbb", [{"ns": 4.0}], True), ("tbb", "absent", True), ("floors", "absent", False),
+                                   ("ours", "absent", False), ("tbb", "exit 1: no", False)):
+        given = row[:4] + ((program, "B2", "ns"),) + row[5:]
+        assert well == (not faults([judge(given, runs | {(program, "B2"): outcome}, {})])), (program, outcome)
+    assert faults([]) and faults([{}])
 
 
 def main():
@@ -119,8 +134,10 @@ def main():
     explained = json.loads((HERE / "explained.json").read_text())
     results = [judge(row, runs[row[0]], explained) for row in rows]
     if asked.check_shape:
-        assert results and all(set(FIELDS) <= set(each) for each in json.loads(json.dumps(results)))
-    elif asked.json:
+        for each in (found := faults(json.loads(json.dumps(results)))):
+            print(each)
+        return 1 if found else 0
+    if asked.json:
         print(json.dumps(results, indent=1))
     else:
         show(results)
