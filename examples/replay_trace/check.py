@@ -158,6 +158,25 @@ def check_days(program, tables):
         check(code == 1 and "cannot be written" in err, f"--plot in no folder: exit {code}, {err}")
 
 
+def check_too_many(program, tables):
+    """A function with more calls in flight than there are workers is named in both kinds of output, and its day costs nothing."""
+    invocations, durations, memory = ([list(row) for row in rows] for rows in tables)
+    minutes = len(invocations[0]) - 3
+    invocations = [invocations[0], ['a "busy" one', "app0", "owner", 20_000, *[0] * (minutes - 1)]]
+    durations = [durations[0], ['a "busy" one', "app0", "owner", 20_000, *[60_000] * 10]]
+    with tempfile.TemporaryDirectory() as name:
+        write(Path(name), (invocations, durations, memory))
+        for file in (Path(name) / each for each in NAMES):  # the example's CSV has no quotes
+            file.write_text(file.read_text().replace('"a ""busy"" one"', 'a "busy" one'))
+        code, out, err = run(program, name, "--json")
+        check(code == 0, f"too many calls: exit {code}: {err}")
+        for day in json.loads(out)["days"] if code == 0 else ():
+            check(day["too_many"] == ['a "busy" one'] and day["calls"] == 0, f"too many calls: {day}")
+        code, out, err = run(program, name)
+        check(code == 0 and 'left out: a "busy" one' in out, f"too many calls: exit {code}: {err or out}")
+        check("a simulated call took" not in out, "what a call of none took")
+
+
 def check_memory(program, tables):
     """Days of the same functions one after the other take no more of it than one does."""
     def peak_kb(days):
@@ -196,6 +215,14 @@ def check_refusals(program, tables):
     refused(set_cell(2, 2, 3, "nan"), "memory.csv:3: column 4 is 'nan'", "no number")
     refused(set_cell(0, 0, 1, "App"), "invocations.csv:1: column 2 is 'App', it must be HashApp", "another schema")
     refused(lambda copies: copies[0].__delitem__(slice(1, None)), "has no functions", "an empty trace")
+    for number, torn in enumerate(NAMES):
+        with tempfile.TemporaryDirectory() as name:
+            write(Path(name), tables)
+            text = (Path(name) / torn).read_text()
+            (Path(name) / torn).write_text(text.rstrip("\r\n")[:-1])
+            code, out, err = run(program, name)
+            check(code == 2 and f"{torn}:{len(tables[number])}: the last line ends without a newline: torn?" in err and not out,
+                  f"{torn} torn in its last number: exit {code}, {err or out}")
     for arguments, words in (((), "which folder?"), (("/nowhere",), "/nowhere/memory.csv cannot be read"),
                              (("x", "--chance", "2"), "--chance cannot be '2'"), (("x", "--seed"), "--seed cannot be ''"),
                              (("x", "--fast"), "there is no option --fast"), (("x", "y"), "two folders"),
@@ -211,6 +238,7 @@ def main():
     for seed in (2, 3):
         check_copies(program, made_up(seed, 24, 1440), f"made up {seed}")
     check_days(program, tables)
+    check_too_many(program, tables)
     check_refusals(program, tables)
     if "--sanitized" not in sys.argv:
         check_memory(program, tables)

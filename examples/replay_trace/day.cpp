@@ -14,7 +14,8 @@ using namespace std::chrono_literals;
 using wisp::Duration;
 using wisp::Time;
 
-constexpr int kInFlightMax = 32'768;  // workers of a runtime
+// Workers of the runtime, and of the world: see its threads_max for why there are no more.
+constexpr int kInFlightMax = 16'384;
 
 // How many there are, and for how long.
 class Population {

@@ -209,6 +209,7 @@ void print(const std::string& policy, const Day& day) {
 
 // Not in the document, which is the same for the same seed.
 void print_cost(const Day& day, double ns) {
+  if (day.calls == 0) return;
   const double call = ns / static_cast<double>(day.calls);
   const double few = heap_ns(static_cast<std::size_t>(day.workers_most));
   const double all = heap_ns(day.calls);
@@ -217,6 +218,20 @@ void print_cost(const Day& day, double ns) {
       "the day's calls ({:.2f} us), {:.1f} times those of one that holds the calls in flight "
       "({:.2f} us)\n",
       call / 1e3, call / all, all / 1e3, call / few, few / 1e3);
+}
+
+// A name of the trace's in a document.
+std::string quoted(std::string_view text) {
+  std::string result = "\"";
+  for (const char each : text) {
+    if (static_cast<unsigned char>(each) < 0x20) {
+      result += fmt::format("\\u{:04x}", static_cast<int>(each));
+      continue;
+    }
+    if (each == '"' || each == '\\') result += '\\';
+    result += each;
+  }
+  return result + '"';
 }
 
 std::string json(const std::vector<Row>& rows,
@@ -238,6 +253,9 @@ std::string json(const std::vector<Row>& rows,
     for (const auto& [tariff, cost] : day.bills)
       text += fmt::format(R"({}{{"tariff":"{}","cost":"{}"}})", text.back() == '[' ? "" : ",",
                           tariff, wisp::to_string(cost));
+    text += "],\"too_many\":[";
+    for (const std::string& name : day.too_many)
+      text += fmt::format("{}{}", text.back() == '[' ? "" : ",", quoted(name));
     text += "]}";
   }
   return text + "]}\n";

@@ -72,6 +72,7 @@ wisp::Status each_line(const std::string& file, std::vector<std::string_view> na
   int number = 0;
   while (std::getline(in, text)) {
     const Line line(file, ++number, text);
+    if (in.eof()) return line.wrong("the last line ends without a newline: torn?");
     if (number == 1) {
       width = line.size();
       if (width < columns)

@@ -57,7 +57,9 @@ struct WorldOptions {
   // Tasks that have begun and not ended, waiting ones included; 1 or more. Beyond it tasks are
   // queued until one ends, at most kTasksMax, and a handler that waits for a queued call runs it
   // itself. As many of wisp's own loops (a timer's) may run beside them; the next is refused with
-  // kUnavailable.
+  // kUnavailable. Each takes two of the mappings that the kernel allows a process, its
+  // vm.max_map_count, 65,530 unless raised: without one left for the next, the world ends the
+  // process as above, so stay below 32,000.
   int threads_max = 64;
   // Switches between threads without progress; see above. A test that means to take more raises it.
   std::int64_t steps_max = 1'000'000;
