@@ -2,14 +2,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <numbers>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -212,9 +213,11 @@ int lab_main(int count, char** values) {
     if (name == "--json") {
       as_json = true;
     } else if (name == "--seeds" && i + 1 < count) {
-      seeds = std::atoi(values[++i]);
-      if (seeds >= 1 && seeds <= 1'000) continue;
-      fmt::print(stderr, "scaling_lab: --seeds is '{}', it must be 1 to 1000\n", values[i]);
+      const std::string_view text = values[++i];
+      const char* const end = text.data() + text.size();
+      const auto [stop, error] = std::from_chars(text.data(), end, seeds);
+      if (error == std::errc() && stop == end && seeds >= 1 && seeds <= 1'000) continue;
+      fmt::print(stderr, "scaling_lab: --seeds is '{}', it must be 1 to 1000\n", text);
       return 2;
     } else if (name == "--plot" && i + 1 < count) {
       plot = values[++i];
