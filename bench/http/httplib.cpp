@@ -8,6 +8,8 @@ int main() {
   httplib::Server server;
   server.set_keep_alive_max_count(1'000'000'000);
   server.set_tcp_nodelay(true);
+  // A kept connection holds a thread: one for each of wrk's.
+  server.new_task_queue = [] { return new httplib::ThreadPool(32); };
   server.Get("/healthz", [](const httplib::Request&, httplib::Response& response) {
     response.set_content("ok\n", "text/plain");
   });
