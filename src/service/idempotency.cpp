@@ -163,6 +163,7 @@ IdempotencyTable::Joined IdempotencyTable::look(Waiter& waiter) {
   if (row.until > clock_.now())
     return {.answer = Answer::waits, .until = row.until, .holder = row.runnable};
   std::erase(row.waiters, &waiter);
+  if (waiter.deadline.passed(clock_)) return {.answer = Answer::refused};
   ++stats_.taken_over;
   return hold(row, waiter.deadline, nullptr);
 }

@@ -113,6 +113,8 @@ IdempotencyTable::Joined Keyed::wait(IdempotencyTable::Waiter& waiter,
     }
     joined = invoker_.keys().look(waiter);
   }
+  if (joined.answer == Answer::refused && joined.kept.status.ok())
+    joined.kept.status = too_late(name);
   return joined;
 }
 
@@ -253,11 +255,12 @@ Result<EventId> Keyed::publish(IdempotencyTable::Space space, std::string_view n
                                const CallOptions& options, Publish publish) {
   WISP_TRY(invoker_.admit());
   WISP_TRY(check_key(options.idempotency_key));
+  const Deadline deadline = invoker_.deadline(options);
   const IdempotencyTable::Joined joined = claim({.space = space,
                                                  .name = name,
                                                  .key = options.idempotency_key,
                                                  .event = true,
-                                                 .deadline = invoker_.deadline(options)});
+                                                 .deadline = deadline});
   if (joined.answer == Answer::refused) return joined.kept.status;
   if (joined.answer == Answer::done) {
     count(invoker_.counters().duplicates);
@@ -266,6 +269,8 @@ Result<EventId> Keyed::publish(IdempotencyTable::Space space, std::string_view n
   IdempotencyTable::Holding holding(invoker_.keys(), joined.hold);
   CallOptions without = options;
   without.idempotency_key = {};
+  if (!deadline.none())
+    without.timeout = std::max(deadline.remaining(invoker_.parts().clock), Duration(1));
   Result<EventId> id = publish(without);
   (void)holding.end({.status = id.status(), .event = id.ok() ? *id : EventId()}, 0);
   return id;

@@ -11,6 +11,7 @@
 #include <wisp/wisp.hpp>
 
 #include "catch.hpp"
+#include "engine/waiting.hpp"
 #include "service/pumped.hpp"
 
 namespace {
@@ -21,6 +22,7 @@ using wisp::Overflow;
 using wisp::Status;
 using wisp::StatusCode;
 using wisp::test::check_conserved;
+using wisp::test::Gate;
 using wisp::test::Pumped;
 
 struct Fragile {
@@ -150,4 +152,43 @@ TEST_CASE("emit: a function of Event gets the one that was posted, whoever posts
   REQUIRE(p.runtime.emit("published", event).ok());
   p.settled();
   CHECK(topics.back() == "published");
+}
+
+TEST_CASE("emit: one that waited for its idempotency key has the rest of its time", "[emit]") {
+  // This thread sleeps no time at all.
+  struct Leaping final : wisp::Clock {
+    wisp::ManualClock manual;
+    const std::thread::id here = std::this_thread::get_id();
+    wisp::Time now() const override { return manual.now(); }
+    wisp::WallTime wall() const override { return manual.wall(); }
+    bool park(wisp::Parker& parker, wisp::Time until) override {
+      if (std::this_thread::get_id() != here || until == wisp::Time::never())
+        return manual.park(parker, until);
+      if (until > now()) manual.advance(until - now());
+      return parker.take();
+    }
+  };
+  Leaping clock;
+  Gate full;
+  Gate holder;
+  wisp::Runtime runtime{{.workers = {.max = 1}, .clock = &clock}};
+  auto queued = runtime.on("a")
+                    .deliver({.serial = true, .queue = {.count = 1, .act = wisp::Overflow::block}})
+                    .to([&full](int) { full.pass(); });
+  auto here = runtime.on("a").deliver({.synchronous = true}).to([&holder](int n) {
+    if (n == 1) holder.pass();
+  });
+  REQUIRE(runtime.emit("a", 0).ok());
+  full.await(1);
+  std::thread other(
+      [&runtime] { CHECK(runtime.emit("a", 1, {.timeout = 5s, .idempotency_key = "a"}).ok()); });
+  holder.await(1);
+  const wisp::Time start = clock.now();
+  const auto late = runtime.emit("a", 2, {.timeout = 12s, .idempotency_key = "a"});
+  CHECK(late.status().code() == StatusCode::kResourceExhausted);
+  CHECK(runtime.stats().idempotency.taken_over == 1);
+  CHECK(clock.now() - start == 12s);
+  holder.open();
+  full.open();
+  other.join();
 }

@@ -73,6 +73,24 @@ TEST_CASE("idempotency: a holder that is late is taken over", "[idempotency]") {
   CHECK(table.join(wanted("c"), nobody).answer == Answer::done);
 }
 
+TEST_CASE("idempotency: who waits takes no key over after its own deadline", "[idempotency]") {
+  wisp::ManualClock clock;
+  IdempotencyTable table(clock, {});
+  IdempotencyTable::Waiter nobody;
+  const auto first = table.join(wanted("a", wisp::Deadline::after(clock, 2s)), nobody);
+  IdempotencyTable::Waiter late;
+  IdempotencyTable::Waiter patient;
+  REQUIRE(table.join(wanted("a", wisp::Deadline::after(clock, 1s)), late).answer == Answer::waits);
+  REQUIRE(table.join(wanted("a", wisp::Deadline::after(clock, 3s)), patient).answer ==
+          Answer::waits);
+  clock.advance(2s);
+  CHECK(table.look(late).answer == Answer::refused);
+  CHECK(table.stats().taken_over == 0);
+  CHECK(table.look(patient).answer == Answer::first);
+  table.end(first.hold, kept(1), 4);
+  CHECK_FALSE(late.answer);
+}
+
 TEST_CASE("idempotency: the table forgets its oldest end, and refuses when none has ended",
           "[idempotency]") {
   wisp::ManualClock clock;

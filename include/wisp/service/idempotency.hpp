@@ -16,11 +16,11 @@
 // within the bounds below: of what is remembered the oldest goes first, and is counted.
 //
 // A holder that has not come to its end by its call's deadline, or after kIdempotencyHolderMax if
-// it has none, may have been lost: the next caller of its key, or one that waits, holds the key
-// instead and runs. Should the late one come to an end after all, that is given to its own caller
-// alone: what is remembered is the end of who holds the key then. A late ok result of a call with a
-// deadline is none (kDeadlineExceeded), so two results are seen only where a call without a
-// deadline took longer than kIdempotencyHolderMax.
+// it has none, may have been lost: the next caller of its key, or one that waits and still has
+// time, holds the key instead and runs. Should the late one come to an end after all, that is given
+// to its own caller alone: what is remembered is the end of who holds the key then. A late ok
+// result of a call with a deadline is none (kDeadlineExceeded), so two results are seen only where
+// a call without a deadline took longer than kIdempotencyHolderMax.
 //
 // A handler that comes with the key that it runs under itself would wait for itself: refused with
 // kFailedPrecondition. So is a key that a call and a post, or functions of different results or

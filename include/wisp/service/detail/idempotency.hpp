@@ -87,7 +87,8 @@ class IdempotencyTable {
 
   // One of those that wait is on the list of its row until it is answered.
   Joined join(const Wanted& wanted, Waiter& waiter) ABSL_LOCKS_EXCLUDED(mutex_);
-  // For a waiter: first, if the holder is late and this one takes over.
+  // For a waiter: first, if the holder is late and this one takes over. Refused without an error:
+  // its own time is over, too.
   Joined look(Waiter& waiter) ABSL_LOCKS_EXCLUDED(mutex_);
   // False: it has been answered.
   bool leave(Waiter& waiter) ABSL_LOCKS_EXCLUDED(mutex_);
