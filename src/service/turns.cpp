@@ -46,7 +46,10 @@ bool Route::has_turn(Shipment& delivery) const {
   if (pace_.unlimited()) return true;
   delivery.asked = asked_.load();
   if (pace_.take(delivery.turns, invoker_.parts().clock.now())) return true;
-  delivery.due = *delivery.turns.at();
+  // Nor does it wait any longer than it may be old.
+  const Time over = delivery.accepted + kAgeMax + Duration(1);
+  if (invoker_.parts().clock.now() >= over) return true;
+  delivery.due = std::min(*delivery.turns.at(), over);
   delivery.put_off = true;
   return false;
 }

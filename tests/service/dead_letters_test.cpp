@@ -202,6 +202,28 @@ TEST_CASE("dead letters: a delivery that grows too old is one, as expired", "[de
   CHECK(says(kept.error, "not today"));
 }
 
+TEST_CASE("dead letters: a retry whose turn under a rate is too late expires at its age",
+          "[dead_letters]") {
+  int attempts = 0;
+  const auto slow = wisp::function("slow",
+                                   [&attempts]() -> wisp::Status {
+                                     ++attempts;
+                                     return wisp::unavailable("not today");
+                                   },
+                                   {.limits = {.per_second = wisp::kRateMin}});
+  Pumped p(wisp::Catalogue().add(slow));
+  REQUIRE(p.runtime.post(slow).ok());
+  const wisp::Time start = p.clock.now();
+  CHECK(p.settled(1min).expired == 1);
+  CHECK(p.clock.now() - start <= wisp::kAgeMax + 1min);
+  CHECK(attempts == 1);
+  // Its turn was not used.
+  p.clock.advance(wisp::Duration(24h * 12));
+  REQUIRE(p.runtime.post(slow).ok());
+  p.runtime.pump();
+  CHECK(attempts == 2);
+}
+
 TEST_CASE("dead letters: a topic that nobody listens to, or that fails in a circle, ends here",
           "[dead_letters]") {
   Pumped p;

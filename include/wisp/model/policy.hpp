@@ -28,7 +28,10 @@ namespace wisp::inline v0 {
 // on without adding to it.
 inline constexpr int kHopsMax = 16;
 
-// An accepted delivery that has not come to an end after this long is dead-lettered as expired.
+// An accepted delivery that has not come to an end after this long is dead-lettered as expired. The
+// age is looked at when an attempt would begin: what waits for a slot of its function, for the end
+// of a pause or, before its first attempt or in a batch, for its turn under a rate comes to its end
+// only after that.
 inline constexpr Duration kAgeMax = std::chrono::hours(6);
 
 // Attempts where neither the subscription nor the function says.
@@ -65,7 +68,9 @@ Duration retry_delay(const Retry& retry, int attempt, const Status& error, Rando
 bool retryable(StatusCode code);
 
 struct Limits {
-  int concurrency = 0;  // calls inside the handler at once; 0: unlimited
+  // Calls inside the handler at once; 0: unlimited. Deliveries wait for a slot, however long: see
+  // kAgeMax.
+  int concurrency = 0;
   // So many of the runtime's workers are kept for this function, and it gets no more; 0 switches it
   // off: its calls are refused, its events wait. Known when the Runtime starts. Once one function
   // has a reservation, the calls of those without share the rest; one that a handler makes takes a
