@@ -175,7 +175,7 @@ void Invoker::run_posts(Route& route, PostBlock& block, std::uint64_t until) {
   while (true) {
     RowEnd end = run_row(route, block, until);
     if (end.record != nullptr) see_off(route, block, end);
-    else if (parts_.ledger.ticks().now() >= until || !block.has_more()) return;
+    if (parts_.ledger.ticks().now() >= until || !block.has_more()) return;
   }
 }
 

@@ -326,3 +326,26 @@ TEST_CASE("posts: nothing is lost while four threads post and the runtime stops"
     if (round % 2 != 0) CHECK(stopped.status.ok());
   }
 }
+
+TEST_CASE("post: those that fail keep a worker no longer than others", "[post]") {
+  constexpr int kPosts = 400;
+  Gate gate;
+  std::atomic<int> failed{0};
+  std::atomic<int> before{-1};
+  const auto fails = wisp::function("fails", [&](int) {
+    if (failed++ == 0) {
+      gate.pass();
+      wisp::elapse(wisp::Clock::system(), 1ms);  // more than one token's time
+    }
+    return wisp::invalid_argument("no");
+  });
+  const auto other = wisp::function("other", [&] { before = failed.load(); });
+  wisp::Runtime runtime{wisp::Catalogue().add(fails).add(other), {.workers = {.max = 1}}};
+  for (int i = 0; i < kPosts; ++i) REQUIRE(runtime.post(fails, i).ok());
+  gate.await(1);
+  REQUIRE(runtime.post(other).ok());
+  gate.open();
+  CHECK(runtime.stop(60s).status.ok());
+  CHECK(failed == kPosts);
+  CHECK(before <= 10);  // one, but for what others do to its worker
+}
