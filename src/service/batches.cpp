@@ -268,6 +268,11 @@ Route::Shipments Route::begin_batch() {
 }
 
 void Route::run_batch_token(bool slot_taken) {
+  // As in run(). Once it has closed, a slot may be had in spite of the pause.
+  if (slot_taken && function_->paused() && !closed()) {
+    slot_taken = false;
+    function_->leave(invoker_);
+  }
   if (function_->limited() && !slot_taken && !function_->try_enter()) {
     // The token waits, and what is queued may grow to a whole batch meanwhile.
     Task task(Token(shared_from_this(), invoker_.shared_from_this(), true));

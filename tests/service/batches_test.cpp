@@ -364,3 +364,23 @@ TEST_CASE("batches: of keys and failures, on real threads", "[batch]") {
   CHECK(events.accepted == 2 * kEach);
   CHECK(events.done == events.accepted);
 }
+
+TEST_CASE("batches: none begins in a pause with a slot from before it", "[batch]") {
+  int ran = 0;
+  const auto take = wisp::function("take", [&ran](const Batch<int>&) { ++ran; });
+  Pumped p{wisp::Catalogue().add(take), {.adjustable = true}};
+  auto subscription = p.runtime.on("a").deliver({.batch = {.size = 1}}).to(take);
+  const auto pause = [&p](bool paused) {
+    REQUIRE(p.runtime.configure({.functions = {{.name = "take", .paused = paused}}}).ok());
+  };
+  pause(true);
+  REQUIRE(p.runtime.emit("a", 1).ok());
+  pump_often(p);
+  pause(false);
+  pause(true);
+  pump_often(p);
+  CHECK(ran == 0);
+  pause(false);
+  CHECK(p.settled().done == 1);
+  CHECK(ran == 1);
+}
