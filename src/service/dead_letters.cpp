@@ -27,6 +27,7 @@ void DeadLetters::clear() {
   std::deque<Entry> gone;  // destroyed outside of the lock
   const MutexLock lock(mutex_);
   gone.swap(letters_);
+  bytes_ = 0;
 }
 
 int DeadLetters::redrive(int count) {
@@ -39,8 +40,7 @@ int DeadLetters::redrive(int count) {
     {
       const MutexLock lock(mutex_);
       if (letters_.empty() || !(turn = rate_.try_take(clock_.now()))) break;
-      entry = std::move(letters_.front());
-      letters_.pop_front();
+      entry = take_oldest();
     }
     if (entry.again(entry.letter.event).ok()) {
       ++accepted;
@@ -51,25 +51,39 @@ int DeadLetters::redrive(int count) {
   }
   const MutexLock lock(mutex_);
   for (auto each = refused.rbegin(); each != refused.rend(); ++each) {
-    // Newer ones took the room: the oldest is forgotten, as in add().
-    if (letters_.size() >= kLettersMax) {
+    // Newer ones took the room: the oldest are forgotten, as in add().
+    if (full(each->bytes)) {
       forgotten_ += static_cast<std::uint64_t>(refused.rend() - each);
       break;
     }
+    bytes_ += each->bytes;
     letters_.push_front(std::move(*each));
   }
   return accepted;
 }
 
 void DeadLetters::add(DeadLetter letter, Again again) {
-  Entry oldest;  // destroyed outside of the lock
+  std::vector<Entry> oldest;  // destroyed outside of the lock
+  const std::size_t bytes = letter.event->payload.bytes();
   const MutexLock lock(mutex_);
-  if (letters_.size() >= kLettersMax) {
-    oldest = std::move(letters_.front());
-    letters_.pop_front();
+  while (full(bytes)) {
+    oldest.push_back(take_oldest());
     ++forgotten_;
   }
-  letters_.push_back({std::move(letter), std::move(again)});
+  letters_.push_back({std::move(letter), std::move(again), bytes});
+  bytes_ += bytes;
+}
+
+bool DeadLetters::full(std::size_t bytes) const {
+  if (letters_.empty()) return false;
+  return letters_.size() >= kLettersMax || bytes > kBytesMax - std::min(kBytesMax, bytes_);
+}
+
+DeadLetters::Entry DeadLetters::take_oldest() {
+  Entry oldest = std::move(letters_.front());
+  letters_.pop_front();
+  bytes_ -= oldest.bytes;
+  return oldest;
 }
 
 }  // namespace wisp::inline v0

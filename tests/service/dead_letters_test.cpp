@@ -180,6 +180,50 @@ TEST_CASE("dead letters: the oldest makes room, and is counted", "[dead_letters]
   CHECK(numbers(busy).front() == extra);
 }
 
+TEST_CASE("dead letters: they are bounded in bytes too", "[dead_letters]") {
+  const auto large = [](int n, std::size_t bytes) {
+    wisp::DeadLetter made = letter(n);
+    wisp::Event whole = event(n);
+    whole.payload = wisp::Payload::of(std::string(bytes, 'x'));
+    made.event = std::make_shared<const wisp::Event>(std::move(whole));
+    return made;
+  };
+  const auto attempts = [](const DeadLetters& letters) {
+    std::vector<int> all;
+    for (const wisp::DeadLetter& each : letters.list()) all.push_back(each.attempts);
+    return all;
+  };
+  const std::size_t third = DeadLetters::kBytesMax / 3 - 1000;
+  DeadLetters letters;
+  const auto never = [](const std::shared_ptr<const wisp::Event>&) {
+    return wisp::not_found("nobody");
+  };
+  for (int n = 0; n < 5; ++n) letters.add(large(n, third), never);
+  CHECK(attempts(letters) == std::vector<int>{2, 3, 4});
+  CHECK(letters.forgotten() == 2);
+  letters.add(large(5, 2 * third), never);
+  CHECK(attempts(letters) == std::vector<int>{4, 5});
+  CHECK(letters.redrive(10) == 0);
+  CHECK(attempts(letters) == std::vector<int>{4, 5});
+  // One that is larger than all of them may be is kept alone.
+  letters.add(large(6, 4 * third), never);
+  CHECK(attempts(letters) == std::vector<int>{6});
+  CHECK(letters.forgotten() == 6);
+  letters.clear();
+  for (int n = 0; n < 3; ++n) letters.add(large(n, third), never);
+  CHECK(letters.forgotten() == 6);
+  // What comes while a redrive asks takes the room of the oldest that it puts back.
+  letters.clear();
+  letters.add(large(0, third), [&](const std::shared_ptr<const wisp::Event>&) {
+    letters.add(large(7, 2 * third), never);
+    return wisp::unavailable("later");
+  });
+  letters.add(large(1, third), never);
+  CHECK(letters.redrive(10) == 0);
+  CHECK(attempts(letters) == std::vector<int>{1, 7});
+  CHECK(letters.forgotten() == 7);
+}
+
 TEST_CASE("dead letters: a delivery that grows too old is one, as expired", "[dead_letters]") {
   int attempts = 0;
   const auto slow = wisp::function(

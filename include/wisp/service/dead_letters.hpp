@@ -7,6 +7,8 @@
 // Threads: any.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -30,8 +32,10 @@ struct DeadLetter {
 
 class DeadLetters {
  public:
-  // The oldest letter makes room for one more; forgotten() counts those.
+  // The oldest letters make room for one more; forgotten() counts those.
   static constexpr std::size_t kLettersMax = 1024;
+  // Payload::bytes() of them all, each as if its payload were its own. One always fits.
+  static constexpr std::size_t kBytesMax = std::size_t{64} * 1024 * 1024;
   // The redrives of a second, and of a moment after a quiet one.
   static constexpr int kRedrivesPerSecond = 100;
 
@@ -58,11 +62,17 @@ class DeadLetters {
   struct Entry {
     DeadLetter letter;
     Again again;
+    std::size_t bytes = 0;  // of the payload
   };
+  // Whether so many bytes more have no room.
+  bool full(std::size_t bytes) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Entry take_oldest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   Clock& clock_;
   mutable Mutex mutex_;
   detail::Rate rate_{kRedrivesPerSecond};
   std::deque<Entry> letters_ ABSL_GUARDED_BY(mutex_);
+  std::size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   std::uint64_t forgotten_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
