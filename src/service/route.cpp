@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <wisp/base/readers.hpp>
 #include <wisp/service/invoker.hpp>
 
 namespace wisp::inline v0::detail {
@@ -77,6 +78,7 @@ Result<Route::Room> Route::reserve(std::size_t bytes, std::string_view key, Time
     Shipments dropped;
     Parker parker;
     bool taken = false;
+    bool waits = false;
     {
       const BriefLock lock(mutex_);
       if (closed_) return has_ended();
@@ -92,6 +94,9 @@ Result<Route::Room> Route::reserve(std::size_t bytes, std::string_view key, Time
       } else if (act == Overflow::block && !invoker_.parts().manual && clock.now() < until) {
         waiters_.push_back(&parker);
         notice_.fetch_or(kAwaited, std::memory_order_release);
+        // Pairs with the light one of who takes posts: it sees the notice, or is seen here.
+        if (takes_records) heavy_barrier();
+        waits = full(bytes);
       } else {
         return is_full();
       }
@@ -100,7 +105,7 @@ Result<Route::Room> Route::reserve(std::size_t bytes, std::string_view key, Time
       note_dropped(dropped);
       return Room::taken;
     }
-    {
+    if (waits) {
       const Blocking blocking(invoker_.parts().executor);
       clock.park(parker, until);
     }
