@@ -253,10 +253,16 @@ Result<EventId> Bus::emit_late(std::string_view topic, const Given& value,
   if (!publish(publication, &refusal)) {
     if (!refusal.ok()) return refusal;
     // Its subscriptions may have ended with the runtime.
-    WISP_TRY(invoker_.admit());
-    count(invoker_.counters().unmatched);
+    if (!note_unmatched()) return invoker_.admit();
   }
   return id;
+}
+
+// False: the runtime has stopped meanwhile.
+bool Bus::note_unmatched() {
+  if (!invoker_.admit().ok()) return false;
+  count(invoker_.counters().unmatched);
+  return true;
 }
 
 Event Bus::head(std::string_view topic, EventId id, Lineage lineage) const {

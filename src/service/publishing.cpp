@@ -323,7 +323,7 @@ void PublishHere::bury(Route& route, Attempted& failed, Keep keep) {
   invoker_.keep_letter(route, std::move(letter));
 }
 
-[[gnu::always_inline]] inline void Bus::publish_here(PublishHere& here, const Subscribers& all,
+[[gnu::always_inline]] inline bool Bus::publish_here(PublishHere& here, const Subscribers& all,
                                                      std::string_view topic, const Given& value) {
   std::shared_ptr<const Event> whole;
   const auto make = [&] {
@@ -334,7 +334,7 @@ void PublishHere::bury(Route& route, Attempted& failed, Keep keep) {
     }
     return whole;
   };
-  if (!here.deliver(all.rows(), value.data, make)) count(invoker_.counters().unmatched);
+  return here.deliver(all.rows(), value.data, make) || note_unmatched();
 }
 
 // From outside and without labels: the lineage is empty, and a topic that is kept is a good one.
@@ -354,8 +354,7 @@ inline bool Bus::plain_here(const CallOptions& options) const {
   if (!here.room()) [[unlikely]]
     return false;
   id = here.begin();
-  publish_here(here, all, topic, value);
-  return true;
+  return publish_here(here, all, topic, value);
 }
 
 [[gnu::noinline]] bool Bus::emit_kept(std::string_view topic, const Given& value,
@@ -390,8 +389,7 @@ bool Bus::publish_here(std::string_view topic, EventId id, const Lineage& lineag
   PublishHere here(invoker_, closings);
   if (!here.room()) return false;
   here.begin(id, lineage);
-  publish_here(here, *match.list(), topic, value);
-  return true;
+  return publish_here(here, *match.list(), topic, value);
 }
 
 }  // namespace wisp::inline v0::detail

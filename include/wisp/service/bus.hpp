@@ -112,11 +112,13 @@ class Bus {
   bool emit_to(const Subscribers& all, std::string_view topic, const Given& value,
                std::uint64_t closings, EventId& id);
   Result<EventId> emit_late(std::string_view topic, const Given& value, const CallOptions& options);
-  // Within a handler. False, nothing done: there are others.
+  // Within a handler. False, nothing done: there are others, or, as of the next two, nobody any
+  // more, since the runtime stops.
   bool publish_here(std::string_view topic, EventId id, const Lineage& lineage, const Given& value,
                     std::uint64_t closings);
-  void publish_here(PublishHere& here, const Subscribers& all, std::string_view topic,
+  bool publish_here(PublishHere& here, const Subscribers& all, std::string_view topic,
                     const Given& value);
+  [[gnu::cold]] bool note_unmatched();
   Event head(std::string_view topic, EventId id, Lineage lineage) const;
   Status reserve(Publication& publication);
   bool publish(Publication& publication, Status* refusal);
