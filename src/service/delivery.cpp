@@ -26,6 +26,7 @@ void Invoker::drop_new(Route& route, const Event& event) {
   count(counters_.accepted);
   count(counters_.dropped_newest);
   count(counters_.dead);
+  count(route.function().dead);
   count(route.function().unbegun);
   note(Step::accepted, route, event, 0);
   note(Step::dropped, route, event, 0);

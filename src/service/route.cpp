@@ -120,6 +120,7 @@ void Route::note_dropped(const Shipments& dropped) {
     count(rules_.queue.act == Overflow::coalesce ? counters.coalesced : counters.dropped_oldest);
     invoker_.note(Step::dropped, *this, *dropped[i]->event, dropped[i]->attempts);
     if (dropped[i]->attempts == 0) count(function_->unbegun);
+    count(function_->dead);
     invoker_.end_delivery(counters.dead);
   }
 }

@@ -13,6 +13,7 @@
 #include "catch.hpp"
 #include "engine/waiting.hpp"
 #include "service/pumped.hpp"
+#include "service/stats_of.hpp"
 
 namespace {
 
@@ -191,4 +192,15 @@ TEST_CASE("emit: one that waited for its idempotency key has the rest of its tim
   holder.open();
   full.open();
   other.join();
+}
+
+TEST_CASE("emit: what a full queue drops is dead for its function too", "[emit]") {
+  for (const Overflow act : {Overflow::drop_oldest, Overflow::drop_newest, Overflow::coalesce}) {
+    const auto take = wisp::function("take", [](int) {});
+    Pumped p{wisp::Catalogue().add(take)};
+    auto subscription = p.runtime.on("a").deliver({.queue = {.count = 2, .act = act}}).to(take);
+    for (int n = 0; n < 5; ++n) REQUIRE(p.runtime.emit("a", n, {.key = "k"}).ok());
+    CHECK(p.settled().dead == 3);
+    CHECK(wisp::test::stats_of(p.runtime, "take").dead == 3);
+  }
 }

@@ -141,7 +141,7 @@ struct FunctionStats {
   std::int64_t running = 0;  // started calls and deliveries inside the handler; a batch is one
   std::uint64_t retries = 0;
   std::uint64_t retries_withheld = 0;  // refused to a call, or put off for a delivery: the budget
-  std::uint64_t dead = 0;              // deliveries that came to a bad end, expired ones too
+  std::uint64_t dead = 0;  // deliveries that came to a bad end, expired or dropped ones too
   // Of the errors, by how they came about; the others are what the handler returned.
   std::uint64_t threw = 0;
   std::uint64_t timed_out = 0;

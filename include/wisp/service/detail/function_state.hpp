@@ -140,7 +140,7 @@ struct alignas(64) FunctionState final : Attachment, RunVersion {
   std::array<std::atomic<std::uint64_t>, 6> failed{};  // attempts, by outcome
   std::atomic<std::uint64_t> retries{0};
   std::atomic<std::uint64_t> withheld{0};  // retries that the budget refused, or put off
-  std::atomic<std::uint64_t> dead{0};      // expired ones too
+  std::atomic<std::uint64_t> dead{0};      // expired and dropped ones too
   std::atomic<std::uint64_t> late{0};      // see watchdog.hpp
   // Accepted, and ended without an attempt; or parts of batches, beyond the calls that those are.
   std::atomic<std::uint64_t> unbegun{0};
