@@ -367,7 +367,8 @@ Stopped Runtime::stop(Duration deadline) {
   }
   if (!stopped.abandoned.empty()) {
     stopped.status =
-        deadline_exceeded("{} calls or deliveries were abandoned, the first of '{}' while {}",
+        deadline_exceeded("{}{} calls or deliveries were abandoned, the first of '{}' while {}",
+                          stopped.abandoned.size() < detail::kAbandonedMax ? "" : "at least ",
                           stopped.abandoned.size(), stopped.abandoned.front().function,
                           stopped.abandoned.front().state);
   }

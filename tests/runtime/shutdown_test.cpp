@@ -328,3 +328,16 @@ TEST_CASE("shutdown: a worker that is left behind in the host's callback owns it
   CHECK(seen == 7);
   CHECK(kept.use_count() == 1);
 }
+
+TEST_CASE("shutdown: stop names so many that it abandons, and says that there may be more",
+          "[shutdown]") {
+  for (const int queued : {999, 1500}) {
+    const auto take = wisp::function("take", [](int) {});
+    wisp::Runtime runtime{wisp::Catalogue().add(take), {.threads = wisp::Threads::none}};
+    for (int n = 0; n < queued; ++n) REQUIRE(runtime.post(take, n).ok());
+    const wisp::Stopped stopped = runtime.stop(0s);
+    const std::string said(wisp::message(stopped.status));
+    CHECK(said.starts_with(queued < 1000 ? "999 calls or" : "at least 1000 calls or"));
+    CHECK(runtime.stats().events.cancelled == static_cast<std::uint64_t>(queued));
+  }
+}
