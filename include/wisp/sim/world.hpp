@@ -26,7 +26,10 @@
 // A world never hangs on its own waits; it ends the process by abort(), after a report on stderr
 // with the seed, the virtual time and what each thread waits for, when
 //   - the main thread waits, nobody can run, and nothing is ever due: a deadlock;
-//   - WorldOptions::steps_max steps did not bring virtual time, or the main thread's wait, forward.
+//   - WorldOptions::steps_max steps went by in which nobody woke the main thread, and advance() or
+//     run_until() did not bring virtual time forward. A wait of the main thread's own that ends by
+//     its time, as context.elapse() in a call that it makes, is no progress: it may be one of a
+//     thousand looks at something that never comes.
 // It cannot see a wait that does not go through wisp, which would stop all of its threads: a mutex
 // that a handler holds across a context.sleep and that another one wants, a condition variable, a
 // sleep on real time.
