@@ -213,9 +213,9 @@ TEST_CASE(
   if (rest.find("event: lost") == rest.npos) {
     // It was cut off in the middle of an event whose rest is gone, and comes again as browsers do.
     REQUIRE_FALSE(rest.ends_with("{\"id\":399,"));
-    const std::size_t last = rest.rfind("\n\nid: ");
-    REQUIRE(last != rest.npos);
-    const std::size_t id = rest.rfind("id: ", last) + 4;
+    const std::size_t torn = rest.rfind("id: ");
+    REQUIRE(torn > 0);
+    const std::size_t id = rest.rfind("id: ", torn - 1) + 4;  // of the last that it has whole
     Socket back(served.port);
     back.say("GET /moves HTTP/1.1\r\nHost: a\r\nLast-Event-ID: " +
              rest.substr(id, rest.find('\n', id) - id) + "\r\n\r\n");

@@ -114,7 +114,7 @@ TEST_CASE("connection: a HEAD is refused without content", "[http]") {
        {"HEAD /a/../b HTTP/1.1\r\nHost: a\r\n\r\n"s, "HEAD / HTTP/1.1\r\n\r\n"s,
         "HEAD / HTTP/1.1\r\nHost: a\n\n"s,
         "HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999\r\n\r\n"s,
-        "HEAD / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"s}) {
+        "HEAD / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\ng\r\nx\r\n0\r\n\r\n"s}) {
     for (const bool spelled : {false, true}) {
       INFO(text);
       Talk talk;
