@@ -180,7 +180,7 @@ logged configure "$report" cmake --preset release \
   ${WISP_TEST_TIMEOUT:+-D WISP_TEST_TIMEOUT="$WISP_TEST_TIMEOUT"}
 took "($(sed -n 's/^-- wisp: adapters: */adapters: /p' "$logs/configure.log"))"
 
-step "build the library and edge_gateway, about a minute"
+step "build the library and edge_gateway, one to three minutes"
 logged build "$report" cmake --build --preset release --target wisp_core edge_gateway
 took
 
