@@ -219,9 +219,7 @@ void Ledger::advance_host(ThreadCpu threads) {
   host_seen_ = std::move(threads);
 }
 
-// Nothing of the clock, which may have gone before the last of the threads.
 void Ledger::note_ended() {
-  if (!ticks_.cycles()) return;
   const pid_t self = current_thread_id();
   const MutexLock host(host_mutex_);
   if (ended_.size() == kEndedMax) ended_.clear();

@@ -144,14 +144,17 @@ void Ledger::thread_begins() {
 
 void Ledger::thread_ends() {
   ThreadShards& mine = ThreadShards::mine();
-  std::erase_if(mine.held, [this](const ThreadShards::Held& each) {
+  // As they know it: the clock may have gone before the last of the threads.
+  bool real = false;
+  std::erase_if(mine.held, [&](const ThreadShards::Held& each) {
     if (each.ledger != id_) return false;
+    real = each.shard->real_;
     each.shard->let_go();
     return true;
   });
   last_ = {};
   if (current_fiber != nullptr) return;
-  note_ended();
+  if (real) note_ended();
   unmark_wisp_thread();
 }
 
