@@ -115,14 +115,15 @@ Result<std::shared_ptr<const Version>> FunctionState::make(std::shared_ptr<const
       shadow = std::make_shared<ShadowCounts>();
       shadows.emplace_back(1, shadow);
     }
-    shadows.emplace_back(number, another->shadow);
+    // Beyond the lines of the bill no version has a row of its own that this would be shown in.
+    if (another->line != kOthersLine) shadows.emplace_back(number, another->shadow);
   }
   if (another->instances != nullptr) {
     {
       const MutexLock lock(mutex);
       std::erase_if(pools, [](const auto& each) { return each.expired(); });
       pools.push_back(another->instances);
-      starts.emplace_back(number, another->instances->starts());
+      if (another->line != kOthersLine) starts.emplace_back(number, another->instances->starts());
     }
     // Perhaps too late for close().
     if (!owner.admit().ok()) another->instances->close();
