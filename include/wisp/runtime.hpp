@@ -251,7 +251,8 @@ class Runtime {
   }
   ScheduleBuilder every(const Cron& cron, const Result<std::shared_ptr<const Zone>>& zone = nullptr,
                         Gap gap = Gap::at_end);
-  // Once, when the wall clock says so; at once if it already does.
+  // Once, when the wall clock says so; at once if it already does. That it was set forward
+  // meanwhile is noticed within a minute.
   ScheduleBuilder at(WallTime time);
 
   // RuntimeOptions::tariff.

@@ -270,8 +270,8 @@ class Ledger {
   std::vector<std::shared_ptr<Shard>> shards_ ABSL_GUARDED_BY(mutex_);
   std::deque<HostReading> host_readings_ ABSL_GUARDED_BY(mutex_);
   ThreadCpu host_seen_ ABSL_GUARDED_BY(host_mutex_);  // at the last bill
-  // Of wisp's threads that have ended since, the last kEndedMax: no longer marked as wisp's they
-  // may be seen once more, and what they had used is not the host's.
+  // Of wisp's threads that have ended since, at most kEndedMax, or they are forgotten: no longer
+  // marked as wisp's they may be seen once more, and what they had used is not the host's.
   ThreadCpu ended_ ABSL_GUARDED_BY(host_mutex_);
   std::int64_t host_ns_ ABSL_GUARDED_BY(mutex_) = 0;  // until then; a handler is read late
 };
