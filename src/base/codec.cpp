@@ -1,14 +1,31 @@
 #include <wisp/base/codec.hpp>
 
+#include <algorithm>
 #include <cmath>
 
+#include <absl/strings/ascii.h>
 #include <fmt/format.h>
 
 namespace wisp::inline v0 {
 namespace {
 
-// Of a text that an error quotes.
+// Of a text that an error quotes, and of a name.
 constexpr std::size_t kQuotedMax = 32;
+constexpr std::size_t kNameMax = 64;
+
+// What came from outside, as a line of a log takes it.
+std::string quoted(std::string_view text, std::size_t most) {
+  std::size_t end = std::min(text.size(), most);
+  while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U)
+    --end;
+  std::string made;
+  for (const char each : text.substr(0, end)) {
+    if (absl::ascii_iscntrl(static_cast<unsigned char>(each)))
+      made += fmt::format("\\x{:02x}", static_cast<unsigned char>(each));
+    else made += each;
+  }
+  return end < text.size() ? made.append("…") : made;
+}
 
 // What an error says that it got.
 std::string in_words(const Value& value) {
@@ -30,11 +47,7 @@ std::string in_words(const Value& value) {
     case ValueKind::text:
       break;
   }
-  std::string_view text = value.view();
-  if (text.size() <= kQuotedMax) return fmt::format("\"{}\"", text);
-  std::size_t end = kQuotedMax;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U) --end;
-  return fmt::format("\"{}…\"", text.substr(0, end));
+  return fmt::format("\"{}\"", quoted(value.view(), kQuotedMax));
 }
 
 // The real that is a whole number, and exactly that one.
@@ -62,11 +75,11 @@ std::string_view to_string(ValueKind kind) {
 }
 
 std::string Reader::place() const {
-  if (outer_ == nullptr) return std::string(name_.empty() ? "the value" : name_);
+  if (outer_ == nullptr) return name_.empty() ? "the value" : quoted(name_, kNameMax);
   std::string text = outer_->outer_ == nullptr && outer_->name_.empty() ? "" : outer_->place();
   if (index_) return text.append(fmt::format("[{}]", *index_));
   if (!text.empty()) text += '.';
-  return text.append(name_);
+  return text.append(quoted(name_, kNameMax));
 }
 
 Status Reader::expected(std::string_view what) const {

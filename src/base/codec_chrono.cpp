@@ -126,14 +126,16 @@ void write_duration(Writer& to, std::int64_t ns) {
 
 void write_time(Writer& to, std::int64_t ns) {
   using namespace std::chrono;
-  const sys_time<nanoseconds> time{nanoseconds(ns)};
+  // By seconds: the first moment's day begins before what nanoseconds count.
+  const std::int64_t fraction = (ns % kSecond + kSecond) % kSecond;
+  const sys_seconds time{seconds(ns / kSecond - (ns % kSecond < 0 ? 1 : 0))};
   const auto day = floor<days>(time);
   const year_month_day date(day);
   const hh_mm_ss clock(time - day);
   to.text(fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}{}Z", static_cast<int>(date.year()),
                       static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
                       clock.hours().count(), clock.minutes().count(), clock.seconds().count(),
-                      fraction_text(clock.subseconds().count())));
+                      fraction_text(fraction)));
 }
 
 }  // namespace wisp::inline v0::detail

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <absl/strings/ascii.h>
 #include <fmt/format.h>
 
 namespace wisp::inline v0 {
@@ -17,10 +18,15 @@ void Schema::refer(std::string_view name, Define definition) {
       std::find_if(definitions_.begin(), definitions_.end(),
                    [definition](const Definition& each) { return each.define == definition; });
   if (found == definitions_.end()) {
+    // As OpenAPI wants the names of components, which fit into a reference as they are.
     std::string own(name);
+    for (char& each : own)
+      if (!absl::ascii_isalnum(static_cast<unsigned char>(each)) && each != '.' && each != '-')
+        each = '_';
+    const std::string plain = own;
     const auto taken = [&](const Definition& each) { return each.name == own; };
     for (int n = 2; std::any_of(definitions_.begin(), definitions_.end(), taken); ++n)
-      own = fmt::format("{}_{}", name, n);
+      own = fmt::format("{}_{}", plain, n);
     found = definitions_.insert(definitions_.end(), {std::move(own), definition});
   }
   to_.begin_object();

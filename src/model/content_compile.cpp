@@ -128,6 +128,12 @@ Result<ContentTest> anything_but(const Reader& from) {
   test.kind = Condition::anything_but;
   if (from.kind() != ValueKind::object) {
     WISP_TRY(each_text(from, test.none, &exact));
+    const auto all = [&](Condition kind) {
+      return std::all_of(test.none.begin(), test.none.end(),
+                         [kind](const ContentTest& each) { return each.kind == kind; });
+    };
+    if (from.kind() == ValueKind::array && !all(Condition::text) && !all(Condition::number))
+      return from.expected("a list of texts or of numbers");
     return test;
   }
   if (from.value().size != 1) return from.expected("an object of one operator");
@@ -140,7 +146,7 @@ Result<ContentTest> anything_but(const Reader& from) {
 }
 
 Result<ContentTest> numeric(const Reader& from) {
-  constexpr double kMost = std::numeric_limits<double>::max();
+  constexpr double kMost = std::numeric_limits<double>::infinity();
   ContentTest test;
   test.kind = Condition::numeric;
   test.low = -kMost;

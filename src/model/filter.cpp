@@ -166,6 +166,10 @@ Result<std::vector<const FieldInfo*>> resolve(const FilterNode& node, const Type
     rest.remove_prefix(dot + 1);
     owner = found->type;
   }
+  const FieldKind kind = path.back()->kind;
+  if (node.test == Test::content && (kind == FieldKind::object || kind == FieldKind::other))
+    return invalid_argument("field '{}' of type '{}' is of kind {}, whose content no pattern sees",
+                            node.path, type.name(), to_string(kind));
   for (const Operand& each : node.operands) {
     if (path.back()->kind != each.kind()) {
       return invalid_argument("field '{}' of type '{}' is of kind {}, it does not compare with {}",

@@ -1,5 +1,6 @@
 #include <wisp/model/content_pattern.hpp>
 
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,8 +33,9 @@ struct Sale {
   bool express = false;
   Customer customer;
   Service service = Service::standard;
+  std::vector<std::string> tags{};
 };
-WISP_FIELDS(Sale, total, express, customer, service)
+WISP_FIELDS(Sale, total, express, customer, service, tags)
 
 // On the struct, and on its text.
 bool on_both(std::string_view pattern, const Sale& order) {
@@ -193,6 +195,15 @@ TEST_CASE("content pattern: the same on the fields of a struct", "[content_patte
   CHECK(
       on_both(R"({"$or":[{"express":[false]},{"customer":{"country":[{"prefix":"P"}]}}]})", order));
   CHECK(on_both(R"({"customer":{"country":[{"wildcard":"*T"}]},"total":[120.50]})", order));
+  const Sale endless{.total = std::numeric_limits<double>::infinity()};
+  const auto above = compile(R"({"total":[{"numeric":[">",5]}]})")->filter();
+  CHECK(above.bind(wisp::type_info<Sale>())->matches(&endless));
+  // What it would not see is no reason to answer.
+  for (const std::string_view content :
+       {R"({"tags":["urgent"]})", R"({"tags":[true]})", R"({"tags":[{"exists":true}]})"})
+    CHECK(wisp::message(compile(content)->filter().bind(wisp::type_info<Sale>()).status()) ==
+          "field 'tags' of type 'Sale' is of kind other, whose content no pattern sees");
+  CHECK_FALSE(compile(R"({"customer":[true]})")->filter().bind(wisp::type_info<Sale>()).ok());
   const auto lacking =
       compile(R"({"customer":{"city":["Porto"]}})")->filter().bind(wisp::type_info<Sale>());
   CHECK(wisp::message(lacking.status()) ==
@@ -233,6 +244,9 @@ TEST_CASE("content pattern: a bad one is refused with the place of its fault",
           0);
   }
   CHECK(refusal(R"({"a":[{"anything-but":[]}]})") == "a[0].anything-but: is an empty list");
+  for (const std::string_view mixed : {R"(["x",1])", R"([null,"x"])", R"([1,true])"})
+    CHECK(refusal(fmt::format(R"({{"a":[{{"anything-but":{}}}]}})", mixed)) ==
+          "a[0].anything-but: expected a list of texts or of numbers, got an array of 2");
   CHECK(refusal(R"({"a":[{"anything-but":{"numeric":["=",1]}}]})") ==
         "a[0].anything-but.numeric: is no operator here");
   CHECK(refusal(R"({"$or":[{"a":[1]},{"b":[]}]})") ==

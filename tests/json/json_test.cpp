@@ -117,6 +117,12 @@ TEST_CASE("json: an error says where and what", "[json]") {
   const std::string text = '"' + std::string(31, 'x') + "éé\"";
   CHECK(error_of<bool>(text) ==
         "the value: expected true or false, got \"" + std::string(31, 'x') + "…\"");
+  // Neither a text nor a name makes a line of its own, nor one without end.
+  CHECK(error_of<Order>(R"({"a\nINFO: well":1})", order) ==
+        R"(order.a\x0aINFO: well: Order has no such member)");
+  CHECK(error_of<bool>(R"("a\u0000b")") == R"(the value: expected true or false, got "a\x00b")");
+  CHECK(error_of<Circle>("{\"" + std::string(1'000, 'x') + "\":1}") ==
+        std::string(64, 'x') + "…: Circle has no such member");
 }
 
 TEST_CASE("json: unknown members are refused or ignored, as the reader says", "[json]") {
@@ -246,11 +252,22 @@ TEST_CASE("json: durations and times", "[json]") {
         R"(the value: expected a multiple of what its type counts in, got "1.5s")");
   using Picoseconds = duration<std::int64_t, std::pico>;
   CHECK(again<Picoseconds>(R"("0.000000001s")") == R"("0.000000001s")");
+  using Natural = duration<std::uint64_t, std::nano>;
+  CHECK(again<Natural>(R"("1s")") == R"("1s")");
+  CHECK(again<Natural>(R"("-1s")") ==
+        R"(the value: expected a time that its type can count, got "-1s")");
+  using Milliseconds = duration<std::uint64_t, std::milli>;
+  CHECK(again<Milliseconds>(R"("-0.000551616s")").find("expected a time that") !=
+        std::string::npos);
   CHECK(again<Picoseconds>(R"("9999999s")") ==
         R"(the value: expected a time that its type can count, got "9999999s")");
   using Nanoseconds = sys_time<nanoseconds>;
   CHECK(again<Nanoseconds>(R"("2026-11-29T17:30:00.25+01:00")") == R"("2026-11-29T16:30:00.250Z")");
   CHECK(again<Nanoseconds>(R"("2024-02-29t00:00:00z")") == R"("2024-02-29T00:00:00Z")");
+  // The first day of all begins before what can be counted.
+  CHECK(again<Nanoseconds>(R"("1677-09-21T12:00:00.5Z")") == R"("1677-09-21T12:00:00.500Z")");
+  CHECK(json::write(Nanoseconds(nanoseconds::min())) == R"("1677-09-21T00:12:43.145224192Z")");
+  CHECK(json::write(Nanoseconds(nanoseconds(-1))) == R"("1969-12-31T23:59:59.999999999Z")");
   for (const std::string_view text :
        {R"("")", R"("s")", R"("1")", R"("1.s")", R"(".5s")", R"("+1s")", R"("1.0000000001s")",
         R"("1s ")", R"(1)", R"("99999999999s")"}) {
@@ -290,6 +307,16 @@ TEST_CASE("json: the schema of what is read", "[json]") {
   CHECK(json::schema<std::variant<std::monostate, Circle>>().find(
             R"({"oneOf":[{"type":"null"},{"type":"object","properties":{"Circle":)") !=
         std::string::npos);
+}
+
+TEST_CASE("json: the largest numbers of a type are read as they were, and no larger", "[json]") {
+  constexpr float kMost = std::numeric_limits<float>::max();
+  for (const float most : {kMost, -kMost})
+    CHECK(json::read<float>(json::write(most)).value() == most);
+  CHECK(error_of<float>("3.5e38").find("expected a number from") != std::string::npos);
+  for (const double most :
+       {std::numeric_limits<double>::max(), std::numeric_limits<double>::lowest()})
+    CHECK(json::read<double>(json::write(most)).value() == most);
 }
 
 TEST_CASE("json: what is written is read as it was", "[json]") {

@@ -50,6 +50,13 @@ std::string refusal(const Filter& filter) {
   return std::string(wisp::message(bound.status()));
 }
 
+enum class Service { standard, express };
+WISP_ENUM(Service, standard, express)
+struct Sent {
+  Service service = Service::standard;
+};
+WISP_FIELDS(Sent, service)
+
 constexpr std::int64_t k2To53 = std::int64_t{1} << 53;
 
 }  // namespace
@@ -157,6 +164,25 @@ TEST_CASE("filter: text, truth values and enumerations compare with their own ki
   CHECK_FALSE(holds(field("state").equals(State::open), order));
   CHECK(holds(field("flag").equals(Flag::on), order));
   CHECK(holds(field("flag").equals(true), order));
+}
+
+TEST_CASE("filter: an enum with names compares by them, whoever names it", "[filter]") {
+  const Sent sent{Service::express};
+  const auto matches = [&](const Filter& filter) {
+    const auto bound = filter.bind(type_info<Sent>());
+    INFO(bound.status());
+    REQUIRE(bound.ok());
+    CHECK(filter.matches(type_info<Sent>(), &sent) == bound->matches(&sent));
+    return bound->matches(&sent);
+  };
+  CHECK(matches(field("service").equals(Service::express)));
+  CHECK(matches(field("service").equals("express")));
+  CHECK(matches(field("service").one_of({Service::standard, Service::express})));
+  CHECK_FALSE(matches(field("service").equals(Service::standard)));
+  CHECK_FALSE(matches(field("service").equals(static_cast<Service>(7))));  // has no name
+  const auto bound = field("service").equals(1).bind(type_info<Sent>());
+  CHECK(wisp::message(bound.status()) ==
+        "field 'service' of type 'Sent' is of kind text, it does not compare with number");
 }
 
 TEST_CASE("filter: an empty optional fulfils nothing, and its negation holds", "[filter]") {

@@ -17,9 +17,10 @@
 // below), std::chrono durations ("1.5s", as protobuf's mapping to JSON has them) and times of
 // std::chrono::system_clock ("2026-11-29T17:30:00.25Z", RFC 3339).
 //
-// A number is read as it was meant or not at all: 300 is no std::uint8_t, 2.5 no int, but 2.0 is. A
-// member that the type has and the object has not, is an error unless it is an optional; one twice
-// is an error; one that the type has not, as the reader says (UnknownMembers).
+// A whole number is read as it was meant or not at all: 300 is no std::uint8_t, 2.5 no int, but 2.0
+// is; a real one is what is nearest to its digits. A member that the type has and the object has
+// not, is an error unless it is an optional; one twice is an error; one that the type has not, as
+// the reader says (UnknownMembers).
 //
 // Threads: any.
 #pragma once
@@ -127,8 +128,11 @@ template <std::floating_point T>
 struct Codec<T> {
   static_assert(sizeof(T) <= sizeof(double), "a long double would lose digits on its way");
   static Status read(const Reader& from, T& to) {
-    WISP_TRY(const double n, detail::read_real(from, std::numeric_limits<T>::max()));
-    to = static_cast<T>(n);
+    constexpr double kMost = std::numeric_limits<T>::max();
+    // The shortest text of the largest float is above it as a double: half a step rounds to it.
+    constexpr double kRead = std::same_as<T, float> ? 0x1.fffffefffffffp127 : kMost;
+    WISP_TRY(const double n, detail::read_real(from, kRead));
+    to = static_cast<T>(std::clamp(n, -kMost, kMost));
     return Status();
   }
   static void write(Writer& to, T value) { to.real(value); }
@@ -165,8 +169,16 @@ struct Codec<T> {
   }
 };
 
+namespace detail {
+// Whether null is one of its values.
+template <class T>
+inline constexpr bool kMayBeNull = IsOptional<T>::value;
+}  // namespace detail
+
 template <class T>
 struct Codec<std::optional<T>> {
+  static_assert(!detail::kMayBeNull<T>,
+                "null would be two values of it: none, and one that is null");
   static Status read(const Reader& from, std::optional<T>& to) {
     to.reset();
     if (from.kind() == ValueKind::null) return Status();

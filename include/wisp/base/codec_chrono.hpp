@@ -29,6 +29,9 @@ void write_time(Writer& to, std::int64_t ns);
 template <class Duration>
 Result<Duration> from_ns(const Reader& from, std::int64_t ns) {
   using std::chrono::nanoseconds;
+  if constexpr (std::is_unsigned_v<typename Duration::rep>) {
+    if (ns < 0) return from.expected("a time that its type can count");
+  }
   using Finer = std::ratio_divide<std::nano, typename Duration::period>;
   if constexpr (Finer::num > Finer::den && std::is_integral_v<typename Duration::rep>) {
     constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max() / Finer::num;

@@ -5,6 +5,8 @@
 // Threads: any.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <concepts>
 #include <cstddef>
 #include <string>
@@ -41,7 +43,7 @@ concept TextMap =
 template <class T>
 concept Set = Container<T> && !requires { typename T::mapped_type; } && requires(T& t) {
   typename T::key_type;
-  t.insert(std::declval<typename T::value_type>());
+  t.insert(std::declval<typename T::value_type>()).second;  // none that takes an element twice
 };
 
 template <class T>
@@ -199,12 +201,29 @@ struct Codec<std::monostate> {
   static void schema(Schema& to) { to.simple("null"); }
 };
 
+namespace detail {
+
+template <std::size_t size>
+constexpr bool all_different(std::array<std::string_view, size> names) {
+  std::sort(names.begin(), names.end());
+  return std::adjacent_find(names.begin(), names.end()) == names.end();
+}
+
+template <class... T>
+inline constexpr bool kMayBeNull<std::variant<T...>> = (std::same_as<T, std::monostate> || ...);
+template <>
+inline constexpr bool kMayBeNull<std::monostate> = true;
+
+}  // namespace detail
+
 // An object of one member, named as the type that it holds ({"Circle": {"radius": 2}}), so that no
 // alternative is taken for another; std::monostate is null. Requires: each has a wire name.
 template <class... T>
 struct Codec<std::variant<T...>> {
   static_assert(((std::same_as<T, std::monostate> || !type_info<T>().wire_name.empty()) && ...),
                 "an alternative of a variant is told by its wire name: WISP_FIELDS");
+  static_assert(detail::all_different(std::array{type_info<T>().wire_name...}),
+                "two alternatives of a variant have the same wire name");
   using Variant = std::variant<T...>;
 
   static Status read(const Reader& from, Variant& to) {

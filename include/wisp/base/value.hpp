@@ -26,9 +26,9 @@ struct Value {
   std::uint32_t size = 0;
   union {
     bool boolean;
-    std::int64_t integer;      // every whole number that it can hold is one
+    std::int64_t integer;      // written as a whole number: 2, not 2.0
     std::uint64_t natural;     // beyond an integer
-    double real;               // finite
+    double real;               // of a text, finite
     const char* text;          // UTF-8, not terminated
     std::uint64_t length = 1;  // of an array or object: itself and all values within
   };

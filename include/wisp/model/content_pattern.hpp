@@ -53,7 +53,8 @@ class ContentPattern {
   bool matches(const Value& event) const;
 
   // The same on the fields of a struct, for where() on a subscription: an empty optional is a field
-  // that is not there, an enum what FieldValue says. A field that the type lacks is an error there.
+  // that is not there, an enum what FieldValue says. A field that the type lacks is an error there,
+  // and a condition on one that is a container or a struct.
   // Fields with a dot in their names are those of nested structs.
   Filter filter() const;
 

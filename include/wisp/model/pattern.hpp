@@ -21,6 +21,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include <wisp/base/fields.hpp>
@@ -60,24 +61,23 @@ class Operand {
   template <class T>
     requires(std::is_arithmetic_v<T> || std::is_enum_v<T>)
   Operand(T value)
-      : value_(detail::field_value(value)) {}  // NOLINT(google-explicit-constructor): at_least(100)
+      : value_(detail::field_value(value)),  // NOLINT(google-explicit-constructor): at_least(100)
+        kind_(detail::field_kind<T>()) {}
   template <class T>
     requires std::convertible_to<const T&, std::string_view>
-  Operand(const T& text) : text_(std::string_view(text)), kind_(FieldKind::text) {}  // NOLINT
+  Operand(const T& text)
+      : value_(std::string(std::string_view(text))), kind_(FieldKind::text) {}  // NOLINT
 
-  FieldKind kind() const {
-    return kind_ == FieldKind::text ? kind_
-           : value_.index() == 1    ? FieldKind::boolean
-                                    : FieldKind::number;
-  }
+  // Of an enum with names, text.
+  FieldKind kind() const { return kind_; }
   FieldValue value() const {
-    return kind_ == FieldKind::text ? FieldValue(std::string_view(text_)) : value_;
+    const auto* const text = std::get_if<std::string>(&value_);
+    return text == nullptr ? std::get<FieldValue>(value_) : FieldValue(std::string_view(*text));
   }
 
  private:
-  FieldValue value_;
-  std::string text_;
-  FieldKind kind_ = FieldKind::number;
+  std::variant<FieldValue, std::string> value_;
+  FieldKind kind_;
 };
 
 namespace detail {
