@@ -18,10 +18,13 @@ struct Named {
   int status;
   std::string_view reason;
 };
-// RFC 9110, 15, and 6585; 499 is nginx's.
+// RFC 9110, 15, 6585, 4918 and 7725; 499 is nginx's.
 constexpr Named kReasons[] = {{200, "OK"},
                               {202, "Accepted"},
+                              {203, "Non-Authoritative Information"},
                               {204, "No Content"},
+                              {205, "Reset Content"},
+                              {206, "Partial Content"},
                               {304, "Not Modified"},
                               {400, "Bad Request"},
                               {401, "Unauthorized"},
@@ -31,19 +34,27 @@ constexpr Named kReasons[] = {{200, "OK"},
                               {406, "Not Acceptable"},
                               {408, "Request Timeout"},
                               {409, "Conflict"},
+                              {402, "Payment Required"},
                               {410, "Gone"},
+                              {411, "Length Required"},
                               {412, "Precondition Failed"},
                               {413, "Content Too Large"},
                               {414, "URI Too Long"},
                               {415, "Unsupported Media Type"},
+                              {416, "Range Not Satisfiable"},
                               {417, "Expectation Failed"},
                               {421, "Misdirected Request"},
                               {422, "Unprocessable Content"},
+                              {423, "Locked"},
+                              {424, "Failed Dependency"},
+                              {428, "Precondition Required"},
                               {429, "Too Many Requests"},
                               {431, "Request Header Fields Too Large"},
+                              {451, "Unavailable For Legal Reasons"},
                               {499, "Client Closed Request"},
                               {500, "Internal Server Error"},
                               {501, "Not Implemented"},
+                              {502, "Bad Gateway"},
                               {503, "Service Unavailable"},
                               {504, "Gateway Timeout"},
                               {505, "HTTP Version Not Supported"},
@@ -178,7 +189,7 @@ void write_answer(const Answer& answer, const Wish& wish, std::string_view date,
   to += "\r\n";
   to += answer.fields;
   to += "\r\n";
-  if (!bodiless && !wish.head) to += body;
+  if (!bodiless && !wish.head && answer.stream == nullptr) to += body;
 }
 
 }  // namespace wisp::inline v0::http

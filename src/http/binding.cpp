@@ -102,8 +102,11 @@ Status Binding::add_query(std::string_view query, Bound& to, std::uint32_t& memb
     if (std::any_of(begin, begin + static_cast<std::ptrdiff_t>(i), same)) continue;
     const auto count = std::count_if(begin, all.end(), same);
     const FieldInfo* const field = find_field(*type_, all[i].first);
+    const FieldKind kind = element_of(*type_, elements_, field);
+    const bool many =
+        field != nullptr && field->kind == FieldKind::other && kind != FieldKind::other;
     ++members;
-    if (count == 1 && (field == nullptr || field->kind != FieldKind::other)) {
+    if (count == 1 && !many) {
       add(all[i].first, all[i].second, to.values_);
       continue;
     }
@@ -111,10 +114,25 @@ Status Binding::add_query(std::string_view query, Bound& to, std::uint32_t& memb
     to.values_.push_back({.kind = ValueKind::array,
                           .size = static_cast<std::uint32_t>(count),
                           .length = static_cast<std::uint64_t>(count) + 1});
-    const FieldKind kind = element_of(*type_, elements_, field);
     for (std::size_t j = i; j < all.size(); ++j)
       if (same(all[j])) to.values_.push_back(scalar_value(kind, all[j].second));
   }
+  return Status();
+}
+
+// What comes from the path or from who calls comes from nowhere else, whatever the codec thinks of
+// a member that is there twice.
+Status Binding::check_members(const Bound& from, bool by_path) const {
+  const auto settled = [&](std::string_view name) {
+    return (!caller_.empty() && name == caller_) ||
+           (by_path && std::find(names_.begin(), names_.end(), name) != names_.end());
+  };
+  for (const auto& [name, value] : from.query_)
+    if (settled(name)) return invalid_argument("{}: is there twice", name);
+  if (!from.body_ || from.body_->root().kind != ValueKind::object) return Status();
+  const Value* member = &from.body_->root() + 1;
+  for (std::uint32_t i = 0; i < from.body_->root().size; ++i, member = (member + 1)->next())
+    if (settled(member->view())) return invalid_argument("{}: is there twice", member->view());
   return Status();
 }
 
@@ -147,6 +165,7 @@ Status Binding::bind(std::span<const std::string_view> path, std::string_view qu
   }
   for (std::size_t i = 0; i < path.size(); ++i, ++members) add(names_[i], path[i], to.values_);
   WISP_TRY(add_query(query, to, members));
+  WISP_TRY(check_members(to, !path.empty()));
   if (to.body_) {
     const Value& root = to.body_->root();
     if (root.kind != ValueKind::object) return invalid_argument("the body is no object");

@@ -54,6 +54,7 @@ class Binding {
  private:
   void add(std::string_view name, std::string_view text, std::vector<Value>& to) const;
   Status add_query(std::string_view query, Bound& to, std::uint32_t& members) const;
+  Status check_members(const Bound& from, bool by_path) const;
 
   const TypeInfo* type_ = nullptr;
   std::span<const FieldKind> elements_;

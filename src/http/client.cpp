@@ -26,6 +26,9 @@ constexpr std::string_view kOwnHeaders[] = {
 // What may go to an origin that another named.
 constexpr std::string_view kHarmlessHeaders[] = {"accept", "accept-language", "content-type",
                                                  "user-agent"};
+// Of a body, which a redirect to GET leaves behind.
+constexpr std::string_view kBodyHeaders[] = {"content-encoding", "content-language",
+                                             "content-location", "content-type"};
 
 template <std::size_t N>
 bool among(const std::string_view (&names)[N], std::string_view name) {
@@ -122,7 +125,7 @@ void redirect(ClientRequest& request, int status, bool same_origin) {
   }
   std::erase_if(request.headers, [to_get, same_origin](const Header& each) {
     return (!same_origin && !among(kHarmlessHeaders, each.name)) ||
-           (to_get && same_name(each.name, "content-type"));
+           (to_get && among(kBodyHeaders, each.name));
   });
 }
 

@@ -210,9 +210,14 @@ std::optional<Duration> parse_retry_after(std::string_view value, WallTime now) 
     static_assert(std::chrono::seconds(most) == kRetryAfterMax);
     return std::chrono::seconds(std::min(number(value).value_or(most), most));
   }
+  // The three of RFC 9110, 5.6.7.
   absl::Time when;
-  std::string error;
-  if (!absl::ParseTime("%a, %d %b %Y %H:%M:%S GMT", {value.data(), value.size()}, &when, &error))
+  const auto is = [&](const char* format) {
+    std::string error;
+    return absl::ParseTime(format, {value.data(), value.size()}, &when, &error);
+  };
+  if (!is("%a, %d %b %Y %H:%M:%S GMT") && !is("%A, %d-%b-%y %H:%M:%S GMT") &&
+      !is("%a %b %e %H:%M:%S %Y"))
     return std::nullopt;
   const Duration left = absl::ToChronoNanoseconds(when - absl::FromChrono(now));
   return std::clamp(left, Duration::zero(), Duration(kRetryAfterMax));

@@ -50,7 +50,7 @@ class CloudEventEndpoint final : public detail::Endpoint {
   const TypeInfo* input() const override { return nullptr; }
   bool takes_request() const override { return true; }
   bool takes_cloud_events() const override { return true; }
-  bool has_output() const override { return false; }
+  detail::Output output() const override { return detail::Output::response; }
   void input_schema(Schema&, std::span<const std::string_view>) const override {}
   void output_schema(Schema&) const override {}
 
@@ -101,6 +101,13 @@ Result<Ready> CloudEventEndpoint::prepare(const json::CloudEvent& event, std::st
                                           const CallOptions& given) const {
   const Status topic = check_topic(event.type);
   if (!topic.ok()) return invalid_argument("{}: {}", within(place, "type"), message(topic));
+  // In headers they are texts, and no event is in another order than its sender meant.
+  for (const std::string_view name : {"partitionkey", "tenant", "traceparent"}) {
+    const auto found = event.extensions.find(name);
+    if (found != event.extensions.end() && !std::holds_alternative<std::string>(found->second))
+      return invalid_argument("{}: expected a text, got {}", within(place, name),
+                              json::to_string(found->second));
+  }
   Ready ready{.key = json::idempotency_key(event),
               .options = json::emit_options(event, options_.mapping)};
   // Who calls is who pays, whatever the event says.

@@ -12,6 +12,9 @@ namespace wisp::inline v0::http {
 namespace {
 
 constexpr std::string_view kHead = "HEAD ";
+// Requests that one connection has taken before it is the others' turn; one with a large answer is
+// a turn by itself.
+constexpr int kTurn = 16;
 
 // And gives back what it held, if that was much: most connections are idle.
 void empty(std::string& text) {
@@ -36,12 +39,14 @@ Connection::Connection(const ConnectionLimits& limits, Service& service, DateCac
       progress_(since_) {}
 
 bool Connection::wants_more() const {
-  if (phase_ == Phase::closing || ended_) return false;
+  // Were the end of what it sends read before, what it sent first would go with it.
+  if (phase_ == Phase::closing || ended_ || yields()) return false;
   return in_.size() <= limits_.head.bytes && output().size() < limits_.output;
 }
 
 void Connection::receive(std::string_view bytes) {
   if (phase_ == Phase::closing) return;
+  if (!bytes.empty()) turn_ = kTurn;
   if (in_.empty()) {
     consume(bytes);
     in_.assign(bytes);
@@ -55,7 +60,7 @@ void Connection::receive(std::string_view bytes) {
 
 void Connection::consume(std::string_view& rest) {
   bool goes_on = true;
-  while (goes_on && output().size() < limits_.output) {
+  while (goes_on && turn_ > 0 && output().size() < limits_.output) {
     switch (phase_) {
       case Phase::head:
         goes_on = take_head(rest);
@@ -162,6 +167,14 @@ void Connection::finish(const Answer& answer) {
   const bool streams = answer.stream != nullptr && !wish_.head;
   // In HTTP/1.0 a body without a length ends with the connection.
   if (draining_ || ended_ || (streams && wish_.minor == 0)) wish_.keep_alive = false;
+  --turn_;
+  if (answer.body.size() >= limits_.output) turn_ = 0;
+  // Its client has gone: nobody would take a stream, nor end it.
+  if (streams && ended_) {
+    broken_ = true;
+    phase_ = Phase::closing;
+    return;
+  }
   if (output().empty()) progress_ = clock_.now();
   write_answer(answer, wish_, dates_.at(clock_.wall()), out_);
   since_ = clock_.now();
@@ -210,9 +223,14 @@ void Connection::end_stream(Stream::Next how) {
 }
 
 void Connection::resume() {
-  if (!streaming()) return;
-  pull();
+  turn_ = kTurn;
+  if (streaming()) pull();
   if (!streaming()) go_on_with_input();
+}
+
+bool Connection::yields() const {
+  return turn_ <= 0 && !in_.empty() && (phase_ == Phase::head || phase_ == Phase::body) &&
+         output().size() < limits_.output;
 }
 
 void Connection::go_on_with_input() {
@@ -229,6 +247,7 @@ void Connection::refuse(const Rejection& rejected, bool head) {
 
 void Connection::answer(Answer answer) {
   if (phase_ != Phase::serving) return;
+  turn_ = kTurn;
   finish(answer);
   go_on_with_input();
 }
@@ -278,9 +297,12 @@ void Connection::tick() {
     if (past > limits_.idle_time) phase_ = Phase::closing;
   } else if (phase_ == Phase::body && past > limits_.head_time) {
     const double seconds = std::chrono::duration<double>(past).count();
-    if (static_cast<double>(coming_->body.size()) <
-        seconds * static_cast<double>(limits_.body_rate))
-      refuse({408, "the request's body comes too slowly"}, coming_->text.starts_with(kHead));
+    const std::size_t came = coming_->body.size() - coming_->judged;
+    if (static_cast<double>(came) < seconds * static_cast<double>(limits_.body_rate))
+      return refuse({408, "the request's body comes too slowly"}, coming_->text.starts_with(kHead));
+    // What came in a burst buys no silence afterwards.
+    coming_->judged = coming_->body.size();
+    since_ = now;
   }
 }
 

@@ -35,7 +35,7 @@ struct ConnectionLimits {
   Duration head_time = std::chrono::seconds(10);   // from its first byte, or the connection's begin
   Duration idle_time = std::chrono::seconds(60);   // between requests
   Duration write_time = std::chrono::seconds(30);  // without a byte that the client took
-  std::uint64_t body_rate = 1'024;                 // bytes a second, after the first head_time
+  std::uint64_t body_rate = 1'024;                 // bytes a second, in each head_time
   std::size_t output = 65'536;                     // unsent, beyond which no request is taken
   bool gzip = false;                               // answers, for clients that take it
 };
@@ -71,7 +71,8 @@ class Connection {
   void end();
   // Of the request that serve() put off. Goes on with what came meanwhile.
   void answer(Answer answer);
-  // Its stream may have something again, or there is room for more of it.
+  // Its stream may have something again, or there is room for more of it; or it had its turn of
+  // requests, and gets the next one.
   void resume();
 
   std::string_view output() const { return std::string_view(out_).substr(sent_); }
@@ -93,6 +94,8 @@ class Connection {
   bool streaming() const { return phase_ == Phase::streaming; }
   // All that its stream gave is sent, and it may give more at once.
   bool hungry() const { return streaming() && !waiting_ && output().empty(); }
+  // More requests are there, but it is the turn of others: resume() once these had theirs.
+  bool yields() const;
   // Bytes of its buffers.
   std::size_t held() const;
 
@@ -105,6 +108,7 @@ class Connection {
     Head head{};
     Target target{};
     std::string body{};
+    std::size_t judged = 0;  // of the body, when its rate was last looked at
     std::optional<ChunkDecoder> chunks{};
   };
 
@@ -135,7 +139,8 @@ class Connection {
   Time progress_;   // bytes were last taken by the client, or there was nothing to take
   std::string in_;  // arrived and not taken
   std::unique_ptr<Coming> coming_;
-  Wish wish_;  // of the request that is served
+  Wish wish_;     // of the request that is served
+  int turn_ = 0;  // requests that may still be taken before others have theirs
   std::shared_ptr<Stream> stream_;
   std::string piece_;     // of it, for pull()
   bool waiting_ = false;  // it had nothing

@@ -64,7 +64,10 @@ Answer answer_of(Response response) {
     answer.fields = "Content-Type: " + response.content_type + "\r\n";
   for (const Header& each : response.headers)
     answer.fields += each.name + ": " + each.value + "\r\n";
-  if (response.stream && response.status != 204 && response.status != 304)
+  const bool may_have_content =
+      response.status != 204 && response.status != 205 && response.status != 304;
+  if (response.stream || !may_have_content) answer.body.clear();
+  if (response.stream && may_have_content)
     answer.stream = std::make_shared<Pieces>(std::move(response.stream));
   return answer;
 }
@@ -117,6 +120,20 @@ std::optional<Answer> Dispatcher::serve(const Message& message, Peer& peer) {
   if (answer && peer.caller().shown != Credential::none) keep_private(*answer);
   if (answer) answer->fields += cors_fields(options_.cors, message.head);
   return answer;
+}
+
+int Dispatcher::weight(const Head& head, const Target& target) const {
+  if (options_.limits.requests_per_second_per_address == 0) return 1;
+  int most = 1;
+  if (options_.invoke && target.path.starts_with(kInvoke)) {
+    const std::string_view name = std::string_view(target.path).substr(kInvoke.size());
+    for (const Route& each : routes_)
+      if (each.endpoint != nullptr && each.endpoint->name() == name)
+        most = std::max(most, each.options.weight);
+    return most;
+  }
+  const RouteMatch match = router_.find(head.method, target.path);
+  return match.route < 0 ? most : routes_[static_cast<std::size_t>(match.route)].options.weight;
 }
 
 // What no route has is only for those that are known too, so that others do not learn what there
@@ -248,8 +265,9 @@ std::optional<Answer> Dispatcher::run(const Route& route, const RouteMatch& matc
   const auto type = message.head.find("content-type");
   if (!route.endpoint->takes_request() && (type ? !is_json(*type) : !message.body.empty()))
     return problem(415, "the body has to be application/json");
+  const bool as_it_came = route.endpoint->takes_request() && !route.endpoint->takes_cloud_events();
   if (const auto coding = message.head.find("content-encoding");
-      coding && !route.endpoint->takes_request() && !same_name(*coding, "identity"))
+      coding && !as_it_came && !same_name(*coding, "identity"))
     return problem(415, "the body has to come without a content coding");
   const std::string known_as = route.options.caller.empty() ? "" : caller.name();
   Bound bound;
@@ -262,6 +280,8 @@ std::optional<Answer> Dispatcher::run(const Route& route, const RouteMatch& matc
   if (bound.root() != nullptr) reader.emplace(*bound.root(), "", route.options.unknown);
   detail::Source source{.reader = reader ? &*reader : nullptr};
   if (route.endpoint->takes_request()) source.request = [&] { return request_of(message, caller); };
+  if (route.options.async && route.options.webhook != nullptr)
+    return begin_webhook(route, source, *options);
   if (route.options.async) return begin(route, source, *options, caller);
   const bool tagged = message.head.method == "GET" || message.head.method == "HEAD";
   if (route.options.run == Run::here)
@@ -282,13 +302,29 @@ std::optional<Answer> Dispatcher::run(const Route& route, const RouteMatch& matc
 // RFC 9110, 12.5.1, as far as it is needed: a client that names other types wants none of this.
 Answer Dispatcher::follow(const Route& route, const Message& message, Peer& peer) const {
   constexpr std::string_view kType = "text/event-stream";
-  const std::string_view accept = message.head.find("accept").value_or("*/*");
-  if (accept.find(kType) == accept.npos && accept.find("*/*") == accept.npos &&
-      accept.find("text/*") == accept.npos)
+  const auto& fields = message.head.fields;
+  const auto is_accept = [](const Field& each) { return same_name(each.name, "accept"); };
+  const auto takes = [&](const Field& each) {
+    return is_accept(each) && (each.value.find(kType) != each.value.npos ||
+                               each.value.find("*/*") != each.value.npos ||
+                               each.value.find("text/*") != each.value.npos);
+  };
+  if (std::any_of(fields.begin(), fields.end(), is_accept) &&
+      std::none_of(fields.begin(), fields.end(), takes))
     return problem(406, "this path has a text/event-stream");
   Answer answer{.content_type = kType, .fields = "Cache-Control: no-store\r\n"};
   answer.stream = route.events->follow(message.head.find("last-event-id"), peer.wake());
   return answer;
+}
+
+// Who sends a webhook comes back for nothing, so nothing is kept.
+Answer Dispatcher::begin_webhook(const Route& route, const detail::Source& source,
+                                 const CallOptions& options) {
+  const auto outcome = std::make_shared<detail::Outcome>();
+  auto done = [outcome](detail::Outcome of_call) { *outcome = std::move(of_call); };
+  if (route.endpoint->start(runtime_, source, options, std::move(done)) == nullptr)
+    return answer_of(std::move(*outcome), false);
+  return {.status = 202};
 }
 
 // What its client comes back for.

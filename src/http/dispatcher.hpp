@@ -80,6 +80,8 @@ class Dispatcher {
   Status add_events(std::string_view path, const RouteOptions& options,
                     const detail::Subscribe& subscribe);
 
+  // How many requests it counts for where each address has so many; see RouteOptions.
+  int weight(const Head& head, const Target& target) const;
   // Whether a request may go on to serve(), and who calls; `caller` is nobody before.
   std::optional<Answer> admit(const Head& head, const Target& target, Principal& caller) const;
   std::optional<Answer> serve(const Message& message, Peer& peer);
@@ -104,6 +106,8 @@ class Dispatcher {
   std::optional<Answer> run(const Route& route, const RouteMatch& match, const Message& message,
                             Peer& peer, const Principal& caller,
                             const std::function<void(int)>& answered);
+  Answer begin_webhook(const Route& route, const detail::Source& source,
+                       const CallOptions& options);
   Answer begin(const Route& route, const detail::Source& source, const CallOptions& options,
                const Principal& caller);
   std::optional<Answer> own(const Message& message, const Principal& caller);

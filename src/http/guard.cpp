@@ -12,6 +12,7 @@ namespace wisp::inline v0::http {
 namespace {
 
 constexpr std::string_view kKeyHeader = "x-api-key";
+constexpr int kWeightMax = 1'000;
 constexpr std::string_view kBearer = "bearer";
 constexpr std::string_view kKeyPrefix = "wisp_";
 constexpr std::string_view kWebhookId = "webhook-id";
@@ -56,6 +57,9 @@ Status check(const GatewayOptions& gateway, const RouteOptions& route) {
     return invalid_argument("is a webhook, and who signs one has no roles");
   if (route.open && !route.roles.empty())
     return invalid_argument("is open, and wants a role of its callers");
+  if (route.weight < 1 || route.weight > kWeightMax)
+    return invalid_argument("RouteOptions::weight is {}, and may be 1 to {}", route.weight,
+                            kWeightMax);
   if (!route.caller.empty() && (route.open || (!guarded && route.webhook == nullptr)))
     return invalid_argument("has a field that is who calls, and does not ask who that is");
   if (!route.caller.empty() && gateway.tokens != nullptr && !gateway.tokens->has_issuer())

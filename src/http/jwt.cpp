@@ -109,7 +109,10 @@ Result<const SignatureKey*> JwtVerifier::Inside::select(const Value& header) con
   // What it lists has to be understood, and nothing of that is here.
   if (find_member(header, "crit") != nullptr)
     return unauthenticated("token: asks for more than is understood here");
-  const auto type = text_of(header, "typ");
+  // Whoever writes it may leave "application/" out (RFC 7515, 4.1.9).
+  auto type = text_of(header, "typ");
+  constexpr std::string_view kMedia = "application/";
+  if (type && same_name(type->substr(0, kMedia.size()), kMedia)) type->remove_prefix(kMedia.size());
   if (!type || (!type->empty() && !same_name(*type, "JWT") && !same_name(*type, "at+jwt")))
     return unauthenticated("token: is of another type");
   const auto id = text_of(header, "kid");

@@ -13,6 +13,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 namespace wisp::inline v0::http {
 
@@ -42,8 +43,13 @@ struct Quiet {
   Quiet& operator=(const Quiet&) = delete;
 };
 
-// What OpenSSL said last on this thread, which it forgets.
+// What OpenSSL said last on this thread, which it forgets; or the system, if it began with that.
 inline std::string openssl_error() {
+  const unsigned long first = ERR_peek_error();
+  if (ERR_SYSTEM_ERROR(first)) {
+    ERR_clear_error();
+    return std::generic_category().message(ERR_GET_REASON(first));
+  }
   const char* const text = ERR_reason_error_string(ERR_peek_last_error());
   ERR_clear_error();
   return text == nullptr ? "unknown" : text;

@@ -98,13 +98,14 @@ void Server::Shared::leave(const std::string& address) {
 }
 
 // The generic cell rate algorithm (ITU-T I.371): one moment is all there is to keep.
-Duration Server::Shared::until_next(const std::string& address) {
+Duration Server::Shared::until_next(const std::string& address, int weight) {
   if (interval_ == Duration::zero()) return Duration::zero();
-  const Duration burst = std::max<Duration>(kBurst, interval_);
+  const Duration taken = interval_ * weight;
+  const Duration burst = std::max<Duration>(kBurst, taken);
   const Time now = clock.now();
   const MutexLock lock(mutex_);
   Time& owed = addresses_[address].owed;
-  const Time next = std::max(owed, now) + interval_;
+  const Time next = std::max(owed, now) + taken;
   if (next - now > burst) return next - now - burst;
   owed = next;
   return Duration::zero();
@@ -307,35 +308,6 @@ void Server::Loop::end() {
   pause_.cancel();
 }
 
-// On the host's thread nobody but this one runs its context meanwhile, so it is run from here until
-// nothing of it comes back to this loop.
-bool Server::Loop::finish_on_host(Time until) {
-  bool stopped = false;
-  const auto run = [&] {
-    // By the host, then or now: with this guard it does not stop for want of work.
-    if (context_.stopped()) {
-      stopped = true;
-      context_.restart();
-    }
-    context_.run_one_for(std::chrono::milliseconds(1));
-  };
-  {
-    const auto guard = asio::make_work_guard(context_);
-    bool drained = false;
-    asio::post(context_, held([&drained] { drained = true; }));
-    while (!drained || (!all_settled() && shared_.clock.now() < until)) run();
-  }
-  const bool all = all_settled();
-  end();
-  mailbox_->close();
-  {
-    const auto guard = asio::make_work_guard(context_);
-    while (token_.use_count() > 1) run();
-  }
-  if (stopped) context_.stop();
-  return all;
-}
-
 // Asio throws where the kernel has no more descriptors.
 Status Server::make_loop(std::vector<std::unique_ptr<Loop>>& to) {
 #if WISP_EXCEPTIONS
@@ -360,7 +332,9 @@ Server::~Server() { (void)stop(Duration::zero()); }
 Status Server::start() {
   error_code error;
   const auto address = asio::ip::make_address(options_.address, error);
-  if (error) return invalid_argument("the address '{}' is none", options_.address);
+  if (error)
+    return invalid_argument("GatewayOptions::address is '{}', and has to be an IP address",
+                            options_.address);
   if (options_.tls.wanted()) {
     WISP_TRY(shared_->tls, TlsContext::make(options_.tls));
   }

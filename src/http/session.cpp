@@ -74,7 +74,8 @@ std::optional<Answer> Server::Session::admit(const Head& head, const Target& tar
   Dispatcher& dispatcher = loop_.shared().dispatcher;
   caller_ = Principal();
   std::optional<Answer> answer;
-  if (const Duration wait = loop_.shared().until_next(address_); wait == Duration::zero()) {
+  const Duration wait = loop_.shared().until_next(address_, dispatcher.weight(head, target));
+  if (wait == Duration::zero()) {
     answer = dispatcher.admit(head, target, caller_);
   } else {
     answer = problem(429, "this address asks too often");
@@ -117,19 +118,21 @@ void Server::Session::go_on() {
   if (closed_) return;
   if (connection_.broken()) return cut();
   if (!flush()) return;
-  look_at_stream();
+  if (connection_.broken()) return cut();  // by what was taken on once there was room
+  look_at_turn();
   // After a fault of TLS nothing that is still to come can be said.
   if (connection_.finished() || (tls_ && tls_->failed())) return linger();
   wait_readable();
 }
 
-// A client that reads as fast as its stream makes would otherwise have the thread for itself.
-void Server::Session::look_at_stream() {
+// A client that reads as fast as its stream makes, or that sends many requests at once, would
+// otherwise have the thread for itself.
+void Server::Session::look_at_turn() {
   if (streams_ != connection_.streaming()) {
     streams_ = !streams_;
     loop_.stream(shared_from_this(), streams_);
   }
-  if (!connection_.hungry() || resuming_) return;
+  if ((!connection_.hungry() && !connection_.yields()) || resuming_) return;
   resuming_ = true;
   asio::post(socket_.get_executor(), [self = shared_from_this()] {
     self->resuming_ = false;
@@ -175,7 +178,7 @@ void Server::Session::wait_readable() {
 }
 
 void Server::Session::readable() {
-  if (closed_) return;
+  if (closed_ || connection_.yields()) return;  // resume() waits again
   error_code error;
   auto& scratch = loop_.scratch();
   const std::size_t size = socket_.read_some(asio::buffer(scratch), error);
@@ -219,6 +222,7 @@ void Server::Session::tick() {
 
 void Server::Session::drain() {
   connection_.drain();
+  if (connection_.broken()) return cut();
   // One that is owed nothing may go at once.
   if (connection_.finished() && !lingering_) close();
   else go_on();

@@ -38,8 +38,8 @@ class Server::Shared {
   // Whether one more client of that address is within the limits: 0, or the status that refuses it.
   int admit(const std::string& address);
   void leave(const std::string& address);
-  // How long until one more request of that address is; 0: now, and it is counted.
-  Duration until_next(const std::string& address);
+  // How long until a request of that weight may come from that address; 0: now, and it is counted.
+  Duration until_next(const std::string& address, int weight);
   // Forgets addresses that are owed no patience any more.
   void tick();
 
@@ -186,7 +186,7 @@ class Server::Session final : public std::enable_shared_from_this<Session>,
   const Principal& caller() const override { return caller_; }
 
   void go_on();
-  void look_at_stream();
+  void look_at_turn();
   void wait_readable();
   void readable();
   std::string_view output();

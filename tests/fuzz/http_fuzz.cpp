@@ -59,7 +59,8 @@ Run run(std::string_view bytes, std::size_t step) {
   Run made{};
   const auto take = [&] {
     // In pieces too.
-    while (!connection.output().empty()) {
+    while (!connection.output().empty() || connection.yields()) {
+      if (connection.yields()) connection.resume();
       const std::string_view piece = connection.output().substr(0, 13 * step);
       made.sent += piece;
       connection.sent(piece.size());

@@ -326,6 +326,8 @@ TEST_CASE("client response: Retry-After in seconds, or as a date", "[client]") {
   CHECK(parse_retry_after("601", now) == 10min);
   CHECK(parse_retry_after("99999999999999999999999999", now) == 10min);
   CHECK(parse_retry_after("Sun, 06 Nov 1994 08:50:37 GMT", now) == 60s);
+  CHECK(parse_retry_after("Sunday, 06-Nov-94 08:50:37 GMT", now) == 60s);
+  CHECK(parse_retry_after("Sun Nov  6 08:50:37 1994", now) == 60s);
   CHECK(parse_retry_after("Sun, 06 Nov 1994 08:49:07 GMT", now) == 0s);
   CHECK(parse_retry_after("Sun, 06 Nov 2094 08:49:37 GMT", now) == 10min);
   for (const char* none : {"", "-1", "+1", "1.5", "1s", "soon", "Sun, 06 Nov 1994", "06 Nov 1994",

@@ -159,6 +159,9 @@ TEST_CASE("connection: who is too slow has to go", "[http]") {
     CHECK(after(client, 10s).empty());
     client.say(std::string(1'024, 'x'));
     CHECK(after(client, 1s).empty());
+    // It is looked at since then, so that a burst buys no silence.
+    client.say(std::string(10'240, 'x'));
+    CHECK(after(client, 10s).empty());
     CHECK(status_of(after(client, 1ms)) == 408);
     CHECK(client.connection.finished());
   }
@@ -190,14 +193,45 @@ TEST_CASE("connection: a client that does not read is not served on", "[http]") 
   std::string many;
   for (int i = 0; i < 2'000; ++i) many += get("/x");
   client.connection.receive(many);
+  while (client.connection.yields()) client.connection.resume();
   const int served = client.echo.served;
+  CHECK(served > 16);
   CHECK(served < 1'000);
   CHECK(client.connection.output().size() < 65'536 + 1'024);
   CHECK_FALSE(client.connection.wants_more());
-  int rounds = 0;
-  while (!client.take().empty()) ++rounds;
+  CHECK(responses_in(client.take()) == 2'000);
   CHECK(client.echo.served == 2'000);
-  CHECK(rounds > 1);
+}
+
+TEST_CASE("connection: one that sends many requests at once has turns, as others have", "[http]") {
+  Talk client;
+  std::string many;
+  for (int i = 0; i < 40; ++i) many += get("/x");
+  client.connection.receive(many);
+  CHECK(client.echo.served == 16);
+  CHECK(client.connection.yields());
+  CHECK_FALSE(client.connection.wants_more());  // nor is its end read before its requests are
+  client.connection.sent(client.connection.output().size());  // room alone is no turn
+  CHECK(client.echo.served == 16);
+  CHECK(client.connection.yields());
+  client.connection.resume();
+  CHECK(client.echo.served == 32);
+  CHECK(responses_in(client.take()) == 24);
+  CHECK(client.echo.served == 40);
+  CHECK_FALSE(client.connection.yields());
+  // Nor has one a turn whose next request is not whole.
+  client.say("GET /x HTTP/1.1\r\n");
+  CHECK_FALSE(client.connection.yields());
+
+  Talk large;  // answers
+  const std::string request = with("Content-Length: 70000\r\n\r\n") + std::string(70'000, 'x');
+  large.connection.receive(request + request);
+  CHECK(large.echo.served == 1);
+  large.connection.sent(large.connection.output().size());
+  CHECK(large.echo.served == 1);
+  CHECK(large.connection.yields());
+  CHECK(responses_in(large.take()) == 1);
+  CHECK(large.echo.served == 2);
 }
 
 TEST_CASE("connection: drains", "[http]") {

@@ -54,12 +54,22 @@ const auto breaks = wisp::function("breaks", [](const bool& throws) {
   return response;
 });
 
+const auto both = wisp::function("both", [](const int& status) {
+  Response response{.status = status, .body = "body"};
+  response.stream = [at = 0]() mutable -> wisp::Result<std::optional<std::string>> {
+    if (at++ > 0) return std::optional<std::string>();
+    return std::optional<std::string>("stream");
+  };
+  return response;
+});
+
 struct ServedStreams {
   explicit ServedStreams(wisp::http::GatewayOptions options = {}) {
     options.port = 0;
     gateway.emplace(runtime, options);
     gateway->post("/lines", lines)
         .post("/breaks", breaks)
+        .post("/both", both)
         .post("/kept", lines, {.async = true})
         .events<Moved>("/moves", "parcels.*.moved");
     const wisp::Status begun = gateway->start();
@@ -68,7 +78,7 @@ struct ServedStreams {
     port = gateway->port();
   }
 
-  wisp::Runtime runtime{wisp::Catalogue().add(lines).add(breaks)};
+  wisp::Runtime runtime{wisp::Catalogue().add(lines).add(breaks).add(both)};
   std::optional<Gateway> gateway;
   int port = 0;
 };
@@ -260,10 +270,30 @@ TEST_CASE("events: end when the gateway stops, which waits for none of them", "[
   CHECK(client.at_end());
 }
 
+TEST_CASE("events: a response with a body and a stream is the stream, or has no content",
+          "[events]") {
+  ServedStreams served;
+  Socket client(served.port);
+  client.say(post("/both", "200"));
+  CHECK(body_of(until(client, "0\r\n\r\n")) == "6\r\nstream\r\n0\r\n\r\n");
+  const std::string reset = client.ask(post("/both", "205"));
+  CHECK(reset.starts_with("HTTP/1.1 205 Reset Content\r\n"));
+  CHECK(reset.find("\r\nContent-Length: 0\r\n") != reset.npos);
+  CHECK(body_of(reset).empty());
+  const std::string none = client.ask(post("/both", "204"));
+  CHECK(status_of(none) == 204);
+  CHECK(body_of(none).empty());
+}
+
 TEST_CASE("events: what cannot be is refused", "[events]") {
   ServedStreams served;
   Socket client(served.port);
   CHECK(status_of(client.ask(get("/moves", "Accept: application/json\r\n"))) == 406);
+  {
+    Socket lists(served.port);  // several lines are one list (RFC 9110, 5.3)
+    lists.say(get("/moves", "Accept: application/json\r\nAccept: text/event-stream\r\n"));
+    CHECK(status_of(until(lists, ":\n\n")) == 200);
+  }
   CHECK(status_of(client.ask(post("/moves", "{}"))) == 405);
   CHECK(status_of(client.ask("HEAD /moves HTTP/1.1\r\nHost: a\r\n\r\n")) == 200);
   const auto refusal = [&](auto&& add) {

@@ -145,6 +145,19 @@ TEST_CASE("gateway: drains", "[gateway]") {
   CHECK(stopped.ok());
 }
 
+TEST_CASE("gateway: what a client asked before it ended what it sends is answered", "[gateway]") {
+  wisp::Runtime runtime;
+  Gateway gateway{runtime, {.port = 0}};
+  REQUIRE(gateway.start().ok());
+  std::string many;
+  for (int i = 0; i < 100; ++i) many += get("/healthz");
+  Socket client(gateway.port());
+  client.say(many);
+  client.half_close();
+  for (int i = 0; i < 100; ++i) REQUIRE(status_of(client.hear()) == 200);
+  CHECK(client.at_end());
+}
+
 TEST_CASE("gateway: clients that are owed nothing do not hold it up", "[gateway]") {
   wisp::Runtime runtime;
   Gateway gateway{runtime, {.port = 0, .threads = 2}};
@@ -216,6 +229,43 @@ TEST_CASE("gateway: an address may ask so often, whatever its connections", "[ga
   clock.advance(std::chrono::seconds(1));
   for (int i = 0; i < 4; ++i) CHECK(status_of(ask(again)) == 204);
   CHECK(status_of(ask(again)) == 429);
+}
+
+TEST_CASE("gateway: a request counts for as many as its route says", "[gateway]") {
+  const auto cheap = wisp::function("cheap", [] {});
+  const auto dear = wisp::function("dear", [] {});
+  wisp::Runtime runtime{wisp::Catalogue().add(cheap).add(dear)};
+  wisp::ManualClock clock;
+  Gateway gateway{runtime,
+                  {.port = 0,
+                   .limits = {.requests_per_second_per_address = 4},
+                   .clock = &clock,
+                   .invoke = true}};
+  gateway.get("/cheap", cheap, {.run = wisp::http::Run::here})
+      .get("/dear", dear, {.run = wisp::http::Run::here, .weight = 3})
+      .post("/dearest", dear, {.run = wisp::http::Run::here, .weight = 8});
+  REQUIRE(gateway.start().ok());
+  Socket client(gateway.port());
+  const auto ask = [&](std::string_view path) { return status_of(client.ask(get(path))); };
+  CHECK(ask("/dear") == 204);
+  CHECK(ask("/dear") == 429);
+  CHECK(ask("/cheap") == 204);  // which is what was left
+  CHECK(ask("/cheap") == 429);
+  clock.advance(std::chrono::milliseconds(500));
+  CHECK(ask("/dear") == 429);
+  clock.advance(std::chrono::milliseconds(250));
+  CHECK(ask("/dear") == 204);
+  // More than a second's worth has to wait until nothing is owed, by whatever way it comes.
+  clock.advance(std::chrono::milliseconds(999));
+  CHECK(status_of(client.ask(post("/invoke/dear", ""))) == 429);
+  clock.advance(std::chrono::milliseconds(1));
+  CHECK(status_of(client.ask(post("/invoke/dear", ""))) == 204);
+  clock.advance(std::chrono::milliseconds(1'750));
+  CHECK(ask("/cheap") == 204);
+  Gateway never{runtime, {.port = 0}};
+  never.get("/x", cheap, {.weight = 0});
+  CHECK(wisp::message(never.start()) ==
+        "route 'GET /x': RouteOptions::weight is 0, and may be 1 to 1000");
 }
 
 TEST_CASE("gateway: one that could not begin at first is ready once it has", "[gateway]") {

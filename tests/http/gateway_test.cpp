@@ -244,10 +244,10 @@ TEST_CASE("gateway: says what it has", "[gateway]") {
   const auto has = [&](std::string_view parameter) {
     return document.find(parameter) != document.npos;
   };
-  CHECK(has(R"({"name":"id","in":"path","required":true,"schema":{"type":"number"}})"));
+  CHECK(has(R"({"name":"id","in":"path","required":true,"schema":{"type":"integer",)"));
   CHECK(has(R"({"name":"full","in":"query","required":false,"schema":{"type":"boolean"}})"));
   CHECK(has(R"("schema":{"type":"array","items":{"type":"string"}})"));
-  CHECK(has(R"("schema":{"type":"array","items":{"type":"number"}})"));
+  CHECK(has(R"("schema":{"type":"array","items":{"type":"integer",)"));
   CHECK_FALSE(has(R"("name":"id","in":"query")"));
 }
 
@@ -281,7 +281,7 @@ TEST_CASE("gateway: what cannot be served is refused before it is", "[gateway]")
   CHECK(refusal([](Gateway&) {}, {.port = 70'000}) ==
         "GatewayOptions::port is 70000, and may be 0 to 65535");
   CHECK(refusal([](Gateway&) {}, {.address = "nowhere", .port = 0}) ==
-        "the address 'nowhere' is none");
+        "GatewayOptions::address is 'nowhere', and has to be an IP address");
   Gateway first{runtime, {.port = 0}};
   REQUIRE(first.start().ok());
   for (const int threads : {1, 2}) {

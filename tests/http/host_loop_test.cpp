@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <thread>
 
@@ -159,6 +160,27 @@ TEST_CASE("host loop: a nested stop does not end the host's run", "[host-loop]")
   context.run();
   CHECK(went_on);
 }
+
+#if WISP_EXCEPTIONS
+TEST_CASE("host loop: what the host's handlers throw while it stops comes out of the host's run",
+          "[host-loop]") {
+  wisp::Runtime runtime{wisp::Catalogue().add(sleeps)};
+  boost::asio::io_context context;
+  Gateway gateway{runtime, {.port = 0, .io_context = &context}};
+  gateway.get("/sleeps", sleeps);
+  REQUIRE(gateway.start().ok());
+  Socket waits(gateway.port());
+  waits.say(get("/sleeps"));
+  context.run_for(50ms);
+  for (const char* what : {"one", "two"})
+    boost::asio::post(context, [what] { throw std::runtime_error(what); });
+  CHECK(gateway.stop(20ms).code() == wisp::StatusCode::kDeadlineExceeded);
+  CHECK(waits.at_end());
+  CHECK(gateway.stop(20ms).ok());  // it has stopped
+  for (const std::string what : {"one", "two"}) CHECK_THROWS_WITH(context.run(), what);
+  CHECK_NOTHROW(context.run());
+}
+#endif
 
 TEST_CASE("host loop: has one thread", "[host-loop]") {
   wisp::Runtime runtime;

@@ -329,7 +329,8 @@ TEST_CASE("JWT: headers that ask for more, or are none", "[http]") {
   const auto with = [](std::string_view member) {
     return R"({"alg":"HS256",)" + std::string(member) + "}";
   };
-  for (const std::string_view type : {"JWT", "jwt", "at+jwt", "AT+JWT"})
+  for (const std::string_view type :
+       {"JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "Application/JWT"})
     CHECK(verified.refuses(with("\"typ\":\"" + std::string(type) + "\""), kClaims) ==
           "taken, for alice");
   const std::string type = "token: is of another type";
@@ -338,6 +339,7 @@ TEST_CASE("JWT: headers that ask for more, or are none", "[http]") {
   const std::string none = "token: a part of it is no object";
   const std::pair<std::string, std::string> cases[] = {
       {with(R"("typ":"JWE")"), type},
+      {with(R"("typ":"application/jose")"), type},
       {with(R"("typ":"")"), type},
       {with(R"("typ":null)"), type},
       {with(R"("typ":["JWT"])"), type},

@@ -179,6 +179,35 @@ TEST_CASE("stream: goes when its client does, and ends when the server stops", "
   CHECK(stopped.connection.finished());
 }
 
+TEST_CASE("stream: what is beside it in an answer is not sent", "[stream]") {
+  Talk client;
+  client.echo.later = true;
+  client.connection.receive(get("/s"));
+  wisp::http::Answer answer{.content_type = "text/plain",
+                            .body = "0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad"};
+  answer.stream =
+      std::make_shared<Script>(std::vector<Script::Step>{{Next::more, "hello"}, {Next::end}});
+  client.connection.answer(std::move(answer));
+  CHECK(body_of(client.take()) == "5\r\nhello\r\n0\r\n\r\n");
+}
+
+TEST_CASE("stream: of a client that went before it began nothing is asked", "[stream]") {
+  Talk client;
+  client.echo.later = true;
+  client.connection.receive(get("/s"));
+  client.connection.end();
+  CHECK(client.echo.left == 1);
+  const auto script = std::make_shared<Script>(std::vector<Script::Step>(100, {Next::wait}));
+  wisp::http::Answer answer{.content_type = "text/plain"};
+  answer.stream = script;
+  client.connection.answer(std::move(answer));
+  answer = {};
+  CHECK(client.connection.broken());
+  CHECK(client.connection.output().empty());
+  CHECK(script->asked == 0);
+  CHECK(script.use_count() == 1);
+}
+
 TEST_CASE("hub: each client gets what comes after it, once", "[stream]") {
   wisp::ManualClock clock;
   wisp::http::HubCounts counts;

@@ -49,9 +49,15 @@ struct Talk {
   Echo echo{};
   wisp::http::Connection connection{limits, echo, dates, clock};
 
+  // What is there to send, and what it says to the rest once others had their turn.
   std::string take() {
-    std::string all(connection.output());
-    connection.sent(all.size());
+    std::string all;
+    do {
+      if (connection.yields()) connection.resume();
+      const std::size_t size = connection.output().size();
+      all += connection.output();
+      connection.sent(size);
+    } while (connection.yields());
     return all;
   }
   std::string say(std::string_view text) {

@@ -203,8 +203,8 @@ TEST_CASE("tls: files that are none are refused by name", "[tls]") {
     Gateway gateway{runtime, {.port = 0, .tls = tls}};
     return std::string(wisp::message(gateway.start()));
   };
-  CHECK(refusal({.certificate_file = "/nowhere.pem", .key_file = one.key_file()})
-            .starts_with("GatewayOptions::tls.certificate_file '/nowhere.pem': "));
+  CHECK(refusal({.certificate_file = "/nowhere.pem", .key_file = one.key_file()}) ==
+        "GatewayOptions::tls.certificate_file '/nowhere.pem': No such file or directory");
   CHECK(refusal({.certificate_file = one.file(), .key_file = ""})
             .starts_with("GatewayOptions::tls.key_file '': "));
   CHECK(refusal({.certificate_file = one.key_file(), .key_file = one.key_file()})

@@ -87,7 +87,7 @@ struct Cors {
 };
 
 struct GatewayOptions {
-  std::string address = "127.0.0.1";
+  std::string address = "127.0.0.1";  // of IPv4 or IPv6, no name; "::" or "0.0.0.0": all
   int port = 8080;  // 0: one that is free; see port()
   int threads = 1;  // at most 64
   Limits limits{};
@@ -131,6 +131,7 @@ struct RouteOptions {
   // Answers at once: 202, and in Location a resource of its own, /calls/ and an id that nobody can
   // guess. It answers 202 while the call runs, then what the call came to; DELETE cancels. It is
   // there for who began the call alone: 404 to others; of an open route for who knows the id.
+  // A webhook has no Location: who sends it does not come back.
   bool async = false;
   bool open = false;  // to everybody, whoever the gateway knows
   // Of which a caller has one: 403. None: whoever the gateway knows. Of a function with several
@@ -142,6 +143,10 @@ struct RouteOptions {
   // A field of the input, a text, that is who calls, by Principal::name(); a request that has it
   // itself is refused. Tokens have to be of one issuer then. Empty: none.
   std::string caller{};
+  // How many requests one counts for in GatewayLimits::requests_per_second_per_address, such as ten
+  // for a sign-in, whose password takes that long to look at; 1 to 1,000. For /invoke the most of
+  // any of the function's routes.
+  int weight = 1;
 };
 
 class Gateway {

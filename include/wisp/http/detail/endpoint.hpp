@@ -41,14 +41,16 @@ struct Source {
   std::function<Request()> request = [] { return Request(); };
 };
 
-// What the elements of a container are, as texts of a query are made into them; of all else other.
+// What the elements of a container are, as texts of a query are made into them; other where there
+// is none.
 template <class T>
 constexpr FieldKind element_kind() {
   if constexpr (wisp::detail::IsOptional<T>::value) {
     return element_kind<typename wisp::detail::IsOptional<T>::Value>();
   } else if constexpr (wisp::detail::field_kind<T>() == FieldKind::other &&
                        requires { typename T::value_type; }) {
-    return wisp::detail::field_kind<typename T::value_type>();
+    constexpr FieldKind kind = wisp::detail::field_kind<typename T::value_type>();
+    return kind == FieldKind::other ? FieldKind::text : kind;
   } else {
     return FieldKind::other;
   }
@@ -76,6 +78,28 @@ template <class T>
 inline constexpr auto kRequired = make_required<T>(
     std::make_index_sequence<std::tuple_size_v<decltype(wisp::detail::fields_of<T>().fields)>>());
 
+// Of a text that becomes the field: one that is not there needs no schema.
+template <class Field>
+void parameter_schema(Schema& to) {
+  if constexpr (wisp::detail::IsOptional<Field>::value)
+    to.of<typename wisp::detail::IsOptional<Field>::Value>();
+  else to.of<Field>();
+}
+
+// By the place of the field in its type.
+template <class T, std::size_t... Index>
+constexpr auto make_parameter_schemas(std::index_sequence<Index...>) {
+  return std::array<void (*)(Schema&), sizeof...(Index)>{&parameter_schema<std::remove_cvref_t<
+      decltype(std::declval<T&>().*
+               std::get<Index>(wisp::detail::fields_of<T>().fields).member)>>...};
+}
+template <class T>
+inline constexpr auto kParameterSchemas = make_parameter_schemas<T>(
+    std::make_index_sequence<std::tuple_size_v<decltype(wisp::detail::fields_of<T>().fields)>>());
+
+// What a call that went well is answered with.
+enum class Output { nothing, json, response };
+
 class Started {
  public:
   virtual ~Started() = default;
@@ -96,7 +120,9 @@ class Endpoint {
   // Of each field of the input, in their order.
   virtual std::span<const FieldKind> elements() const { return {}; }
   virtual std::span<const bool> required() const { return {}; }
-  virtual bool has_output() const = 0;
+  virtual Output output() const = 0;
+  // Of a text that becomes this field of the input.
+  virtual void field_schema(Schema&, std::size_t) const {}
   // Of what the body has to say, where these fields come from elsewhere.
   virtual void input_schema(Schema& to, std::span<const std::string_view> without) const = 0;
   virtual void output_schema(Schema& to) const = 0;
@@ -162,14 +188,16 @@ class TypedEndpoint final : public Endpoint {
  public:
   static constexpr bool kRequest = std::is_same_v<In, Request>;
   static constexpr bool kInput = !std::is_void_v<In> && !kRequest;
-  static constexpr bool kOutput = !std::is_void_v<R> && !std::is_same_v<R, Response>;
+  static constexpr Output kOutput = std::is_void_v<R>             ? Output::nothing
+                                    : std::is_same_v<R, Response> ? Output::response
+                                                                  : Output::json;
 
   explicit TypedEndpoint(Function<R, In> function) : function_(std::move(function)) {
     if constexpr (kInput)
       static_assert(HasCodec<In>,
                     "wisp: a route's function takes what JSON is made into: a type "
                     "with a codec (WISP_FIELDS), or http::Request");
-    if constexpr (kOutput)
+    if constexpr (kOutput == Output::json)
       static_assert(HasCodec<R>,
                     "wisp: a route's function returns what is made into JSON: a type "
                     "with a codec (WISP_FIELDS), or http::Response");
@@ -196,7 +224,13 @@ class TypedEndpoint final : public Endpoint {
     }
     return {};
   }
-  bool has_output() const override { return kOutput; }
+  Output output() const override { return kOutput; }
+  void field_schema([[maybe_unused]] Schema& to,
+                    [[maybe_unused]] std::size_t index) const override {
+    if constexpr (kInput) {
+      if constexpr (wisp::detail::HasFields<In>) kParameterSchemas<In>[index](to);
+    }
+  }
   void input_schema([[maybe_unused]] Schema& to,
                     [[maybe_unused]] std::span<const std::string_view> without) const override {
     if constexpr (kInput) {
@@ -207,7 +241,7 @@ class TypedEndpoint final : public Endpoint {
     }
   }
   void output_schema([[maybe_unused]] Schema& to) const override {
-    if constexpr (kOutput) to.of<R>();
+    if constexpr (kOutput == Output::json) to.of<R>();
   }
 
   Outcome call(Runtime& runtime, const Source& from, const CallOptions& options) const override {
