@@ -64,7 +64,7 @@ def measure(rows, rounds, quick):
 
 def judge(row, runs, explained):
     question, variant, ours, name, peer, target, kind = row
-    result = dict.fromkeys(FIELDS) | {"question": question, "variant": variant, "peer": name, "target": target}
+    result = dict.fromkeys(FIELDS) | {"question": question, "variant": variant, "peer": name, "target": target, "kind": kind}
     result["explained"] = explained.get(question)
     sides = []
     for each in (ours, peer):
@@ -85,6 +85,12 @@ def judge(row, runs, explained):
     return result
 
 
+def worse(each):
+    """Whether the median misses the target that the bound reaches: the spread decided."""
+    least = each["kind"] == "least"
+    return each["ratio"] < each["target"] if least else each["ratio"] > each["target"]
+
+
 def show(results):
     print(f"{'':4} {'variant':17} {'peer':42} {'ours':>10} {'peer':>10} {'ratio':>7} {'p25-p75':>13} {'target':>6}")
     for each in results:
@@ -93,6 +99,7 @@ def show(results):
             print(head, each["error"])
             continue
         verdict = {True: "pass", False: "explained" if each["explained"] else "MISS", None: ""}[each["pass"]]
+        verdict += "?" * bool(each["pass"] and worse(each))
         print(f"{head} {each['ours_ns']:10.1f} {each['peer_ns']:10.1f} {each['ratio']:7.3f} "
               f"{each['p25']:6.3f}-{each['p75']:.3f} {each['target'] or '-':>6} {verdict}")
 
@@ -112,6 +119,7 @@ def self_test():
     assert {row[0] for row in chosen(rows, "B,F")} == {"B1", "B2", "F"} and chosen(rows, "") == rows
     row = ("B1", "", ("ours", "B1", "ns"), "x", ("x", "B1", "ns"), 0.5, "most")
     runs = {("ours", "B1"): [{"ns": 1.0}] * 3, ("x", "B1"): [{"ns": 4.0}] * 3}
+    assert not worse(judge(row, runs, {})) and worse(judge(row[:5] + (0.2, "most"), runs, {}))
     assert judge(row, runs, {})["pass"] is True and judge(row[:6] + ("least",), runs, {})["ratio"] == 4
     for program, outcome, well in (("tbb", [{"ns": 4.0}], True), ("tbb", "absent", True), ("floors", "absent", False),
                                    ("ours", "absent", False), ("tbb", "exit 1: no", False)):

@@ -81,9 +81,9 @@ Outcome shared_posts(const Options& options, int producers, int workers) {
   });
 }
 
-Outcome starts(const Options& options, bool shared) {
+Outcome starts(const Options& options, bool shared, bool pool_only = false) {
   constexpr int kBatch = 10'000;
-  const auto function = add_one("f");
+  const auto function = add_one("f", {.pool_only = pool_only});
   auto* runtime = new Runtime(Catalogue().add(function), shared ? shared_with(2) : options_with(2));
   const int batches = options.pick(20, 3);
   const Stopwatch watch;
@@ -313,6 +313,7 @@ int main(int argc, char** argv) {
       {"B1.shared", [](const Options& o) { return shared_posts(o, 1, 1); }},
       {"B2", [](const Options& o) { return posts(o, 1, 2); }},
       {"C", [](const Options& o) { return starts(o, false); }},
+      {"C.pool_only", [](const Options& o) { return starts(o, false, true); }},
       {"C.shared", [](const Options& o) { return starts(o, true); }},
       {"D1", [](const Options& o) { return round_trips(o, false, false); }},
       {"D1.pool_only", [](const Options& o) { return round_trips(o, false, true); }},

@@ -42,6 +42,7 @@ def table(cores):
              row("B1", "B1.shared", "wisp without tenants", "ours", "B1", None, "two tenants")]
     rows += pools("B2", {"moodycamel": 0.6, "asio": 0.25, "tbb": 0.15})
     rows += pools("C", {"tbb": 0.15, "asio": 0.1})
+    rows += pools("C", {}, "pool_only", "C.pool_only")
     rows += [row("C", "C.shared", "wisp without tenants", "ours", "C", None, "two tenants")]
     rows += pools("D1", every(0.3), "inline p50", figure="p50") + pools("D1", every(0.5), "inline p99", figure="p99")
     rows += pools("D1", every(1.5), "inline CPU", figure="cpu_ns")
@@ -60,6 +61,7 @@ def table(cores):
     # Each subscriber with a function of its own.
     rows += [row(f"G{n}", f"G{n}.many", "vector of std::function", "floors", f"G{n}", None, "many functions")
              for n in (8, 64)]
+    rows += [row("G8", "G8.many", "Signals2", "signals2", "G8", None, "many functions")]
     # The figure is the time in which each thread publishes once: two of these against one.
     rows += [("G2T", "", ("ours", "G8.2T", "ns"), "wisp on one thread", ("ours", "G8", "ns"), 0.9, "least"),
              row("GD", "GD", "Signals2", "signals2", "G8", 0.7)]

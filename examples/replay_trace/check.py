@@ -156,6 +156,11 @@ def check_days(program, tables):
         xml.etree.ElementTree.fromstring(picture.read_text())
         code, _, err = run(program, name, "--json", "--plot", Path(name) / "no" / "day.svg")
         check(code == 1 and "cannot be written" in err, f"--plot in no folder: exit {code}, {err}")
+        with open("/dev/full", "w") as full:
+            for how in ((), ("--json",)):
+                done = subprocess.run([program, name, "--calls-max", "0", *how], stdout=full, stderr=subprocess.PIPE, text=True)
+                check(done.returncode == 1 and "the output cannot be written" in done.stderr,
+                      f"a full disk: exit {done.returncode}, {done.stderr}")
 
 
 def check_too_many(program, tables):

@@ -38,6 +38,10 @@ constexpr const char* kUsage =
     "  --plot FILE    draws demand, capacity and spend of the runtime's days, as SVG\n"
     "  --help         this\n";
 
+// Whether all of it could be written is known at the end.
+void put(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+bool written() { return std::fflush(stdout) == 0 && std::ferror(stdout) == 0; }
+
 struct Arguments {
   std::string folder;
   Predictive predictive{};
@@ -67,7 +71,7 @@ wisp::Result<Arguments> parse(int count, char** values) {
       arguments.json = true;
       continue;
     }
-    if (!name.starts_with("--")) {
+    if (!name.starts_with("-")) {
       if (!arguments.folder.empty()) return wisp::invalid_argument("two folders");
       arguments.folder = name;
       continue;
@@ -184,27 +188,27 @@ std::vector<Row> yardstick(const Trace& trace, const Predictive& predictive) {
 }
 
 void print(const std::vector<Row>& rows) {
-  fmt::print("{:<14} {:<10} {:>8} {:>8}   {}\n", "policy", "functions", "cold", "warm",
-             "beside a fixed one of as many warm minutes");
+  put(fmt::format("{:<14} {:<10} {:>8} {:>8}   {}\n", "policy", "functions", "cold", "warm",
+                  "beside a fixed one of as many warm minutes"));
   for (const Row& each : rows) {
-    fmt::print("{:<14} {:<10} {:>8} {:>8}", each.policy, each.part, each.minutes.cold,
-               each.minutes.warm);
+    put(fmt::format("{:<14} {:<10} {:>8} {:>8}", each.policy, each.part, each.minutes.cold,
+                    each.minutes.warm));
     if (each.cold_of_equal > 0) {
-      fmt::print("   {:.0f} % fewer cold than {:.0f}",
-                 100 * (1 - static_cast<double>(each.minutes.cold) / each.cold_of_equal),
-                 each.cold_of_equal);
+      put(fmt::format("   {:.0f} % fewer cold than {:.0f}",
+                      100 * (1 - static_cast<double>(each.minutes.cold) / each.cold_of_equal),
+                      each.cold_of_equal));
     }
-    fmt::print("\n");
+    put("\n");
   }
 }
 
 void print(const std::string& policy, const Day& day) {
   const std::optional<std::uint64_t> wait = day.wait.quantile(0.99);
-  fmt::print(
+  put(fmt::format(
       "{:<14} {} functions, {} calls: {} cold starts, {} instances built ahead, {:.1f} "
       "instance-hours, at most {} instances and {} calls at once, wait p99 {}\n",
       policy, day.functions, day.calls, day.cold, day.ahead, day.instance_hours, day.instances_most,
-      day.workers_most, wait ? fmt::format("{} ns", *wait) : "unavailable");
+      day.workers_most, wait ? fmt::format("{} ns", *wait) : "unavailable"));
 }
 
 // Not in the document, which is the same for the same seed.
@@ -213,11 +217,19 @@ void print_cost(const Day& day, double ns) {
   const double call = ns / static_cast<double>(day.calls);
   const double few = heap_ns(static_cast<std::size_t>(day.workers_most));
   const double all = heap_ns(day.calls);
-  fmt::print(
+  put(fmt::format(
       "a simulated call took {:.1f} us: {:.1f} times a push and a pop of a heap that holds all of "
       "the day's calls ({:.2f} us), {:.1f} times those of one that holds the calls in flight "
       "({:.2f} us)\n",
-      call / 1e3, call / all, all / 1e3, call / few, few / 1e3);
+      call / 1e3, call / all, all / 1e3, call / few, few / 1e3));
+}
+
+void print_last(const Day& day, double took_ns) {
+  for (const std::string& each : day.too_many)
+    put(fmt::format("left out: {}, with more calls in flight than a runtime has workers\n", each));
+  for (const auto& [tariff, cost] : day.bills)
+    put(fmt::format("the bill by {}: {}\n", tariff, wisp::to_string(cost)));
+  print_cost(day, took_ns);
 }
 
 // A name of the trace's in a document.
@@ -266,14 +278,6 @@ int fail(const wisp::Status& status, int code) {
   return code;
 }
 
-wisp::Status write(const std::string& name, const std::string& text) {
-  std::ofstream file(name);
-  file << text;
-  file.close();
-  if (!file) return wisp::unavailable("{} cannot be written", name);
-  return wisp::Status();
-}
-
 int run(int count, char** values) {
   const wisp::Result<Arguments> arguments = parse(count, values);
   if (!arguments.ok()) {
@@ -281,11 +285,15 @@ int run(int count, char** values) {
     return fail(arguments.status(), 2);
   }
   if (arguments->help) {
-    fmt::print("{}", kUsage);
+    put(kUsage);
     return 0;
   }
   const wisp::Result<Trace> trace = read_trace(arguments->folder);
   if (!trace.ok()) return fail(trace.status(), 2);
+  const std::string& plot = arguments->plot;
+  std::ofstream drawing;  // before the day is run for it
+  if (!plot.empty()) drawing.open(plot);
+  if (!drawing) return fail(wisp::unavailable("{} cannot be written", plot), 1);
   const std::vector<Row> rows = yardstick(*trace, arguments->predictive);
   if (!arguments->json) print(rows);
 
@@ -306,22 +314,14 @@ int run(int count, char** values) {
     days.emplace_back(predictive ? "predictive" : "fixed 10 min", *std::move(day));
     if (!arguments->json) print(days.back().first, days.back().second);
   }
-  if (!arguments->plot.empty()) {
-    const wisp::Status drawn = write(arguments->plot, svg(days));
-    if (!drawn.ok()) return fail(drawn, 1);
+  if (arguments->json) put(json(rows, days));
+  else if (!days.empty()) print_last(days.back().second, took_ns);
+  if (!plot.empty()) {
+    drawing << svg(days);
+    drawing.close();
   }
-  if (arguments->json) {
-    fmt::print("{}", json(rows, days));
-    return 0;
-  }
-  if (!days.empty()) {
-    for (const std::string& each : days.back().second.too_many)
-      fmt::print("left out: {}, with more calls in flight than a runtime has workers\n", each);
-    for (const auto& [tariff, cost] : days.back().second.bills)
-      fmt::print("the bill by {}: {}\n", tariff, wisp::to_string(cost));
-    print_cost(days.back().second, took_ns);
-  }
-  return 0;
+  if (!drawing) return fail(wisp::unavailable("{} cannot be written", plot), 1);
+  return written() ? 0 : fail(wisp::unavailable("the output cannot be written"), 1);
 }
 
 }  // namespace

@@ -72,7 +72,12 @@ def check_again(program, out):
         check(run(program, "--json", "--seeds", "5", "--plot", str(plot))[1] == out, "a second run prints something else")
         text = plot.read_text(encoding="utf-8")
         check(text.count("<polyline") == 40 and text.endswith("</svg>\n"), "the picture")
-    check(run(program, "--json", "--seeds", "1", "--plot", "/nowhere/lab.svg")[0] == 1, "a picture that cannot be written")
+    code, printed, _ = run(program, "--json", "--seeds", "1", "--plot", "/nowhere/lab.svg")
+    check(code == 1 and not printed, "a picture that cannot be written is found out too late")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([program, "--seeds", "1"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=290)
+    check(done.returncode == 1 and "the output cannot be written" in done.stderr,
+          f"a full disk: exit {done.returncode}, {done.stderr}")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,10 @@ constexpr const char* kUsage =
     "  --plot FILE.svg  draws demand and capacity\n"
     "  --help           this\n";
 
+// Whether all of it could be written is known at the end.
+void put(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+bool written() { return std::fflush(stdout) == 0 && std::ferror(stdout) == 0; }
+
 const std::vector<Load>& loads() {
   static const std::vector<Load> all = {
       {"step", 130, [](double s) { return s < 10 ? 0.0 : 1.0; }},
@@ -112,16 +116,16 @@ std::vector<Row> run_all(int seeds) {
 }
 
 void print(const std::vector<Row>& rows) {
-  fmt::print("{:<8} {:<10} {:<12} {:>8} {:>9} {:>9} {:>9} {:>9} {:>8} {:>5} {:>4}\n", "load",
-             "work", "policy", "calls", "p50 ms", "p99 ms", "surplus", "capacity", "changes",
-             "most", "last");
+  put(fmt::format("{:<8} {:<10} {:<12} {:>8} {:>9} {:>9} {:>9} {:>9} {:>8} {:>5} {:>4}\n", "load",
+                  "work", "policy", "calls", "p50 ms", "p99 ms", "surplus", "capacity", "changes",
+                  "most", "last"));
   for (const Row& each : rows) {
     const Result& r = each.result;
-    fmt::print("{:<8} {:<10} {:<12} {:>8} {:>9.0f} {:>9.0f} {:>9.0f} {:>9} {:>8.1f} {:>5} {:>4}\n",
-               each.load, each.work, each.policy, r.calls, r.wait_p50_ms, r.wait_p99_ms,
-               r.over_provision,
-               r.to_capacity_s < 0 ? "never" : fmt::format("{:.3f} s", r.to_capacity_s), r.changes,
-               r.workers_most, r.workers_last);
+    put(fmt::format(
+        "{:<8} {:<10} {:<12} {:>8} {:>9.0f} {:>9.0f} {:>9.0f} {:>9} {:>8.1f} {:>5} {:>4}\n",
+        each.load, each.work, each.policy, r.calls, r.wait_p50_ms, r.wait_p99_ms, r.over_provision,
+        r.to_capacity_s < 0 ? "never" : fmt::format("{:.3f} s", r.to_capacity_s), r.changes,
+        r.workers_most, r.workers_last));
   }
 }
 
@@ -207,7 +211,7 @@ int lab_main(int count, char** values) {
   for (int i = 1; i < count; ++i) {
     const std::string_view name = values[i];
     if (name == "--help") {
-      fmt::print("{}", kUsage);
+      put(kUsage);
       return 0;
     }
     if (name == "--json") {
@@ -229,15 +233,22 @@ int lab_main(int count, char** values) {
       return 2;
     }
   }
+  // Before a minute has gone into what it is for.
+  std::ofstream file;
+  if (!plot.empty()) file.open(plot);
+  if (!file) {
+    fmt::print(stderr, "scaling_lab: {} cannot be written\n", plot);
+    return 1;
+  }
   const std::vector<Row> rows = run_all(seeds);
-  if (as_json) fmt::print("{}", json(rows));
+  if (as_json) put(json(rows));
   else print(rows);
-  if (plot.empty()) return 0;
-  std::ofstream file(plot);
-  file << svg(rows);
-  file.close();
-  if (file) return 0;
-  fmt::print(stderr, "scaling_lab: {} cannot be written\n", plot);
+  if (!plot.empty()) {
+    file << svg(rows);
+    file.close();
+  }
+  if (file && written()) return 0;
+  fmt::print(stderr, "scaling_lab: {} cannot be written\n", file ? "the output" : plot);
   return 1;
 }
 

@@ -13,8 +13,10 @@ namespace {
 using namespace wisp::literals;
 using wisp::http::RouteOptions;
 
-// A password takes tens of milliseconds and 19 MiB, so few are looked at at once.
-constexpr wisp::Limits kPasswords{.concurrency = 2, .per_second = 20};
+// A password takes tens of milliseconds and 19 MiB, so there is a bound on how many are looked at
+// at once; and on how many one address may show, so that nobody takes all of them.
+constexpr wisp::Limits kPasswords{.concurrency = 24, .per_second = 200};
+constexpr int kPasswordWeight = 10;  // of an address's 200 requests a second
 
 void print(const wisp::Bill& bill) {
   fmt::print("report: {} of {}\n", bill.total, bill.tariff);
@@ -109,8 +111,8 @@ wisp::RuntimeOptions Backend::limits() {
 
 wisp::Status Backend::serve(wisp::http::Gateway& gateway) {
   const RouteOptions own{.roles = {"user"}, .caller = "owner"};
-  gateway.post("/accounts", sign_up_, {.open = true})
-      .post("/sessions", sign_in_, {.open = true})
+  gateway.post("/accounts", sign_up_, {.open = true, .weight = kPasswordWeight})
+      .post("/sessions", sign_in_, {.open = true, .weight = kPasswordWeight})
       .post("/notes", create_, own)
       .get("/notes", list_, own)
       .get("/notes/{id}", read_, own)

@@ -54,6 +54,9 @@ wisp::Result<Arguments> parse(int count, char** values) {
       WISP_TRY(arguments.report_seconds, number(name, values[i], 1, 86'400));
     } else {
       arguments.notify = values[i];
+      if (!arguments.notify.starts_with("https://") && !arguments.notify.starts_with("http://"))
+        return wisp::invalid_argument("--notify is '{}', and has to be a URL: https://...",
+                                      arguments.notify);
     }
   }
   return arguments;
