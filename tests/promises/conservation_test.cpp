@@ -1,10 +1,7 @@
 #include <wisp/sim/world.hpp>
 
-#include <atomic>
 #include <map>
-#include <optional>
 #include <set>
-#include <thread>
 #include <vector>
 
 #include <wisp/wisp.hpp>
@@ -154,36 +151,4 @@ TEST_CASE("conservation: what ended well is not tried again, and nothing ends tw
     CHECK(runtime.stats().events.done == done);
     wisp::test::conserved_at_rest(runtime);
   });
-}
-
-TEST_CASE("conservation: on threads, with publishers side by side and a queue that ends",
-          "[conservation]") {
-  wisp::Runtime runtime{wisp::RuntimeOptions{.workers = {.max = 4}, .queue = {.count = 200}}};
-  std::atomic<int> calls{0};
-  const auto work =
-      wisp::function("work",
-                     [&calls](int n) -> wisp::Status {
-                       if (n % 8 == 0 && calls++ % 2 == 0) return wisp::unavailable("not now");
-                       return n % 9 == 0 ? wisp::invalid_argument("never") : wisp::Status();
-                     },
-                     {.retry = {.attempts = 2, .first_delay = 1ms}});
-  REQUIRE(runtime.registry().add(work).ok());
-  auto all = runtime.on("work").to(work);
-  std::optional<wisp::Subscription> ends{
-      runtime.on("work")
-          .deliver({.queue = {.count = 20, .act = wisp::Overflow::drop_oldest}})
-          .to([](int) {})};
-  std::vector<std::thread> publishers;
-  for (int i = 0; i < 3; ++i) {
-    publishers.emplace_back([&runtime, &work] {
-      for (int n = 0; n < 300; ++n) {
-        (void)runtime.emit("work", n);
-        (void)runtime.post(work, n);
-      }
-    });
-  }
-  ends.reset();
-  for (std::thread& each : publishers) each.join();
-  CHECK(runtime.stop(10s).status.ok());
-  wisp::test::conserved_at_rest(runtime);
 }

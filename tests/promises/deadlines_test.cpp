@@ -240,22 +240,3 @@ TEST_CASE("deadlines: a full queue blocks a publisher no longer than its own dea
     CHECK(world.clock().now() - start == std::min<Duration>(timeout, wisp::kBlockMax));
   });
 }
-
-TEST_CASE("deadlines: on threads, a timeout and a cancellation end what sleeps", "[deadlines]") {
-  wisp::Runtime runtime{wisp::RuntimeOptions{.workers = {.max = 4}}};
-  const auto leaf =
-      wisp::function("leaf", [](wisp::Context& context) { return context.sleep(1h); });
-  const auto root = wisp::function(
-      "root", [&leaf](wisp::Context& context) { return context.runtime().call(leaf); });
-  const auto brief = wisp::function(
-      "brief", [&leaf](wisp::Context& context) { return context.runtime().call(leaf); },
-      {.timeout = 5ms});
-  const auto waits = wisp::function(
-      "waits", [&leaf](wisp::Context& context) { return context.runtime().start(leaf).wait(); });
-  for (const auto& each : {leaf, root, brief, waits}) REQUIRE(runtime.registry().add(each).ok());
-  CHECK(runtime.call(brief).code() == StatusCode::kDeadlineExceeded);
-  std::vector<wisp::Pending<void>> all;
-  for (int i = 0; i < 8; ++i) all.push_back(runtime.start(i % 2 == 0 ? root : waits));
-  for (wisp::Pending<void>& each : all) each.cancel();
-  for (wisp::Pending<void>& each : all) CHECK(each.wait().code() == StatusCode::kCancelled);
-}

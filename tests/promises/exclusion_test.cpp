@@ -1,10 +1,8 @@
 #include <wisp/sim/world.hpp>
 
 #include <algorithm>
-#include <atomic>
 #include <map>
 #include <optional>
-#include <thread>
 #include <vector>
 
 #include <wisp/wisp.hpp>
@@ -180,34 +178,4 @@ TEST_CASE("exclusion: what waits for a slot is counted, and goes with its subscr
     CHECK(of_narrow().accepted == static_cast<std::uint64_t>(2 * events));
     wisp::test::conserved_at_rest(runtime);
   });
-}
-
-TEST_CASE("exclusion: on threads, one at a time and no more than the limit", "[exclusion]") {
-  wisp::Runtime runtime{wisp::RuntimeOptions{.workers = {.min = 4, .max = 4}}};
-  std::atomic<int> inside{0};
-  std::atomic<int> beyond{0};
-  int unguarded = 0;  // the thread sanitizer would see two at once
-  auto serial = runtime.on("line").deliver({.serial = true}).to([&unguarded](int) { ++unguarded; });
-  const auto narrow = wisp::function("narrow",
-                                     [&](int) {
-                                       if (inside.fetch_add(1) >= 2) ++beyond;
-                                       std::this_thread::yield();
-                                       inside.fetch_sub(1);
-                                     },
-                                     {.limits = {.concurrency = 2}});
-  REQUIRE(runtime.registry().add(narrow).ok());
-  std::vector<std::thread> publishers;
-  for (int i = 0; i < 2; ++i) {
-    publishers.emplace_back([&] {
-      for (int n = 0; n < 200; ++n) {
-        (void)runtime.emit("line", n);
-        (void)runtime.post(narrow, n);
-        (void)runtime.call(narrow, n).ok();
-      }
-    });
-  }
-  for (std::thread& each : publishers) each.join();
-  CHECK(runtime.stop(10s).status.ok());
-  CHECK(unguarded == 400);
-  CHECK(beyond == 0);
 }

@@ -1,7 +1,6 @@
 #include <wisp/sim/world.hpp>
 
 #include <array>
-#include <atomic>
 #include <map>
 #include <stdexcept>
 #include <vector>
@@ -319,21 +318,4 @@ TEST_CASE("retries: a refusal by wisp carries its reason and spends no attempt",
     // What was refused was never there.
     CHECK(runtime.call(narrow).ok());
   });
-}
-
-TEST_CASE("retries: on threads, each failing post has all its attempts", "[retries]") {
-  wisp::Runtime runtime{wisp::RuntimeOptions{.workers = {.max = 4}}};
-  std::atomic<int> attempts{0};
-  const auto fails = wisp::function("fails",
-                                    [&attempts](int) -> Status {
-                                      ++attempts;
-                                      return wisp::unavailable("not today");
-                                    },
-                                    {.retry = {.attempts = 3, .first_delay = 1ms}});
-  REQUIRE(runtime.registry().add(fails).ok());
-  for (int n = 0; n < 50; ++n) REQUIRE(runtime.post(fails, n).ok());
-  CHECK(runtime.stop(10s).status.ok());
-  CHECK(attempts == 150);
-  CHECK(runtime.stats().events.dead == 50);
-  CHECK(runtime.dead_letters().size() == 50);
 }

@@ -1,12 +1,10 @@
 #include <wisp/sim/world.hpp>
 
 #include <algorithm>
-#include <atomic>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <wisp/wisp.hpp>
@@ -19,7 +17,6 @@ using namespace std::chrono_literals;
 using wisp::Duration;
 using wisp::EventId;
 using wisp::Status;
-using wisp::StatusCode;
 using wisp::Time;
 using wisp::sim::World;
 
@@ -190,35 +187,4 @@ TEST_CASE("stop: verbs of handlers that still run are let in, until it has ended
     CHECK(followed == 3);
     CHECK(runtime.stats().events.done == 6);
   });
-}
-
-TEST_CASE("stop: on threads, under load, everything is accounted for", "[stop]") {
-  wisp::Runtime runtime{wisp::RuntimeOptions{.workers = {.max = 4}}};
-  std::atomic<std::uint64_t> ran{0};
-  const auto work = wisp::function("work", [&ran](int, wisp::Context& context) -> Status {
-    WISP_TRY(context.sleep(100us));
-    ++ran;
-    return Status();
-  });
-  REQUIRE(runtime.registry().add(work).ok());
-  auto serial = runtime.on("work").deliver({.serial = true}).to(work);
-  std::atomic<std::uint64_t> accepted{0};
-  std::vector<std::thread> publishers;
-  for (int i = 0; i < 3; ++i) {
-    publishers.emplace_back([&] {
-      for (int n = 0; n < 200; ++n) {
-        accepted += runtime.post(work, n).ok() ? 1 : 0;
-        accepted += runtime.emit("work", n).ok() ? 1 : 0;
-      }
-    });
-  }
-  const wisp::Stopped first = runtime.stop(1ms);
-  const wisp::Stopped second = runtime.stop(1s);
-  for (std::thread& each : publishers) each.join();
-  CHECK(second.abandoned.empty());
-  const wisp::EventStats events = runtime.stats().events;
-  CHECK(events.done == ran);
-  CHECK(events.accepted >= accepted);
-  CHECK(first.status.ok() == first.abandoned.empty());
-  wisp::test::conserved_at_rest(events);
 }

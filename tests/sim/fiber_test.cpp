@@ -1,5 +1,4 @@
 // What the simulated threads of a world do not share although they are fibers of one thread.
-#include <atomic>
 #include <cerrno>
 #include <exception>
 #include <string>
@@ -133,33 +132,6 @@ TEST_CASE("fiber: a handler has a world of its own, whose handlers overlap while
     wait(outer, context);
     return all ? n : -1;
   }));
-}
-
-TEST_CASE("fiber: a thread of the program's own calls and posts while the world runs", "[sim]") {
-  World world{1};
-  wisp::Runtime runtime{world.options()};
-  std::atomic<int> done{0};
-  const auto count = wisp::function("count", [&done] { ++done; });
-  const auto waits = wisp::function("waits", [&](wisp::Context& context) { wait(world, context); });
-  REQUIRE(runtime.registry().add(count).ok());
-  REQUIRE(runtime.registry().add(waits).ok());
-  constexpr int kCalls = 500;
-  std::atomic<bool> over{false};
-  std::thread outside([&] {
-    for (int i = 0; i < kCalls; ++i) {
-      (void)runtime.call(count);
-      while (!runtime.post(count).ok()) std::this_thread::yield();
-    }
-    over = true;
-  });
-  // Fibers are made, and take turns, all the while.
-  while (!over) {
-    for (int i = 0; i < kHandlers; ++i) REQUIRE(runtime.post(waits).ok());
-    world.advance(1ms);
-  }
-  outside.join();
-  world.advance(1s);
-  CHECK(done == 2 * kCalls);
 }
 
 TEST_CASE("fiber: the thread that a world's loops run on stays the host's", "[sim]") {
