@@ -4,6 +4,7 @@
 #include <ctime>
 #include <map>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -29,6 +30,16 @@ using wisp::test::thread_cpu_ns;
 using wisp::test::Truth;
 using wisp::test::Verdict;
 using wisp::test::within;
+
+wisp::Duration sum_of_lines(const wisp::Bill& bill) {
+  wisp::Duration sum{};
+  for (const wisp::BillLine& each : bill.lines) sum += each.cpu;
+  return sum;
+}
+
+std::uint64_t calls_of(const wisp::Runtime& runtime, std::string_view function) {
+  return line_of(runtime.bill(1h), function).calls;
+}
 
 struct Burners {
   Truth large, small, sleeper;
@@ -63,6 +74,8 @@ struct Burners {
     verdict.check(cpu("asleep") <= std::chrono::nanoseconds(sleeper.ns.load()) +
                                        (cpu("seventy") + cpu("thirty")) / 100,
                   fmt::format("asleep {} of {}", cpu("asleep").count(), sleeper.ns.load()));
+    for (const auto& [name, truth] : {std::pair("seventy", &large), std::pair("thirty", &small)})
+      CHECK(line_of(bill, name).calls == static_cast<std::uint64_t>(truth->calls));
   }
 };
 
@@ -79,12 +92,17 @@ TEST_CASE("bill: two burners and a sleeper each pay for what they used", "[bill]
     in_a_quiet_moment([&](Verdict& verdict) {
       Burners burners(meter);
       wisp::Runtime runtime{burners.functions()};
+      const std::int64_t before = thread_cpu_ns();
       for (int i = 0; i < rounds; ++i) {
         REQUIRE(runtime.call(burners.seventy, us).ok());
         REQUIRE(runtime.call(burners.thirty, us).ok());
         if (i % (rounds / 20) == 0) REQUIRE(runtime.call(burners.asleep, 200).ok());
       }
-      burners.check(runtime.bill(1h), verdict);
+      const wisp::Bill bill = runtime.bill(1h);
+      burners.check(bill, verdict);
+      // The time of a batch that is open, of a millisecond at most, may be longer than its CPU.
+      const std::int64_t used = thread_cpu_ns() - before;
+      CHECK(sum_of_lines(bill).count() <= used + 2'000'000);
     });
   }
   SECTION("posted to workers") {
@@ -118,6 +136,7 @@ TEST_CASE("bill: calls too short to be read share a batch's CPU by their work", 
     }
     REQUIRE(runtime.stop(60s).status.ok());
     const wisp::Bill bill = runtime.bill(1h);
+    for (const wisp::BillLine& each : bill.lines) CHECK(each.calls == 4'000);
     const auto large = static_cast<double>(line_of(bill, "seventy").cpu.count());
     const auto small = static_cast<double>(line_of(bill, "thirty").cpu.count());
     verdict.check(within(large / (large + small), 0.7, 0.05),
@@ -151,8 +170,8 @@ TEST_CASE("bill: lines, wisp's own and the host's CPU together are the process's
                               lines.count(), bill.unattributed.count(), bill.host.count()));
     verdict.check(pays_for(lines, truth),
                   fmt::format("lines {} of {}", lines.count(), truth.ns.load()));
-    verdict.check(bill.host.count() >= host.ns,
-                  fmt::format("host {} of {}", bill.host.count(), host.ns.load()));
+    CHECK(bill.host.count() >= host.least_ns);
+    CHECK(wisp::test::eventually([&] { return calls_of(runtime, "work") == 2'000; }));
   });
 }
 
@@ -210,8 +229,8 @@ TEST_CASE("bill: the sum is the process's CPU when handlers wait, sleep and chan
     // What it does to start, sleep and wait is its own too, and not in `roots`.
     verdict.check(cpu("root") >= static_cast<double>(roots.ns) * (1 - kTolerance),
                   fmt::format("root {} of {}", cpu("root"), roots.ns.load()));
-    verdict.check(line_of(bill, "root").calls == 1'000 && line_of(bill, "leaf").calls == 2'000,
-                  "a call is missing");
+    CHECK(wisp::test::eventually([&] { return calls_of(runtime, "root") == 1'000; }));
+    CHECK(calls_of(runtime, "leaf") == 2'000);
   });
 }
 
@@ -261,7 +280,7 @@ TEST_CASE("bill: the exact meter measures, the sampled one estimates", "[bill]")
   wisp::Runtime runtime{wisp::Catalogue().add(exact).add(sampled)};
   auto pending = runtime.start(exact);
   CHECK(pending.receipt().cpu_quality == wisp::Quality::measured);
-  CHECK(pending.receipt().cpu.count() >= truth.ns);
+  CHECK(pending.receipt().cpu.count() >= truth.least_ns);
   for (int i = 0; i < 20; ++i) {
     auto estimated = runtime.start(sampled);
     CHECK(estimated.receipt().wall_quality == wisp::Quality::estimated);
