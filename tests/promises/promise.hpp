@@ -63,6 +63,10 @@ inline SeedRange seeds_here() {
   return {1 + all * (part - 1) / parts, all * part / parts};
 }
 
+// Whether these are enough to show what comes about in some of all worlds: a test asks for that at
+// its end only if so.
+inline bool many_seeds() { return seeds_here().count() >= 10; }
+
 // What replay_test.cpp prints for a failure; empty outside of for_each_seed().
 inline std::string& replay_line() {
   static std::string line;
