@@ -173,10 +173,14 @@ install_missing
 check_versions
 took "all there"
 
-# Warnings are errors where wisp is checked, not where it is tried with a compiler that nobody has seen yet.
+# Warnings are errors where wisp is checked, not where it is tried with a compiler that nobody has seen yet; and there no
+# adapter may be left out.
+adapters=''
+[ -z "${CI-}" ] || [ $testing = OFF ] || adapters="-D WISP_JSON=ON -D WISP_HTTP=ON"
 step "configure"
+# shellcheck disable=SC2086  # words
 logged configure "$report" cmake --preset release \
-  -D WISP_WERROR=${CI:+ON} -D WISP_BUILD_TESTS=$testing -D WISP_BUILD_BENCH=$testing \
+  -D WISP_WERROR=${CI:+ON} -D WISP_BUILD_TESTS=$testing -D WISP_BUILD_BENCH=$testing $adapters \
   ${WISP_TEST_TIMEOUT:+-D WISP_TEST_TIMEOUT="$WISP_TEST_TIMEOUT"}
 took "($(sed -n 's/^-- wisp: adapters: */adapters: /p' "$logs/configure.log"))"
 
