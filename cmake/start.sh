@@ -11,8 +11,8 @@ logs=$PWD/build/log
 mkdir -p "$logs" || exit 1
 
 case ${1-} in
-  "") testing=OFF steps=4 ;;
-  test) testing=ON steps=6 ;;
+  "") testing=OFF steps=4 seconds=10 ;;
+  test) testing=ON steps=6 seconds=3 ;;
   *) echo "usage: sh cmake/start.sh [test]" >&2; exit 2 ;;
 esac
 number=0
@@ -188,9 +188,9 @@ step "build the library and edge_gateway, one to three minutes"
 logged build "$report" cmake --build --preset release --target wisp_core edge_gateway
 took
 
-step "run edge_gateway for 10 s: this machine's sensors as events"
+step "run edge_gateway for $seconds s: this machine's sensors as events"
 echo
-build/release/examples/edge_gateway || fail "edge_gateway ended with $?" "run build/release/examples/edge_gateway"
+build/release/examples/edge_gateway --seconds $seconds || fail "edge_gateway ended with $?" "run build/release/examples/edge_gateway"
 
 if [ $testing = ON ]; then
   step "build the tests, the other examples and the benchmarks, some minutes"

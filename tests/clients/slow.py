@@ -1,4 +1,6 @@
 """slowhttptest in its four modes, while a good client measures how long its requests take."""
+import concurrent.futures
+import functools
 import math
 import re
 import statistics
@@ -108,5 +110,14 @@ def mode(server_path, flags, path):
 
 
 def checks(server, _):
-    return [(f"{ATTACKERS} with {name}", lambda flags=flags, path=path: mode(server, flags, path))
-            for name, (flags, path) in MODES.items()]
+    if LONG:
+        return [(f"{ATTACKERS} with {name}", lambda flags=flags, path=path: mode(server, flags, path))
+                for name, (flags, path) in MODES.items()]
+
+    # All at once, each with a server of its own: what is judged here bears neighbours.
+    @functools.cache
+    def begun():
+        pool = concurrent.futures.ThreadPoolExecutor(len(MODES))
+        return {name: pool.submit(mode, server, *its) for name, its in MODES.items()}
+
+    return [(f"{ATTACKERS} with {name}", lambda name=name: begun()[name].result()) for name in MODES]
