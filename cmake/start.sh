@@ -9,6 +9,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 logs=$PWD/build/log
 mkdir -p "$logs" || exit 1
+trap 'exit 130' INT  # once the command that runs has ended
 
 case ${1-} in
   "") testing=OFF steps=4 seconds=10 ;;
@@ -39,16 +40,22 @@ took() { printf '%s(%d s)\n' "${1:+$1 }" $(($(date +%s) - began)); }
 # logged NAME NEXT-STEP COMMAND...: the output goes to a log, which is shown if the command fails. On a terminal the line of
 # the step meanwhile follows the build's own count, such as [7/42].
 logged() {
-  log=$logs/$1.log next=$2
+  log=$logs/$1.log next=$2 counter=''
   shift 2
-  "$@" >"$log" 2>&1 </dev/null &
-  while [ -t 1 ] && kill -0 $! 2>/dev/null; do
-    printf '\r%s%s ' "$line" "$(sed -n 's/^\(\[[0-9]*\/[0-9]*\]\) .*/\1/p' "$log" | tail -n 1)"
-    sleep 1
-  done
-  wait $! && return
+  [ ! -t 1 ] || { count & counter=$!; }
+  # In front, so that an interrupt reaches it.
+  "$@" >"$log" 2>&1 </dev/null
+  status=$?
+  [ -z "$counter" ] || { kill "$counter"; wait "$counter"; } 2>/dev/null
+  [ $status = 0 ] && return
   echo failed
   fail "this failed: $*" "$next" "$log"
+}
+# While this script is there.
+count() {
+  while sleep 1 && kill -0 $$ 2>/dev/null; do
+    printf '\r%s%s ' "$line" "$(sed -n 's/^\(\[[0-9]*\/[0-9]*\]\) .*/\1/p' "$log" | tail -n 1)"
+  done
 }
 
 # One line for each thing that the build needs: how to see that it is there, and who installs it.
@@ -71,19 +78,20 @@ needs='
   tool  pkg-config                    pkg-config       pkgconf-pkg-config      pkgconf     pkgconf
   tool  python3                       python3          python3                 python      python'
 
-compiler=${CXX:-c++}
+compiler=${CXX:-c++}  # perhaps in words, as "ccache g++"
 without=''  # of these, what is left out
 
 present() {
   case $1:$2 in
-    tool:c++) command -v "$compiler" ;;
+    tool:c++) command -v "${compiler%% *}" ;;
     tool:*) command -v "$2" ;;
     head:catch2) has_header catch2/catch.hpp || has_header catch2/catch_all.hpp ;;
     head:*) has_header "$2" ;;
     file:*) [ -e "$2" ] ;;
   esac >/dev/null 2>&1
 }
-has_header() { echo "#include <$1>" | "$compiler" -E -x c++ -std=c++20 -; }
+# shellcheck disable=SC2086
+has_header() { echo "#include <$1>" | $compiler -E -x c++ -std=c++20 -; }
 
 # Sets missing to the packages, by the names of the system whose column is $1, for what is not there.
 find_missing() {
@@ -158,7 +166,8 @@ check_versions() {
   newer="use Debian 12, Ubuntu 24.04 or later, or install a newer one"
   version=$(cmake --version | sed -n 's/^cmake version //p')
   at_least "$version" 3 25 || fail "cmake is $version, and wisp needs 3.25" "$newer"
-  version=$(echo __GNUC__ __clang_major__ | "$compiler" -E -P -x c++ - | tail -n 1)
+  # shellcheck disable=SC2086
+  version=$(echo __GNUC__ __clang_major__ | $compiler -E -P -x c++ - | tail -n 1)
   case $version in
     *__clang_major__) at_least "${version% *}.0" 12 0 || fail "g++ is ${version% *}, and wisp needs 12" "$newer" ;;
     *) at_least "${version#* }.0" 16 0 || fail "clang is ${version#* }, and wisp needs 16" "$newer" ;;
