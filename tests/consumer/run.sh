@@ -26,16 +26,15 @@ flags() {
 compile() {
   source=$1 object=$2
   shift 2
-  # shellcheck disable=SC2046,SC2086  # flags are words
-  "$CXX" $CXXFLAGS -std=c++20 -Wall -Wextra -Werror "$@" $(flags --cflags) -c "$source" -o "$object"
+  # What pkg-config says is quoted for a shell.
+  eval "\"\$CXX\" $CXXFLAGS -std=c++20 -Wall -Wextra -Werror \"\$@\" $(flags --cflags) -c \"\$source\" -o \"\$object\""
 }
 
 # link PROGRAM OBJECT...
 link() {
   program=$1
   shift
-  # shellcheck disable=SC2046,SC2086
-  "$CXX" $CXXFLAGS "$@" $(flags --libs) -o "$program"
+  eval "\"\$CXX\" $CXXFLAGS \"\$@\" $(flags --libs) -o \"\$program\""
 }
 
 rm -rf "$room"

@@ -82,7 +82,7 @@ inline std::string replay(std::uint64_t seed) {
     if (letter == '"' || letter == '$' || letter == '`') name += '\\';
     name += letter;
   }
-  return fmt::format("WISP_TEST_SEED={} {} \"{}\"", seed, program_invocation_name, name);
+  return fmt::format("WISP_TEST_SEED={} \"{}\" \"{}\"", seed, program_invocation_name, name);
 }
 
 // Runs `body(seed)` with seeds_here().

@@ -42,7 +42,7 @@ CATCH_REGISTER_LISTENER(Replay)
 
 TEST_CASE("replay: a test is named as a shell and Catch2 read it, and runs with one seed",
           "[replay]") {
-  CHECK(wisp::test::replay(17).find("WISP_TEST_SEED=17 ") == 0);
+  CHECK(wisp::test::replay(17).find("WISP_TEST_SEED=17 \"") == 0);
   CHECK(wisp::test::replay(17).find("read it\\\\, and runs") != std::string::npos);
   int runs = 0;
   wisp::test::for_each_seed([&runs](std::uint64_t) { ++runs; });
