@@ -44,7 +44,7 @@ case $1 in
     rm -rf "$prefix"
     "$CMAKE" --install "$WISP_BUILD" --prefix "$prefix"
     ;;
-  find_package) program -D "WISP_EXPECT=$(echo "$WISP_EXPECT" | tr ' ' ';')" ;;
+  find_package) program -D "WISP_VERSION=$WISP_VERSION" -D "WISP_EXPECT=$(echo "$WISP_EXPECT" | tr ' ' ';')" ;;
   # Its own headers are checked elsewhere, and the gateway, much of what there is to compile, by find_package.
   add_subdirectory)
     program -D "WISP_SOURCE=$WISP_SOURCE" -D "CMAKE_PROJECT_wisp_INCLUDE=$WISP_SOURCE/cmake/precompile.cmake" \
@@ -67,7 +67,7 @@ case $1 in
     "$room/plain_first"
     ;;
   configure_refused)
-    if "$CMAKE" -S "$here/configure" -B "$room" -D "CASE=$2" >"$room.log" 2>&1; then
+    if "$CMAKE" -S "$here/configure" -B "$room" -D "CASE=$2" -D "WISP_OTHER_VERSION=$WISP_OTHER_VERSION" >"$room.log" 2>&1; then
       fail "configure/ accepts $2"
     fi
     cat "$room.log"
