@@ -26,9 +26,17 @@ install(FILES
   cmake/WispFunctions.cmake
   DESTINATION "${wisp_config_dir}")
 
-# Relative to the .pc file, so that a tree that moved after installation still works.
-file(RELATIVE_PATH wisp_pc_to_prefix
-  "${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig" "${CMAKE_INSTALL_PREFIX}")
+# Relative to the .pc file, so that a tree that moved after installation still works; but for a folder that is given as
+# absolute, perhaps outside of the tree.
+if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")
+  set(wisp_pc_prefix "${CMAKE_INSTALL_PREFIX}")
+else()
+  file(RELATIVE_PATH wisp_pc_to_prefix "${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig" "${CMAKE_INSTALL_PREFIX}")
+  set(wisp_pc_prefix "\${pcfiledir}/${wisp_pc_to_prefix}")
+endif()
+foreach(each INCLUDEDIR LIBDIR)
+  cmake_path(ABSOLUTE_PATH CMAKE_INSTALL_${each} BASE_DIRECTORY "\${prefix}" OUTPUT_VARIABLE wisp_pc_${each})
+endforeach()
 configure_file(cmake/wisp.pc.in wisp.pc @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/wisp.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
 

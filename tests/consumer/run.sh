@@ -57,6 +57,15 @@ case $1 in
     link "$room/two_units" "$room/1.o" "$room/2.o"
     "$room/two_units"
     ;;
+  absolute_folders)
+    "$CMAKE" -S "$WISP_SOURCE" -B "$room" -D WISP_BUILD_TESTS=OFF -D WISP_BUILD_BENCH=OFF -D WISP_BUILD_EXAMPLES=OFF \
+      -D WISP_JSON=OFF -D WISP_HTTP=OFF -D CMAKE_INSTALL_INCLUDEDIR=/elsewhere/include -D CMAKE_INSTALL_LIBDIR=/elsewhere/lib
+    said=$(PKG_CONFIG_PATH=$room pkg-config --cflags --libs wisp)
+    case $said in
+      *-I/elsewhere/include\ *-L/elsewhere/lib\ *) ;;
+      *) fail "wisp.pc says: $said" ;;
+    esac
+    ;;
   mixed_exceptions)
     # Unoptimised, so that nothing is inlined and the linker has to choose between the two objects' templates.
     for unit in main throws; do compile "$here/mixed/$unit.cpp" "$room/$unit.o" -O0; done
