@@ -19,6 +19,7 @@ import os
 import queue
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -30,7 +31,7 @@ COPIED = ("include", "src", "cmake", "tests", "CMakeLists.txt", "README.md")
 PROGRAM = "wisp_test_promises"
 SEEDS_MAX = 200
 MUTANTS_A_COPY = 8  # fewer are sooner through one copy than another is built
-RUN_SECONDS_MAX = 150  # a mutant that hangs is caught too
+RUN_SECONDS_MAX = 150  # a mutant that hangs is caught too, and said to be
 
 
 class Mutant:
@@ -127,8 +128,8 @@ class Copy:
     def build(self, what):
         self.must(["cmake", "--build", self.build_folder, "--target", PROGRAM, "-j", str(self.jobs)], what)
 
-    def passes(self, tags):
-        """Whether the properties of these tags hold, and the last lines of what they say."""
+    def fault(self, tags):
+        """How the properties of these tags fail, nothing if they hold, and the last lines of what they say."""
         seeds = min(int(os.environ.get("WISP_TEST_SEEDS") or SEEDS_MAX), SEEDS_MAX)
         environment = {**os.environ, "WISP_TEST_SEEDS": str(seeds)}
         environment.pop("WISP_TEST_SEED", None)
@@ -137,22 +138,24 @@ class Copy:
                                   stderr=subprocess.STDOUT, text=True, errors="replace", env=environment,
                                   timeout=RUN_SECONDS_MAX)
         except subprocess.TimeoutExpired:
-            return False, f"did not end within {RUN_SECONDS_MAX} s"
+            return f"by no end within {RUN_SECONDS_MAX} s", ""
         if "No test cases matched" in done.stdout or "No tests ran" in done.stdout:
             sys.exit(f"no property has the tag {' or '.join(tags)}")
-        return done.returncode == 0, done.stdout[-3000:]
+        if done.returncode < 0:
+            return f"by its end by {signal.Signals(-done.returncode).name}", done.stdout[-3000:]
+        return "by a check" if done.returncode else "", done.stdout[-3000:]
 
     def catches(self, mutant):
+        """How; nothing if it does not."""
         before = {self.tree / name: (self.tree / name).read_text(encoding="utf-8") for name in mutant.changes}
         try:
             for path, text in before.items():
                 path.write_text(mutant.applied(str(path.relative_to(self.tree)), text), encoding="utf-8")
             self.build(f"{mutant.name} does not compile")
-            well, said = self.passes([mutant.tag])
+            return self.fault([mutant.tag])[0]
         finally:
             for path, text in before.items():
                 path.write_text(text, encoding="utf-8")
-        return not well, said
 
 
 def main():
@@ -180,10 +183,10 @@ def main():
         copied = Copy(arguments.build.resolve() / str(number), arguments.compiler, max(1, cores // count))
         copied.build("the tree does not compile")
         if number == 0:
-            well, said = copied.passes(sorted({each.tag for each in mutants}))
-            if not well:
+            how, said = copied.fault(sorted({each.tag for each in mutants}))
+            if how:
                 print(said)
-                sys.exit("the tree itself fails: there is nothing to learn from its mutants")
+                sys.exit(f"the tree itself fails, {how}: there is nothing to learn from its mutants")
             print(f"{time.monotonic() - began:6.1f} s  the tree itself passes", flush=True)
         survivors = []
         while not left.empty():
@@ -192,10 +195,10 @@ def main():
             except queue.Empty:
                 break
             start = time.monotonic()
-            caught, _ = copied.catches(mutant)
-            print(f"{time.monotonic() - start:6.1f} s  {mutant.name} {mutant.tag}: {'caught' if caught else 'SURVIVED'}",
+            how = copied.catches(mutant)
+            print(f"{time.monotonic() - start:6.1f} s  {mutant.name} {mutant.tag}: {f'caught {how}' if how else 'SURVIVED'}",
                   flush=True)
-            if not caught:
+            if not how:
                 survivors.append(mutant.name)
         return survivors
 
