@@ -135,7 +135,7 @@ std::vector<Totals> Ledger::totals_since(std::int64_t from) {
   for (const auto& line : lines_) all.push_back(line->window.sum(from));
   for (const auto& shard : shards_) {
     if (shard->epoch_ + 1 <= from) continue;
-    for (std::size_t i = 0; i < all.size(); ++i) {
+    for (std::size_t i = kOwnLine + 1; i < all.size(); ++i) {
       const Cell* cell = shard->peek(static_cast<int>(i));
       if (cell == nullptr) continue;
       const Totals totals = cell->read();
@@ -146,21 +146,26 @@ std::vector<Totals> Ledger::totals_since(std::int64_t from) {
   return all;
 }
 
-void Ledger::add_unattributed(Bill& bill, std::uint64_t shared_out_ns) {
-  if (!clock_.real()) return;
-  std::uint64_t sum = shared_out_ns;
-  for (const auto& shard : shards_) {
-    const int thread = shard->thread_.load(std::memory_order_relaxed);
-    // What runs inside a handler is its line's, as soon as it has ended.
-    const bool inside = shard->inside_.load(std::memory_order_relaxed);
-    if (!shard->wisp_thread_ || thread == 0 || inside) continue;
-    const std::uint64_t read =
-        shard->cpu_read_ns_.load(std::memory_order_relaxed) + open_of(*shard);
-    const std::uint64_t now = cpu_of_thread(thread);
-    if (now > read) sum += now - read;
-  }
-  bill.unattributed = Duration(sum);
-  bill.unattributed_quality = Quality::measured;
+// What wisp's own thread has used outside of handlers, with what it has not read itself yet.
+std::uint64_t Ledger::own_of(const Shard& shard) const {
+  const Cell* cell = shard.peek(kOwnLine);
+  const std::uint64_t own = cell != nullptr ? cell->count(Count::cpu_ns) : 0;
+  const int thread = shard.thread_.load(std::memory_order_relaxed);
+  // What runs inside a handler is its line's, as soon as it has ended.
+  const bool inside = shard.inside_.load(std::memory_order_relaxed);
+  if (!shard.wisp_thread_ || !shard.real_ || thread == 0 || inside) return own;
+  const std::uint64_t read = shard.cpu_read_ns_.load(std::memory_order_relaxed) + open_of(shard);
+  const std::uint64_t now = cpu_of_thread(thread);
+  return now > read ? own + (now - read) : own;
+}
+
+// What is unread may turn out to be a little less: then nothing is added until there is more.
+void Ledger::advance_own(Shard& shard, std::uint64_t own_ns, std::int64_t second) {
+  if (own_ns <= shard.seen_own_ns_) return;
+  Totals growth{};
+  at(growth, Count::cpu_ns) = own_ns - shard.seen_own_ns_;
+  lines_[kOwnLine]->window.add(second, growth);
+  shard.seen_own_ns_ = own_ns;
 }
 
 // What handlers have used on this thread and is not shared out yet.
@@ -226,16 +231,20 @@ void Ledger::note_ended() {
   ended_[self] = cpu_of_thread(self);
 }
 
-void Ledger::add_host(Bill& bill, std::int64_t from) {
+// The reading at a window's beginning: the last one not after `from`, unless it is older than a
+// bucket of that age.
+std::optional<std::int64_t> Ledger::host_at(std::int64_t from) const {
   const std::int64_t now = now_second();
-  // The reading at the window's beginning: the last one not after `from`, unless it is older than a
-  // bucket of that age.
   std::optional<std::int64_t> before;
   for (const HostReading& each : host_readings_) {
     if (each.second <= from && each.second + (now - from > kHour ? kMinute : 1) >= from)
       before = each.host_ns;
   }
-  if (from <= began_) before = 0;
+  return from <= began_ ? 0 : before;
+}
+
+void Ledger::add_host(Bill& bill, std::optional<std::int64_t> before) {
+  const std::int64_t now = now_second();
   if (before) {
     bill.host = Duration(std::max<std::int64_t>(host_ns_ - *before, 0));
     bill.host_quality = Quality::measured;
@@ -268,6 +277,7 @@ Bill Ledger::bill(Duration window, const Tariff& tariff, const Units& month_so_f
   const Duration since = now - std::clamp(window, Duration::zero(), longest);
   const std::int64_t from =
       std::max(began_, std::chrono::floor<std::chrono::seconds>(since).count());
+  for (const auto& shard : shards_) advance_own(*shard, own_of(*shard), now_second());
   std::int64_t first = from;
   for (const auto& line : lines_) first = std::min(first, line->window.first(from));
   bill.window = now - std::chrono::seconds(std::max(began_, first));
@@ -310,10 +320,14 @@ Bill Ledger::bill(Duration window, const Tariff& tariff, const Units& month_so_f
       bill.units += tariff.units(usages[i].usage, usages[i].memory_mb);
     }
   }
-  add_unattributed(bill, at(totals[kOwnLine], Count::cpu_ns));
+  const std::optional<std::int64_t> host_before = host_at(from);
+  if (clock_.real()) {
+    bill.unattributed = Duration(at(totals[kOwnLine], Count::cpu_ns));
+    bill.unattributed_quality = host_before ? Quality::measured : Quality::estimated;
+  }
   if (threads) {
     advance_host(*std::move(threads));
-    add_host(bill, from);
+    add_host(bill, host_before);
   }
   return bill;
 }

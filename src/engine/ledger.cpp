@@ -127,6 +127,8 @@ std::shared_ptr<Shard> Ledger::take_shard(bool wisp_thread) {
   std::shared_ptr<Shard> taken;
   if (free != shards_.end()) {
     taken = *free;
+    // What the thread before has used since the last look at it counts as of now.
+    advance_own(*taken, own_of(*taken), now_second());
     taken->take_over();
   } else {
     taken = shards_.emplace_back(std::make_shared<Shard>(*this, wisp_thread));
@@ -183,6 +185,11 @@ void Ledger::flush(Shard& shard) {
   const MutexLock lock(mutex_);
   for (const int line : shard.touched_) {
     Cell& cell = shard.cell(line);
+    if (line == kOwnLine) {
+      cell.touched = false;
+      advance_own(shard, cell.count(Count::cpu_ns), shard.epoch_);
+      continue;
+    }
     const Totals now = cell.read();
     Totals growth{};
     for (std::size_t i = 0; i < kCounts; ++i) growth[i] = now[i] - cell.flushed[i];

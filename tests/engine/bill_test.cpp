@@ -1,6 +1,7 @@
 #include <wisp/engine/meter.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <string>
 #include <thread>
 #include <vector>
@@ -10,6 +11,7 @@
 
 #include "catch.hpp"
 #include "engine/waiting.hpp"
+#include "runtime/burning.hpp"
 #include "seeds.hpp"
 
 namespace {
@@ -130,6 +132,76 @@ TEST_CASE("bill: sampled calls within each other cost about what they cost", "[b
   CHECK(sampled.wall < 2 * exact.wall);
   CHECK(2 * sampled.wall > exact.wall);
   CHECK(bills[1].total < bills[0].total + bills[0].total);
+}
+
+namespace {
+
+// The system's, and as far ahead of it as a test wants.
+class AheadClock final : public wisp::Clock {
+ public:
+  wisp::Time now() const override { return wisp::Clock::system().now() + ahead_.load(); }
+  wisp::WallTime wall() const override { return wisp::Clock::system().wall(); }
+  bool real() const override { return true; }
+  void advance(wisp::Duration d) { ahead_ = ahead_.load() + d; }
+
+ private:
+  std::atomic<wisp::Duration> ahead_{};
+};
+
+// A thread of wisp's own that runs no handler.
+class OwnThread {
+ public:
+  OwnThread(wisp::detail::Ledger& ledger, wisp::Duration cpu)
+      : thread_([this, &ledger, cpu] {
+          ledger.thread_begins();
+          wisp::test::Truth truth;
+          wisp::test::burn(cpu.count(), truth);
+          burnt_.pass();
+          ledger.thread_ends();
+        }) {
+    burnt_.await(1);
+  }
+  void end() {
+    burnt_.open();
+    thread_.join();
+  }
+
+ private:
+  wisp::test::Gate burnt_;
+  std::thread thread_;
+};
+
+}  // namespace
+
+// It was in each bill, however short, and in none once the thread had ended.
+TEST_CASE("bill: what wisp's own threads have used is in the windows of its time alone", "[bill]") {
+  AheadClock clock;
+  wisp::detail::Ledger ledger(clock, {});
+  OwnThread thread(ledger, 200ms);
+  const wisp::Bill first = ledger.bill(1s, {});
+  CHECK(first.unattributed_quality == wisp::Quality::measured);
+  CHECK(first.unattributed >= 200ms);
+  clock.advance(10s);
+  CHECK(ledger.bill(2s, {}).unattributed < 100ms);
+  CHECK(ledger.bill(1min, {}).unattributed >= 200ms);
+  thread.end();
+  CHECK(ledger.bill(2s, {}).unattributed < 100ms);
+  CHECK(ledger.bill(1min, {}).unattributed >= 200ms);
+  CHECK(ledger.bill(1min, {}).unattributed < 300ms);
+}
+
+TEST_CASE("bill: what wisp's own threads used before the first look counts as of that", "[bill]") {
+  AheadClock clock;
+  wisp::detail::Ledger ledger(clock, {});
+  OwnThread thread(ledger, 200ms);
+  clock.advance(10s);
+  thread.end();
+  const wisp::Bill first = ledger.bill(2s, {});
+  CHECK(first.unattributed_quality == wisp::Quality::estimated);
+  CHECK(first.unattributed >= 200ms);
+  clock.advance(10s);
+  CHECK(ledger.bill(2s, {}).unattributed < 100ms);
+  CHECK(ledger.bill(1min, {}).unattributed >= 200ms);
 }
 
 TEST_CASE("bill: what a worker has used stays its own while the thread is on its way out",

@@ -106,7 +106,9 @@ struct Bill {
   Quality total_quality = Quality::unavailable;  // the least of the lines'
   Units units{};                                 // what the tariff bills, all lines together
 
-  // CPU of wisp's own threads outside of handlers.
+  // CPU of wisp's own threads outside of handlers. A thread that runs handlers tells each second
+  // what it has used, others are looked at by each bill, and what is new then counts as of that
+  // moment: estimated for a window whose beginning no bill has looked at, see `host`.
   Duration unattributed{};
   Quality unattributed_quality = Quality::unavailable;
   // CPU of the process's threads that wisp did not start, less the handlers that ran on them.

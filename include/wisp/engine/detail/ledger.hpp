@@ -241,7 +241,9 @@ class Ledger {
   static void add_unusual(Cell& cell, std::uint64_t wall_ns, std::uint64_t weight);
   std::int64_t now_second() const;
   std::vector<Totals> totals_since(std::int64_t from) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void add_unattributed(Bill& bill, std::uint64_t shared_out_ns)
+  std::uint64_t own_of(const Shard& shard) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What has come since the last look at it, to the line of wisp's own threads.
+  void advance_own(Shard& shard, std::uint64_t own_ns, std::int64_t second)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // What a thread has used so far, by kernel id.
   using ThreadCpu = absl::flat_hash_map<int, std::uint64_t>;
@@ -249,7 +251,10 @@ class Ledger {
   std::uint64_t open_of(const Shard& shard) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void advance_host(ThreadCpu threads) ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_mutex_, mutex_);
   void note_ended() ABSL_LOCKS_EXCLUDED(host_mutex_);  // this thread
-  void add_host(Bill& bill, std::int64_t from) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::optional<std::int64_t> host_at(std::int64_t from) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void add_host(Bill& bill, std::optional<std::int64_t> before)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // Constant at first, so that no access has to ask whether it has been initialised.
   static constinit thread_local Last last_;

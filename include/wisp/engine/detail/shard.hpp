@@ -206,9 +206,11 @@ class Shard {
   std::size_t cells_ = 0;
   // Release by the owner, acquire by readers, as the cells within.
   std::array<std::atomic<Page*>, kLinesMax / kPage> pages_{};
-  // Guarded by the ledger's mutex: the second that unflushed growth belongs to; how much of the
-  // handlers' CPU the last bill has seen, and on which thread.
+  // Guarded by the ledger's mutex: the second that unflushed growth belongs to; how much of its
+  // threads' own CPU is in the window of kOwnLine; how much of the handlers' CPU the last bill has
+  // seen, and on which thread.
   std::int64_t epoch_ = 0;
+  std::uint64_t seen_own_ns_ = 0;
   int seen_thread_ = 0;
   std::uint64_t seen_handlers_ns_ = 0;
   // Written by the owner, read by bills: all relaxed.
