@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <utility>
 
 #include <wisp/engine/detail/ledger.hpp>
 
@@ -52,14 +53,19 @@ Shard::~Shard() {
 void Shard::take_over() {
   // A thread of wisp's own is wisp's from its first instruction on, and this is nearly that.
   if (real_) cpu_read_ns_.store(wisp_thread_ ? 0 : thread_cpu_ns(), std::memory_order_relaxed);
-  handler_cpu_ns_.store(0, std::memory_order_relaxed);
-  thread_.store(static_cast<int>(syscall(SYS_gettid)), std::memory_order_relaxed);
+  const auto self = static_cast<int>(syscall(SYS_gettid));
+  // A thread on its way out may borrow again what was its own: its handlers stay its.
+  if (std::exchange(owner_, self) != self) {
+    handler_cpu_ns_.store(0, std::memory_order_relaxed);
+    seen_thread_ = 0;
+  }
+  thread_.store(self, std::memory_order_relaxed);
   last_end_ = ticks_.now();
 }
 
 void Shard::let_go() {
   read_cpu();
-  handler_cpu_ns_.store(0, std::memory_order_relaxed);
+  // A bill that still takes it for this thread's finds its handlers.
   thread_.store(0, std::memory_order_relaxed);
   in_use_.store(false, std::memory_order_release);
 }

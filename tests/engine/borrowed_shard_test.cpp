@@ -4,6 +4,7 @@
 #include <wisp/engine/detail/ledger.hpp>
 
 #include "catch.hpp"
+#include "runtime/burning.hpp"
 
 namespace {
 
@@ -58,4 +59,38 @@ TEST_CASE("ledger: a borrowed shard is kept until the outermost handler has ende
   CHECK(seen.borrowed);
   CHECK(seen.kept);
   CHECK(ledger.bill(std::chrono::hours(1), {}).lines.at(0).calls == 300);
+}
+
+// They were added to the host's, and for good.
+TEST_CASE("ledger: handlers of a thread that borrows a shard again are not the host's",
+          "[ledger]") {
+  struct Late {
+    Ledger* ledger = nullptr;
+    int line = 0;
+    wisp::Bill* bill = nullptr;
+    ~Late() {
+      Shard& shard = ledger->shard();
+      Span span(shard, line, Meter::batched);
+      *bill = ledger->bill(std::chrono::hours(1), {});
+      ledger->end_and_record(shard, span, true, false);
+    }
+  };
+  const bool seen_before = GENERATE(false, true);
+  Ledger ledger(wisp::Clock::system(), {});
+  const int line = ledger.line({.function = "f"});
+  wisp::Bill late;
+  std::thread([&] {
+    thread_local Late at_end;  // older than what the ledger keeps for the thread
+    at_end.ledger = &ledger;
+    at_end.line = line;
+    at_end.bill = &late;
+    wisp::test::Truth truth;
+    Shard& shard = ledger.shard();
+    Span span(shard, line, Meter::batched);
+    wisp::test::burn(200'000'000, truth);
+    ledger.end_and_record(shard, span, true, false);
+    if (seen_before) (void)ledger.bill(std::chrono::hours(1), {});
+  }).join();
+  REQUIRE(late.host_quality == wisp::Quality::measured);
+  CHECK(late.host < std::chrono::milliseconds(100));
 }

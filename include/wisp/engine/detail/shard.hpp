@@ -182,7 +182,7 @@ class Shard {
   // the batch and the gaps between its handlers leave; that is returned.
   std::uint64_t read_cpu(int late_line = 0, std::uint64_t late = 0);
   void flush();      // growth belongs to another second from now on
-  void take_over();  // by the calling thread
+  void take_over();  // by the calling thread, which holds the ledger's mutex
   void let_go();     // by the thread that ends
 
   // Alive while a span or record is: the thread's last use of it comes before the ledger's end.
@@ -207,10 +207,11 @@ class Shard {
   // Release by the owner, acquire by readers, as the cells within.
   std::array<std::atomic<Page*>, kLinesMax / kPage> pages_{};
   // Guarded by the ledger's mutex: the second that unflushed growth belongs to; how much of its
-  // threads' own CPU is in the window of kOwnLine; how much of the handlers' CPU the last bill has
-  // seen, and on which thread.
+  // threads' own CPU is in the window of kOwnLine; the last thread; how much of the handlers' CPU
+  // the last bill has seen, and on which thread.
   std::int64_t epoch_ = 0;
   std::uint64_t seen_own_ns_ = 0;
+  int owner_ = 0;
   int seen_thread_ = 0;
   std::uint64_t seen_handlers_ns_ = 0;
   // Written by the owner, read by bills: all relaxed.
