@@ -20,7 +20,6 @@ constexpr std::size_t kSecondsMax = 60;
 constexpr std::size_t kMinutesMax = 1440;
 constexpr std::size_t kHoursMax = 768;
 constexpr std::size_t kHostReadingsMax = 256;
-constexpr std::size_t kEndedMax = 64;
 
 template <class Bucket>
 void insert(std::deque<Bucket>& buckets, std::int64_t start, std::int64_t end,
@@ -199,13 +198,12 @@ void Ledger::advance_host(ThreadCpu threads) {
     return static_cast<std::int64_t>(now >= before ? now - before : now);
   };
   for (const auto& [thread, cpu] : threads) {
-    const auto ended = ended_.find(thread);
     const auto seen = host_seen_.find(thread);
     std::uint64_t before = seen == host_seen_.end() ? 0 : seen->second;
-    if (ended != ended_.end()) before = std::max(before, ended->second);
+    // As one of wisp's, unless that was an earlier thread.
+    if (const std::uint64_t own = wisp_cpu_ns(thread); own <= cpu) before = std::max(before, own);
     host_ns_ += growth(cpu, before);
   }
-  ended_.clear();
   for (const auto& shard : shards_) {
     const int thread = shard->thread_.load(std::memory_order_relaxed);
     const auto live = threads.find(thread);
@@ -222,13 +220,6 @@ void Ledger::advance_host(ThreadCpu threads) {
     else host_ns_ -= static_cast<std::int64_t>(handlers) - static_cast<std::int64_t>(before);
   }
   host_seen_ = std::move(threads);
-}
-
-void Ledger::note_ended() {
-  const pid_t self = current_thread_id();
-  const MutexLock host(host_mutex_);
-  if (ended_.size() == kEndedMax) ended_.clear();
-  ended_[self] = cpu_of_thread(self);
 }
 
 // The reading at a window's beginning: the last one not after `from`, unless it is older than a

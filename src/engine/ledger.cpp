@@ -146,18 +146,14 @@ void Ledger::thread_begins() {
 
 void Ledger::thread_ends() {
   ThreadShards& mine = ThreadShards::mine();
-  // As they know it: the clock may have gone before the last of the threads.
-  bool real = false;
-  std::erase_if(mine.held, [&](const ThreadShards::Held& each) {
+  // Asks no clock, which may have gone before the last of the threads.
+  std::erase_if(mine.held, [this](const ThreadShards::Held& each) {
     if (each.ledger != id_) return false;
-    real = each.shard->real_;
     each.shard->let_go();
     return true;
   });
   last_ = {};
-  if (current_fiber != nullptr) return;
-  if (real) note_ended();
-  unmark_wisp_thread();
+  if (current_fiber == nullptr) unmark_wisp_thread();
 }
 
 bool Ledger::marked(const void* used) const {

@@ -1,12 +1,9 @@
 // What one thread counts, and how its CPU is shared out among the handlers that ran on it.
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <ctime>
 #include <utility>
 
 #include <wisp/engine/detail/ledger.hpp>
+#include <wisp/engine/detail/thread.hpp>
 
 namespace wisp::inline v0::detail {
 namespace {
@@ -16,13 +13,6 @@ constexpr std::uint64_t kGapNs = 20'000;
 // A batch is closed after a millisecond of handlers at the latest.
 constexpr std::uint64_t kBatchNs = 1'000'000;
 constexpr std::uint64_t kSecondNs = 1'000'000'000;
-
-std::uint64_t thread_cpu_ns() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<std::uint64_t>(now.tv_sec) * kSecondNs +
-         static_cast<std::uint64_t>(now.tv_nsec);
-}
 
 void relaxed_add(std::atomic<std::uint64_t>& word, std::uint64_t n) {
   word.store(word.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
@@ -53,7 +43,7 @@ Shard::~Shard() {
 void Shard::take_over() {
   // A thread of wisp's own is wisp's from its first instruction on, and this is nearly that.
   if (real_) cpu_read_ns_.store(wisp_thread_ ? 0 : thread_cpu_ns(), std::memory_order_relaxed);
-  const auto self = static_cast<int>(syscall(SYS_gettid));
+  const int self = current_thread_id();
   // A thread on its way out may borrow again what was its own: its handlers stay its.
   if (std::exchange(owner_, self) != self) {
     handler_cpu_ns_.store(0, std::memory_order_relaxed);

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cassert>
 #include <cstdio>
+#include <ctime>
 #include <memory>
 #include <system_error>
 #include <utility>
@@ -36,8 +37,12 @@ void* run(void* argument) {
 // there ever were such threads at once. A slot names its process too, so that a child after fork
 // finds none of its own in those of its parent.
 struct Mark {
-  std::atomic<std::uint64_t> thread{0};  // 0: free
-  Mark* next = nullptr;                  // constant once pushed
+  std::atomic<std::uint64_t> thread{0};  // 0: free, with a release, acquire by who looks
+  // The last one that ended in it, 0 while that is written, and what it had used. Who reads looks
+  // at `ended` on both sides; all seq_cst.
+  std::atomic<std::uint64_t> ended{0};
+  std::atomic<std::uint64_t> ended_cpu_ns{0};
+  Mark* next = nullptr;  // constant once pushed
 };
 std::atomic<Mark*> marks{nullptr};  // release when pushed, acquire by who walks
 
@@ -46,12 +51,11 @@ std::uint64_t mark_of(pid_t thread_id) {
          static_cast<std::uint32_t>(thread_id);
 }
 
-bool swap_mark(std::uint64_t from, std::uint64_t to) {
-  for (Mark* each = marks.load(std::memory_order_acquire); each != nullptr; each = each->next) {
-    std::uint64_t expected = from;
-    if (each->thread.compare_exchange_strong(expected, to, std::memory_order_relaxed)) return true;
-  }
-  return false;
+template <class Wanted>
+Mark* find_mark(const Wanted& wanted) {
+  Mark* each = marks.load(std::memory_order_acquire);
+  while (each != nullptr && !wanted(*each)) each = each->next;
+  return each;
 }
 
 sigset_t masked_signals() {
@@ -107,9 +111,20 @@ void Thread::detach() {
 
 pid_t current_thread_id() { return static_cast<pid_t>(syscall(SYS_gettid)); }
 
+std::uint64_t thread_cpu_ns() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
+         static_cast<std::uint64_t>(now.tv_nsec);
+}
+
 void mark_wisp_thread() {
   const std::uint64_t self = mark_of(current_thread_id());
-  if (swap_mark(0, self)) return;
+  const auto take = [self](Mark& each) {
+    std::uint64_t free = 0;
+    return each.thread.compare_exchange_strong(free, self, std::memory_order_relaxed);
+  };
+  if (find_mark(take) != nullptr) return;
   auto* const mark = new Mark;
   mark->thread.store(self, std::memory_order_relaxed);
   mark->next = marks.load(std::memory_order_relaxed);
@@ -118,15 +133,34 @@ void mark_wisp_thread() {
   }
 }
 
-void unmark_wisp_thread() { swap_mark(mark_of(current_thread_id()), 0); }
+void unmark_wisp_thread() {
+  const std::uint64_t self = mark_of(current_thread_id());
+  Mark* const mark = find_mark(
+      [self](const Mark& each) { return each.thread.load(std::memory_order_relaxed) == self; });
+  if (mark == nullptr) return;
+  mark->ended = 0;
+  mark->ended_cpu_ns = thread_cpu_ns();
+  mark->ended = self;
+  mark->thread.store(0, std::memory_order_release);
+}
 
 bool is_wisp_thread(pid_t thread_id) {
   const std::uint64_t wanted = mark_of(thread_id);
+  return find_mark([wanted](const Mark& each) {
+           return each.thread.load(std::memory_order_acquire) == wanted;
+         }) != nullptr;
+}
+
+std::uint64_t wisp_cpu_ns(pid_t thread_id) {
+  const std::uint64_t wanted = mark_of(thread_id);
+  std::uint64_t most_ns = 0;
   for (const Mark* each = marks.load(std::memory_order_acquire); each != nullptr;
        each = each->next) {
-    if (each->thread.load(std::memory_order_relaxed) == wanted) return true;
+    if (each->ended != wanted) continue;
+    const std::uint64_t cpu_ns = each->ended_cpu_ns;
+    if (each->ended == wanted) most_ns = std::max(most_ns, cpu_ns);
   }
-  return false;
+  return most_ns;
 }
 
 void wake_punctually() { prctl(PR_SET_TIMERSLACK, 1UL); }

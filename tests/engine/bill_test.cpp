@@ -207,19 +207,23 @@ TEST_CASE("bill: what wisp's own threads used before the first look counts as of
 TEST_CASE("bill: what a worker has used stays its own while the thread is on its way out",
           "[bill]") {
   wisp::detail::Ledger ledger(wisp::Clock::system(), {});
-  const wisp::Duration before = ledger.bill(1h, {}).host;
+  wisp::detail::Ledger other(wisp::Clock::system(), {});
   wisp::test::Gate gate;
   std::thread worker([&] {
     ledger.thread_begins();
-    for (const wisp::Time end = wisp::test::from_now(100ms); wisp::Clock::system().now() < end;) {
-    }
+    wisp::test::Truth truth;
+    wisp::test::burn(200'000'000, truth);
     ledger.thread_ends();
     gate.pass();
   });
   gate.await(1);
-  const wisp::Bill bill = ledger.bill(1h, {});
+  for (int i = 0; i < 2; ++i) {
+    for (wisp::detail::Ledger* const each : {&ledger, &other}) {
+      const wisp::Bill bill = each->bill(1h, {});
+      REQUIRE(bill.host_quality == wisp::Quality::measured);
+      CHECK(bill.host < 100ms);
+    }
+  }
   gate.open();
   worker.join();
-  REQUIRE(bill.host_quality == wisp::Quality::measured);
-  CHECK(bill.host - before < 50ms);
 }

@@ -250,7 +250,6 @@ class Ledger {
   std::optional<ThreadCpu> host_threads() const;
   std::uint64_t open_of(const Shard& shard) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void advance_host(ThreadCpu threads) ABSL_EXCLUSIVE_LOCKS_REQUIRED(host_mutex_, mutex_);
-  void note_ended() ABSL_LOCKS_EXCLUDED(host_mutex_);  // this thread
   std::optional<std::int64_t> host_at(std::int64_t from) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void add_host(Bill& bill, std::optional<std::int64_t> before)
@@ -275,9 +274,6 @@ class Ledger {
   std::vector<std::shared_ptr<Shard>> shards_ ABSL_GUARDED_BY(mutex_);
   std::deque<HostReading> host_readings_ ABSL_GUARDED_BY(mutex_);
   ThreadCpu host_seen_ ABSL_GUARDED_BY(host_mutex_);  // at the last bill
-  // Of wisp's threads that have ended since, at most kEndedMax, or they are forgotten: no longer
-  // marked as wisp's they may be seen once more, and what they had used is not the host's.
-  ThreadCpu ended_ ABSL_GUARDED_BY(host_mutex_);
   std::int64_t host_ns_ ABSL_GUARDED_BY(mutex_) = 0;  // until then; a handler is read late
 };
 

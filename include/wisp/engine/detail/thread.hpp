@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string_view>
 
 #include <wisp/base/callable.hpp>
@@ -46,8 +47,9 @@ class Thread {
   bool started_ = false;
 };
 
-// The calling thread's kernel id.
+// The calling thread's kernel id, and its CPU clock.
 pid_t current_thread_id();
+std::uint64_t thread_cpu_ns();
 
 // The calling thread is one of wisp's own from now on, and then no longer. /proc lists the threads
 // of a process, not of a Runtime, so this is known process-wide; no lock, since a fork may come at
@@ -55,6 +57,10 @@ pid_t current_thread_id();
 void mark_wisp_thread();
 void unmark_wisp_thread();
 bool is_wisp_thread(pid_t thread_id);
+// What a thread had used when it was last unmarked, so that it is nobody else's while the thread is
+// on its way out: 0 if it never was, or another one has ended in the place of its mark since. The
+// thread that is asked about may be a later one of the same id.
+std::uint64_t wisp_cpu_ns(pid_t thread_id);
 
 // The calling thread's timed waits end when they should, not up to 50 µs later.
 void wake_punctually();
