@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <cstddef>
 #include <deque>
+#include <exception>
 #include <limits>
 #include <utility>
 #include <vector>
 
 #include <wisp/base/agent.hpp>
+#include <wisp/base/config.hpp>
 #include <wisp/base/mutex.hpp>
 #include <wisp/base/park.hpp>
 
@@ -21,6 +23,33 @@ namespace {
 
 constexpr Duration kIdleMax = std::chrono::seconds{10};  // of the thread, without a timer
 constexpr Time kNotParked = Time(Duration::min());
+
+// Runs what is the host's; what it throws, or null.
+template <class Body>
+std::exception_ptr thrown_by(const Body& body) {
+#if WISP_EXCEPTIONS
+  try {
+    body();
+  } catch (...) {
+    return std::current_exception();
+  }
+#else
+  body();
+#endif
+  return nullptr;
+}
+
+Status no_loop([[maybe_unused]] const std::exception_ptr& thrown) {
+#if WISP_EXCEPTIONS
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const std::exception& error) {
+    return unavailable("no thread could be started: {}", error.what());
+  } catch (...) {
+  }
+#endif
+  return unavailable("no thread could be started: start_thread threw no std::exception");
+}
 
 }  // namespace
 
@@ -96,12 +125,16 @@ Status TimerState::ensure_loop() {
     if (looping_) break;
     looping_ = starting_ = true;
     mutex_.unlock();
-    Status started =
-        executor_->start_thread("wisp-timer", [self = shared_from_this()] { self->loop(); });
+    Status started;
+    const std::exception_ptr thrown = thrown_by([this, &started] {
+      started =
+          executor_->start_thread("wisp-timer", [self = shared_from_this()] { self->loop(); });
+    });
     mutex_.lock();
     starting_ = false;
-    if (!started.ok()) looping_ = false;
+    if (thrown || !started.ok()) looping_ = false;
     wake_waiters();
+    if (thrown) return no_loop(thrown);
     if (!started.ok()) return started;
   }
   return Status();

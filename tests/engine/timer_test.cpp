@@ -6,6 +6,7 @@
 #include <optional>
 #include <semaphore>
 #include <set>
+#include <stdexcept>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -47,10 +48,12 @@ class Host final : public wisp::Executor {
   Status submit(Task&) override { return wisp::unimplemented("no tasks here"); }
   Status start_thread(std::string_view name, Task body) override {
     ++starts;
+    if (refuse && throws) throw std::runtime_error("out of threads");
     if (refuse) return wisp::unavailable("no thread for {}", name);
     return Executor::start_thread(name, std::move(body));
   }
   std::atomic<bool> refuse{false};
+  bool throws = false;  // in place of saying so
   std::atomic<int> starts{0};
 };
 
@@ -267,13 +270,15 @@ TEST_CASE("timer: an earlier timer wakes the thread, a cancelled one does not ke
 TEST_CASE("timer: without a thread nothing is accepted", "[timer]") {
   ManualClock clock;
   Host host;
+  host.throws = GENERATE(false, true);
   host.refuse = true;
   Timer timer(clock, &host);
   bool destroyed = false;
   const Status status =
       timer.schedule(clock.now(), [end = AtEnd([&] { destroyed = true; })] { FAIL("ran"); })
           .status();
-  CHECK(wisp::message(status) == "no thread for wisp-timer");
+  CHECK(wisp::message(status) ==
+        (host.throws ? "no thread could be started: out of threads" : "no thread for wisp-timer"));
   CHECK(destroyed);
   CHECK(timer.count() == 0);
   CHECK_FALSE(timer.threaded());

@@ -60,7 +60,7 @@ class Executor {
   // Runs `body` to its end on a thread of its own: named `name` (15 characters are kept), signals
   // masked. For wisp's own long loops (the timer), not for tasks. Nobody joins the thread, so
   // whatever `body` touches at its end it must own. kUnavailable, and `body` destroyed, if there is
-  // no thread. A simulator substitutes it.
+  // no thread; what it throws is taken for such a refusal. A simulator substitutes it.
   virtual Status start_thread(std::string_view name, Task body);
 };
 
