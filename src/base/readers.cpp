@@ -3,6 +3,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <ctime>
+
 namespace wisp::inline v0::detail {
 namespace {
 
@@ -26,6 +29,16 @@ bool register_process() {
 
 [[maybe_unused]] const bool at_start = register_process();
 
+// Until each store that any thread has made before is out: that takes a processor microseconds at
+// most. Source: Morrison and Afek, "Temporally Bounding TSO for Fence-Free Asymmetric
+// Synchronization" (2015). Changing a page's protection would not do: some processors tell the
+// others of that without an interrupt.
+void await_stores() {
+  timespec left{.tv_sec = 0, .tv_nsec = 1'000'000};
+  while (nanosleep(&left, &left) != 0 && errno == EINTR) {
+  }
+}
+
 }  // namespace
 
 constinit std::atomic<bool> asymmetric_barriers{false};
@@ -34,10 +47,10 @@ void heavy_barrier() {
 #if !defined(__SANITIZE_THREAD__)
   std::atomic_thread_fence(std::memory_order_seq_cst);
 #endif
+  if (!asymmetric_barriers.load(std::memory_order_relaxed) || membarrier(kExpedited) == 0) return;
   // A process that was forked registers anew.
-  if (asymmetric_barriers.load(std::memory_order_relaxed) && membarrier(kExpedited) != 0 &&
-      membarrier(kRegister) == 0)
-    membarrier(kExpedited);
+  if (membarrier(kRegister) == 0 && membarrier(kExpedited) == 0) return;
+  await_stores();
 }
 
 }  // namespace wisp::inline v0::detail

@@ -14,7 +14,9 @@
 //
 // Readers write to a word of their own thread only. In place of the fence between that word and
 // the structure stands a compiler barrier; the writer makes up for it with membarrier(2), which
-// runs a full fence on every thread of the process. Where the kernel refuses, readers fence.
+// runs a full fence on every thread of the process. Where the kernel refuses, readers fence; where
+// it does so only later, for a filter of system calls that the host has installed, the writer waits
+// for a millisecond in its place.
 //
 // Threads: any; a Look belongs to the thread that made it.
 #pragma once
