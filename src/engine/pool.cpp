@@ -15,6 +15,8 @@ namespace detail {
 namespace {
 
 constexpr Duration kCloseBound = std::chrono::seconds{1};
+// A thread that has nothing of the host's left to run ends within that.
+constexpr Duration kEndBound = std::chrono::milliseconds{100};
 
 // The kernel wants room for all that the machine may have, which may be more than 1,024.
 int usable_cores() {
@@ -221,8 +223,19 @@ int PoolState::close(Time until) {
     left = threads_ - (on_worker() ? 1 : 0);
     last = std::move(ended_);
   }
-  if (last.started()) last.join();
-  return left;
+  if (!last.started() || join(last, until)) return left;
+  const MutexLock lock(mutex_);
+  if (ended_.started()) last.detach();
+  else ended_ = std::move(last);
+  return left + 1;
+}
+
+// The destructors of the host's thread-local objects come after the thread's last step with the
+// lock. A clock that is not real does not bound them.
+bool PoolState::join(Thread& thread, Time until) {
+  if (clock_.real()) return thread.join_within(std::max(until - clock_.now(), kEndBound));
+  thread.join();
+  return true;
 }
 
 void PoolState::abandon() {
@@ -242,7 +255,7 @@ void PoolState::abandon() {
     if (supervisor_thread_.started()) supervisor_thread_.detach();
     last = std::move(ended_);
   }
-  if (last.started()) last.join();
+  if (last.started() && !join(last, Time{})) last.detach();
 }
 
 PoolStats PoolState::stats() const {

@@ -163,6 +163,7 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
   int threads_max() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return most_ + kSubstitutesMax; }
   int active() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return running_ + starting_; }
   void call_back(const std::function<void(int)>& hook, int index);
+  bool join(Thread& thread, Time until) ABSL_LOCKS_EXCLUDED(mutex_);
   Thread retire(Thread& thread) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool await(Time until, bool closing);
   bool settled(bool closing, bool late) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

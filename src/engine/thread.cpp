@@ -10,6 +10,7 @@
 #include <array>
 #include <atomic>
 #include <cassert>
+#include <cerrno>
 #include <cstdio>
 #include <ctime>
 #include <memory>
@@ -107,6 +108,28 @@ void Thread::detach() {
   assert(started_);
   started_ = false;
   pthread_detach(id_);
+}
+
+bool Thread::join_within(Duration bound) {
+  assert(started_);
+#if defined(__SANITIZE_THREAD__)
+  constexpr clockid_t kClock = CLOCK_REALTIME;  // the sanitizer knows no other join
+#else
+  constexpr clockid_t kClock = CLOCK_MONOTONIC;
+#endif
+  timespec now{};
+  clock_gettime(kClock, &now);
+  const Duration since = std::chrono::seconds(now.tv_sec) + Duration(now.tv_nsec);
+  const Duration end = (Time(since) + bound).since_origin();
+  const timespec until{.tv_sec = static_cast<time_t>(end / std::chrono::seconds(1)),
+                       .tv_nsec = static_cast<long>((end % std::chrono::seconds(1)).count())};
+#if defined(__SANITIZE_THREAD__)
+  const int error = pthread_timedjoin_np(id_, nullptr, &until);
+#else
+  const int error = pthread_clockjoin_np(id_, nullptr, kClock, &until);
+#endif
+  started_ = error == ETIMEDOUT;
+  return !started_;
 }
 
 pid_t current_thread_id() { return static_cast<pid_t>(syscall(SYS_gettid)); }

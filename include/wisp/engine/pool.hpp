@@ -95,9 +95,10 @@ class Pool : public Executor {
   explicit Pool(PoolOptions options = {});
 
   // close() with a bound of a second, unless it was called before. Threads that are still inside a
-  // task then are left behind: they own what they need of the pool and end when the task returns,
-  // but a task must not call the pool any more. Bounded in the pool's clock, so one that stands
-  // still does not bound. Not for a child after fork, whose threads are gone: see Runtime.
+  // task then, or not at their end, are left behind: they own what they need of the pool and end
+  // when the task returns, but a task must not call the pool any more. Bounded in the pool's clock,
+  // so one that stands still does not bound. Not for a child after fork, whose threads are gone:
+  // see Runtime.
   ~Pool() override;
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
@@ -121,9 +122,10 @@ class Pool : public Executor {
   bool drain(Time until);
 
   // Refuses from now on, destroys what is queued (on this thread, with no lock held), and waits
-  // until `until` for the workers. Returns how many are still inside a task or a callback. From
-  // within a task of this pool, its worker is neither waited for nor counted. May be called again
-  // to wait longer.
+  // until `until` for the workers. Returns how many are still inside a task or a callback, and one
+  // more if threads have not come to their end: destructors of thread-local objects may take long.
+  // From within a task of this pool, its worker is neither waited for nor counted. May be called
+  // again to wait longer.
   int close(Time until);
 
   // Other bounds and another keep-alive from now on; the policy stays. Workers beyond the maximum

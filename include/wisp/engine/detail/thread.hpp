@@ -16,6 +16,7 @@
 #include <string_view>
 
 #include <wisp/base/callable.hpp>
+#include <wisp/base/clock.hpp>
 #include <wisp/base/status.hpp>
 
 namespace wisp::inline v0::detail {
@@ -41,6 +42,8 @@ class Thread {
   // Requires: started.
   void join();
   void detach();
+  // Within that time by a steady clock; false: it has not ended, and is still to be joined.
+  bool join_within(Duration bound);
 
  private:
   pthread_t id_{};
