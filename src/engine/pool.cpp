@@ -178,9 +178,16 @@ Status PoolState::start(Thread& thread, std::string_view name, Task body, Time n
 
 // Whether drain or close may return. The calling worker does not wait for itself.
 bool PoolState::settled(bool closing, bool late) const {
-  const int self = on_worker() ? 1 : 0;
-  if (!closing) return queue_.empty() && running_ + waiting_ == self;
-  return threads_ == self || (late && threads_ == inside_);
+  if (!closing) return queue_.empty() && running_ + waiting_ == (inside_task() ? 1 : 0);
+  return threads_ == (on_worker() ? 1 : 0) || (late && threads_ == inside_);
+}
+
+// A task of this pool lets others take its place meanwhile: it may be them that it waits for.
+bool PoolState::drain(Time until) {
+  const bool blocks = begin_blocking();
+  const bool drained = await(until, false);
+  if (blocks) end_blocking();
+  return drained;
 }
 
 bool PoolState::await(Time until, bool closing) {

@@ -75,7 +75,7 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
   bool set_aside(int thread);
   bool has_queued() const { return has_queued_.load(std::memory_order_relaxed); }
   bool on_worker() const;
-  bool drain(Time until) { return await(until, false); }
+  bool drain(Time until);
   void resize(const Workers& workers);
   int close(Time until);
   // The Pool goes: closes if nobody has, and leaves behind who is inside.
@@ -166,6 +166,7 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
   bool join(Thread& thread, Time until) ABSL_LOCKS_EXCLUDED(mutex_);
   Thread retire(Thread& thread) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool await(Time until, bool closing);
+  bool inside_task() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);  // this thread
   bool settled(bool closing, bool late) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void wake_waiters() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

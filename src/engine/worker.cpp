@@ -26,6 +26,13 @@ bool PoolState::on_worker() const {
   return current_worker != nullptr && &static_cast<Worker*>(current_worker)->pool == this;
 }
 
+// Not in a callback, where the worker is in neither count.
+bool PoolState::inside_task() const {
+  if (!on_worker()) return false;
+  const Worker& self = *static_cast<Worker*>(current_worker);
+  return self.is == Is::running || self.is == Is::waiting;
+}
+
 void PoolState::work(Worker& self) {
   current_worker = &self;
   call_back(options_.on_thread_start, self.index);

@@ -1,4 +1,4 @@
-// How a pool's threads end, and who waits for them.
+// Who waits for a pool's tasks and threads, from outside and from within.
 #include <wisp/engine/pool.hpp>
 
 #include <atomic>
@@ -8,6 +8,7 @@
 
 using namespace std::chrono_literals;
 using wisp::Pool;
+using wisp::Time;
 using wisp::test::eventually;
 using wisp::test::from_now;
 using wisp::test::Gate;
@@ -31,6 +32,29 @@ void pass_at_end(Gate& gate) {
 }
 
 }  // namespace
+
+TEST_CASE("pool: a task that drains makes way for what it waits for", "[pool]") {
+  Pool pool{{.workers = {.max = 1}}};
+  bool drained = false;
+  bool ran = false;
+  REQUIRE(submit(pool, [&] {
+            CHECK(submit(pool, [&] { ran = true; }).ok());
+            drained = pool.drain(from_now(20s)) && ran;
+          }).ok());
+  REQUIRE(pool.drain(Time::never()));
+  CHECK(drained);
+  CHECK(pool.stats().waiting == 0);
+}
+
+TEST_CASE("pool: a callback may drain an idle pool", "[pool]") {
+  Pool* drains = nullptr;
+  std::atomic<bool> drained{false};
+  Pool pool{{.workers = {.max = 1, .keep_alive = 0s},
+             .on_thread_exit = [&](int) { drained = drains->drain(from_now(20s)); }}};
+  drains = &pool;
+  REQUIRE(submit(pool, [] {}).ok());
+  CHECK(eventually([&] { return drained.load(); }));
+}
 
 TEST_CASE("pool: destructors of thread-local objects do not hold up close", "[pool]") {
   Gate gate;

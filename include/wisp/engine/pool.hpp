@@ -118,7 +118,8 @@ class Pool : public Executor {
   bool on_executor_thread() const override;
 
   // Waits until no task is queued or running; false if `until` comes first. Tasks are accepted
-  // meanwhile. From within a task of this pool, that one is not waited for.
+  // meanwhile. From within a task of this pool, that one is not waited for, and another worker may
+  // take its place, see begin_blocking().
   bool drain(Time until);
 
   // Refuses from now on, destroys what is queued (on this thread, with no lock held), and waits
