@@ -1,5 +1,7 @@
 #include <wisp/base/random.hpp>
 
+#include <sys/syscall.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -9,6 +11,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "refuse_call.hpp"
 #include "seeds.hpp"
 
 using wisp::SeededRandom;
@@ -120,5 +123,14 @@ TEST_CASE("random: threads that share a generator draw each number once", "[rand
 TEST_CASE("random: the kernel gives each its own seed", "[random]") {
   std::set<std::uint64_t> seeds;
   for (int i = 0; i < 100; ++i) seeds.insert(SeededRandom::entropy());
+  CHECK(seeds.size() == 100);
+}
+
+TEST_CASE("random: there is a seed where the kernel refuses one", "[random]") {
+  std::set<std::uint64_t> seeds;
+  std::thread([&seeds] {
+    (void)wisp::test::refuse_call(SYS_getrandom);
+    for (int i = 0; i < 100; ++i) seeds.insert(SeededRandom::entropy());
+  }).join();
   CHECK(seeds.size() == 100);
 }

@@ -1,22 +1,17 @@
 #include <wisp/base/readers.hpp>
 
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
-#include <cerrno>
 #include <chrono>
-#include <cstddef>
-#include <iterator>
 #include <memory>
 #include <thread>
 #include <vector>
 
 #include "catch.hpp"
+#include "refuse_call.hpp"
 
 namespace {
 
@@ -24,21 +19,6 @@ using wisp::detail::Readers;
 
 // Another translation unit's start may come before the library's: asked in main() at the earliest.
 bool registered() { return wisp::detail::asymmetric_barriers.load(); }
-
-#if defined(SYS_membarrier)
-// Has the kernel refuse membarrier to the calling thread. False: it does not take such a filter.
-bool refuse_membarrier() {
-  sock_filter rules[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  const sock_fprog program{.len = std::size(rules), .filter = rules};
-  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
-#endif
 
 }  // namespace
 
@@ -138,7 +118,7 @@ TEST_CASE("readers: once the kernel refuses membarrier, a heavy barrier waits fo
   bool refused = false;
   std::chrono::steady_clock::duration took{};
   std::thread([&] {
-    refused = refuse_membarrier();
+    refused = wisp::test::refuse_call(SYS_membarrier);
     const auto start = std::chrono::steady_clock::now();
     wisp::detail::heavy_barrier();
     took = std::chrono::steady_clock::now() - start;

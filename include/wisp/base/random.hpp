@@ -25,7 +25,8 @@ class SeededRandom final : public Random {
  public:
   explicit SeededRandom(std::uint64_t seed) : state_(seed) {}
 
-  // Seeded by the kernel.
+  // Seeded by the kernel; where that refuses, by what it gave the process at its start and by the
+  // time.
   static std::uint64_t entropy();
 
   std::uint64_t next() override {
