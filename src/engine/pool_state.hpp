@@ -135,7 +135,7 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
   struct Look {
     Worker* worker;
     pid_t id;
-    bool known;  // to sleep, by a look at the same run not long ago
+    bool known;  // by a look at the same run not long ago, or the last one if there can be none
     bool asleep;
     std::uint32_t run;
   };

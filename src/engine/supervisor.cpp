@@ -44,8 +44,12 @@ void PoolState::supervise() {
       const Time began = *until;
       for (Look& look : looks) {
         if (look.known) continue;
-        look.run = look.worker->runs.load();
-        look.asleep = look.run % 2 == 1 && asleep(look.id) && look.worker->runs.load() == look.run;
+        const std::uint32_t before = std::exchange(look.run, look.worker->runs.load());
+        const std::optional<bool> seen = look.run % 2 == 1 ? asleep(look.id) : false;
+        // That tells nothing of this run but what the last look did.
+        look.known = !seen;
+        look.asleep = seen.value_or(look.asleep && look.run == before) &&
+                      look.worker->runs.load() == look.run;
       }
       until = judge(looks, began);
     }
@@ -76,10 +80,10 @@ std::optional<Time> PoolState::plan(std::vector<Look>& looks) {
   for (const auto& worker : records_) {
     if (worker->is != Is::running) continue;
     const std::uint32_t run = worker->looked_run;
-    const bool known =
-        worker->blocked && now - worker->looked_at < kKnownFor && worker->runs.load() == run;
+    const bool slept = worker->blocked && worker->runs.load() == run;
+    const bool known = slept && now - worker->looked_at < kKnownFor;
     looks.push_back(
-        {.worker = worker.get(), .id = worker->id, .known = known, .asleep = known, .run = run});
+        {.worker = worker.get(), .id = worker->id, .known = known, .asleep = slept, .run = run});
   }
   // Whoever is on the way serves the queue.
   if (looks.empty()) return now + std::max(interval_, kPace.fast);

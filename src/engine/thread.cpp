@@ -192,12 +192,12 @@ Status no_thread(int error) {
   return unavailable("no thread could be started: {}", std::generic_category().message(error));
 }
 
-bool asleep(pid_t thread_id) {
+std::optional<bool> asleep(pid_t thread_id) {
   std::array<char, 64> path{};
   // Not fmt: into an array it would be compiled once more, all 80 KB of it.
   std::snprintf(path.data(), path.size(), "/proc/self/task/%d/stat", thread_id);
   const int file = open(path.data(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) return false;
+  if (file < 0) return errno == ENOENT ? std::optional(false) : std::nullopt;
   // "id (name) state ...": the name has at most 15 characters, and may hold parentheses.
   std::array<char, 64> text{};
   const ssize_t size = read(file, text.data(), text.size());

@@ -2,10 +2,12 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <array>
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <semaphore>
 #include <string>
 #include <thread>
@@ -227,11 +229,19 @@ TEST_CASE("executor: the kernel tells who sleeps", "[executor]") {
   });
   REQUIRE(thread.ok());
   while (id == 0) std::this_thread::yield();
-  for (int i = 0; i < 100; ++i) CHECK_FALSE(wisp::detail::asleep(id));
+  for (int i = 0; i < 100; ++i) CHECK(wisp::detail::asleep(id) == false);
   spin = false;
-  while (!wisp::detail::asleep(id)) std::this_thread::yield();
+  while (wisp::detail::asleep(id) != true) std::this_thread::yield();
+  // Without a free descriptor it tells nothing.
+  rlimit files{};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &files) == 0);
+  const rlimit none{.rlim_cur = 0, .rlim_max = files.rlim_max};
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const std::optional<bool> unknown = wisp::detail::asleep(id);
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &files) == 0);
+  CHECK_FALSE(unknown);
   go.release();
   thread->join();
-  CHECK_FALSE(wisp::detail::asleep(id));  // gone
-  CHECK_FALSE(wisp::detail::asleep(-1));
+  CHECK(wisp::detail::asleep(id) == false);  // gone
+  CHECK(wisp::detail::asleep(-1) == false);
 }

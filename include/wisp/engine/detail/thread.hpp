@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include <wisp/base/callable.hpp>
@@ -72,7 +73,8 @@ void wake_punctually();
 Status no_thread(int error);
 
 // Whether the kernel has the thread of this process asleep (state S or D in its stat file). False
-// for one that runs, waits for a processor, has ended, or cannot be looked at. About 10 µs.
-bool asleep(pid_t thread_id);
+// for one that runs, waits for a processor or has ended; nothing if it cannot be looked at, as
+// without free descriptors. About 10 µs.
+std::optional<bool> asleep(pid_t thread_id);
 
 }  // namespace wisp::inline v0::detail
