@@ -92,7 +92,8 @@ std::optional<Time> BudgetAccount::spent_until(Time now) {
   for (Sum left = sum_; reaches(left, limits_.hard, limits_.hard_attempts); ++part)
     take(left, at(part));
   // The last that has to go is part - 1, and does when the part comes that takes its place.
-  return Time((part + kParts) * part_);
+  const std::int64_t latest = Time::never().since_origin() / part_;
+  return part + kParts > latest ? Time::never() : Time((part + kParts) * part_);
 }
 
 bool BudgetAccount::spend(Time now, Money cost) {

@@ -15,6 +15,9 @@ std::int64_t second_of(Time time) {
   return std::chrono::floor<std::chrono::seconds>(time.since_origin()).count();
 }
 
+// Saturates.
+Time end_of(std::int64_t second) { return Time(second * kSecond) + kSecond; }
+
 }  // namespace
 
 double& Kpa::held_in(std::int64_t second) {
@@ -36,10 +39,10 @@ void Kpa::account(Time now) {
     held_in(end) = 0;
   }
   while (last_ < now) {
-    const Time until = std::min(now, Time((second_ + 1) * kSecond));
+    const Time until = std::min(now, end_of(second_));
     held_in(second_) += held_ * static_cast<double>((until - last_).count());
     last_ = until;
-    if (last_ < Time((second_ + 1) * kSecond)) break;
+    if (last_ < end_of(second_)) break;
     held_in(++second_) = 0;
   }
 }

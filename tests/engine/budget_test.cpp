@@ -185,3 +185,9 @@ TEST_CASE("budget: what it has spent is the window's, over any seconds and jumps
     }
   }
 }
+
+TEST_CASE("budget: it lasts as long as time does", "[budget]") {
+  BudgetAccount account(hard(1s, Money::picodollars(1)));
+  account.spend(Time::never(), Money::picodollars(1));
+  CHECK(account.spent_until(Time::never()) == Time::never());
+}

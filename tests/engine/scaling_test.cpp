@@ -369,3 +369,12 @@ TEST_CASE("scaling: Knative's policy answers within its bounds whatever it is to
     CHECK(held.pass(7, 10min) == 10);
   }
 }
+
+TEST_CASE("scaling: Knative's policy decides at the end of time", "[scaling]") {
+  constexpr wisp::Time kEnd = wisp::Time::never();
+  for (const Duration before : {Duration(1s), Duration(1ns), Duration(0)}) {
+    Kpa kpa;
+    for (const wisp::Time now : {wisp::Time(kEnd.since_origin() - before), kEnd, kEnd})
+      CHECK(kpa.decide({.queued = 3, .now = now}, {.min = 1, .max = 8}) >= 1);
+  }
+}
