@@ -1,10 +1,10 @@
 // The meter's stopwatch: the processor's cycle counter beside a real clock, the injected clock
 // otherwise.
 //
-// The counter is used only where it is invariant (CPUID 8000_0007h EDX[8]; on AArch64 always). It
-// is calibrated once a process against the steady clock over about 200 µs, the best of several
-// brackets, which leaves an error of about 1e-4. Elsewhere the steady clock serves, at some 20 ns a
-// reading.
+// The counter is used only where it is invariant (CPUID 8000_0007h EDX[8]; on AArch64 always).
+// AArch64 tells its frequency. Elsewhere it is calibrated once a process against the steady clock
+// over about 200 µs, the best of several brackets, which leaves an error of about 1e-4. Without one
+// the steady clock serves, at some 20 ns a reading.
 //
 // Threads: any.
 #pragma once
