@@ -5,9 +5,11 @@
 #include <cstdlib>
 #include <ctime>
 #include <map>
+#include <new>
 #include <span>
 #include <tuple>
 
+#include <wisp/base/config.hpp>
 #include <wisp/engine/detail/ledger.hpp>
 #include <wisp/engine/detail/thread.hpp>
 
@@ -31,6 +33,21 @@ void insert(std::deque<Bucket>& buckets, std::int64_t start, std::int64_t end,
     place = buckets.insert(place, Bucket{.start = start});
   place->end = std::max(place->end, end);
   for (std::size_t i = 0; i < kCounts; ++i) place->totals[i] += growth[i];
+}
+
+// False: there was no memory for what it does.
+template <class Body>
+bool has_memory(const Body& body) {
+#if WISP_EXCEPTIONS
+  try {
+    body();
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+#else
+  body();
+#endif
+  return true;
 }
 
 template <class Bucket>
@@ -90,8 +107,8 @@ void sort_lines(std::vector<std::size_t>& lines, const KeyOf& key_of) {
 
 }  // namespace
 
-void Ledger::Window::add(std::int64_t second, const Totals& growth) {
-  insert(seconds, second, second + 1, growth);
+bool Ledger::Window::add(std::int64_t second, const Totals& growth) {
+  if (!has_memory([&] { insert(seconds, second, second + 1, growth); })) return false;
   const auto roll = [](std::deque<Bucket>& fine, std::size_t max, std::deque<Bucket>& coarse,
                        std::int64_t fine_width, std::int64_t coarse_width) {
     const std::int64_t oldest =
@@ -102,9 +119,13 @@ void Ledger::Window::add(std::int64_t second, const Totals& growth) {
       fine.pop_front();
     }
   };
-  roll(seconds, kSecondsMax, minutes, 1, kMinute);
-  roll(minutes, kMinutesMax, hours, kMinute, kHour);
+  // What finds no room in a coarser bucket stays for the next time.
+  (void)has_memory([&] {
+    roll(seconds, kSecondsMax, minutes, 1, kMinute);
+    roll(minutes, kMinutesMax, hours, kMinute, kHour);
+  });
   while (hours.size() > kHoursMax) hours.pop_front();
+  return true;
 }
 
 Totals Ledger::Window::sum(std::int64_t from) const {
@@ -163,8 +184,7 @@ void Ledger::advance_own(Shard& shard, std::uint64_t own_ns, std::int64_t second
   if (own_ns <= shard.seen_own_ns_) return;
   Totals growth{};
   at(growth, Count::cpu_ns) = own_ns - shard.seen_own_ns_;
-  lines_[kOwnLine]->window.add(second, growth);
-  shard.seen_own_ns_ = own_ns;
+  if (lines_[kOwnLine]->window.add(second, growth)) shard.seen_own_ns_ = own_ns;
 }
 
 // What handlers have used on this thread and is not shared out yet.

@@ -177,28 +177,35 @@ void Ledger::add_unusual(Cell& cell, std::uint64_t wall_ns, std::uint64_t weight
   cell.add(Count::over_100ms, (usage.wall_by_100_ms - kOrdinary.wall_by_100_ms) * weight);
 }
 
+// Inside a handler's stopwatch, so it does not throw: what there is no memory for counts as of the
+// next second.
 void Ledger::flush(Shard& shard) {
   const MutexLock lock(mutex_);
-  for (const int line : shard.touched_) {
-    Cell& cell = shard.cell(line);
-    if (line == kOwnLine) {
-      cell.touched = false;
-      advance_own(shard, cell.count(Count::cpu_ns), shard.epoch_);
-      continue;
-    }
-    const Totals now = cell.read();
-    Totals growth{};
-    for (std::size_t i = 0; i < kCounts; ++i) growth[i] = now[i] - cell.flushed[i];
-    cell.flushed = now;
-    // The next call has to touch it.
-    cell.touched = cell.brief = false;
-    lines_[static_cast<std::size_t>(line)]->window.add(shard.epoch_, growth);
-  }
-  shard.touched_.clear();
+  std::size_t left = 0;
+  for (const int line : shard.touched_)
+    if (!flush_line(shard, line)) shard.touched_[left++] = line;
+  shard.touched_.resize(left);
   shard.epoch_ = now_second();
   // When the next second begins, so that growth belongs to one second alone.
   const auto into = static_cast<std::uint64_t>(clock_.now().since_origin().count()) % kFlushNs;
   shard.flush_at_ = ticks_.now() + ticks_.from_ns(kFlushNs - into);
+}
+
+bool Ledger::flush_line(Shard& shard, int line) {
+  Cell& cell = shard.cell(line);
+  if (line == kOwnLine) {
+    // What remains is added by the next look.
+    advance_own(shard, cell.count(Count::cpu_ns), shard.epoch_);
+  } else {
+    const Totals now = cell.read();
+    Totals growth{};
+    for (std::size_t i = 0; i < kCounts; ++i) growth[i] = now[i] - cell.flushed[i];
+    if (!lines_[static_cast<std::size_t>(line)]->window.add(shard.epoch_, growth)) return false;
+    cell.flushed = now;
+  }
+  // The next call has to touch it.
+  cell.touched = cell.brief = false;
+  return true;
 }
 
 }  // namespace detail

@@ -29,6 +29,8 @@ Shard::Shard(Ledger& ledger, bool wisp_thread)
       away_ticks_(ticks_.from_ns(kGapNs)),
       batch_max_(ticks_.from_ns(kBatchNs)) {
   take_over();
+  // Now, as a handler's end makes none.
+  if (wisp_thread_ && real_) cell(kOwnLine);
 }
 
 Shard::~Shard() {
@@ -67,16 +69,18 @@ Cell& Shard::make_cell(int line) {
     page = new Page;
     slot.store(page, std::memory_order_release);
   }
-  auto* cell = new Cell(line);
+  auto made = std::make_unique<Cell>(line);
   const int base = line == kOwnLine ? line : ledger_.base_of(line);
-  if (base == line) cell->own = std::make_unique<Histograms>();
-  cell->histograms = base == line ? cell->own.get() : this->cell(base).histograms;
-  page->cells[static_cast<std::size_t>(line % kPage)].store(cell, std::memory_order_release);
+  if (base == line) made->own = std::make_unique<Histograms>();
+  made->histograms = base == line ? made->own.get() : this->cell(base).histograms;
   // Room for every cell, so that a warm call never allocates here.
-  if (++cells_ > touched_.capacity()) {
-    touched_.reserve(2 * cells_);
-    batch_.reserve(2 * cells_);
+  if (cells_ == touched_.capacity()) {
+    batch_.reserve(2 * (cells_ + 1));
+    touched_.reserve(2 * (cells_ + 1));
   }
+  ++cells_;
+  Cell* const cell = made.release();
+  page->cells[static_cast<std::size_t>(line % kPage)].store(cell, std::memory_order_release);
   return *cell;
 }
 

@@ -193,7 +193,8 @@ class Ledger {
     std::deque<Bucket> minutes;
     std::deque<Bucket> hours;
 
-    void add(std::int64_t second, const Totals& growth);
+    // False, and nothing has changed: there was no memory.
+    bool add(std::int64_t second, const Totals& growth);
     Totals sum(std::int64_t from) const;
     std::int64_t first(std::int64_t from) const;  // since when what sum() counts is
   };
@@ -219,6 +220,7 @@ class Ledger {
   int base_of(int line) ABSL_LOCKS_EXCLUDED(mutex_);
   std::shared_ptr<Shard> take_shard(bool wisp_thread) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void flush(Shard& shard);
+  bool flush_line(Shard& shard, int line) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   static void count_attempt(Shard& shard, Cell& cell, bool first, bool failed) {
     shard.touch(cell);
     if (!first) [[unlikely]]
