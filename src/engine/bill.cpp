@@ -5,13 +5,13 @@
 #include <cstdlib>
 #include <ctime>
 #include <map>
-#include <new>
 #include <span>
 #include <tuple>
 
-#include <wisp/base/config.hpp>
 #include <wisp/engine/detail/ledger.hpp>
 #include <wisp/engine/detail/thread.hpp>
+
+#include "has_memory.hpp"
 
 namespace wisp::inline v0::detail {
 namespace {
@@ -33,21 +33,6 @@ void insert(std::deque<Bucket>& buckets, std::int64_t start, std::int64_t end,
     place = buckets.insert(place, Bucket{.start = start});
   place->end = std::max(place->end, end);
   for (std::size_t i = 0; i < kCounts; ++i) place->totals[i] += growth[i];
-}
-
-// False: there was no memory for what it does.
-template <class Body>
-bool has_memory(const Body& body) {
-#if WISP_EXCEPTIONS
-  try {
-    body();
-  } catch (const std::bad_alloc&) {
-    return false;
-  }
-#else
-  body();
-#endif
-  return true;
 }
 
 template <class Bucket>

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "has_memory.hpp"
 #include "pool_state.hpp"
 
 namespace wisp::inline v0 {
@@ -127,13 +128,17 @@ Status PoolState::add_worker(WakeLock& lock, Time now, std::string_view why) {
   if (workers_ >= threads_max()) {
     return served ? Status() : resource_exhausted("all {} workers of the pool wait", workers_);
   }
-  Worker& worker = unused_record();
-  Status started = start(
-      worker.thread, fmt::format("wisp-{}", worker.index),
-      [state = shared_from_this(), &worker] { state->work(worker); }, now);
+  Worker* worker = nullptr;
+  Status started = no_memory_;
+  (void)has_memory([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    worker = &unused_record();
+    started = start(
+        worker->thread, fmt::format("wisp-{}", worker->index),
+        [state = shared_from_this(), worker] { state->work(*worker); }, now);
+  });
   if (!started.ok()) return served ? Status() : started;
-  worker.is = Is::starting;
-  worker.unborn = true;
+  worker->is = Is::starting;
+  worker->unborn = true;
   totals_.peak = std::max(totals_.peak, ++workers_);
   note_decision(why, now);
   ++starting_;
@@ -156,6 +161,8 @@ PoolState::Worker& PoolState::unused_record() {
   for (const auto& worker : records_) {
     if (worker->is == Is::absent) return *worker;
   }
+  // Room for every worker, so that one that parks never allocates.
+  if (records_.size() == parked_.capacity()) parked_.reserve(2 * (records_.size() + 1));
   records_.push_back(std::make_unique<Worker>(*this, static_cast<int>(records_.size())));
   return *records_.back();
 }

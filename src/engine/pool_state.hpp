@@ -183,6 +183,7 @@ class PoolState : public std::enable_shared_from_this<PoolState> {
   int most_ ABSL_GUARDED_BY(mutex_) = rules_.max;  // the highest maximum that there was
   Clock& clock_;
   const int cores_;
+  const Status no_memory_ = resource_exhausted("there is no memory for a thread of the pool");
   Parker supervisor_parker_;
 
   mutable Mutex mutex_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "has_memory.hpp"
 #include "pool_state.hpp"
 
 namespace wisp::inline v0::detail {
@@ -21,9 +22,12 @@ void PoolState::watch(WakeLock& lock, Time now) {
   if (supervisor_ == Is::absent) {
     // Not soon after a failure; but what has failed right now, it is to try again.
     if (now < retry_at_ && retry_at_ != now + kRetryAfter) return;
-    const Status started = start(
-        supervisor_thread_, "wisp-supervisor", [state = shared_from_this()] { state->supervise(); },
-        now);
+    Status started = no_memory_;
+    (void)has_memory([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      started = start(
+          supervisor_thread_, "wisp-supervisor",
+          [state = shared_from_this()] { state->supervise(); }, now);
+    });
     if (!started.ok()) return;
     supervisor_ = Is::running;
   } else {
