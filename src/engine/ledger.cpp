@@ -165,6 +165,7 @@ bool Ledger::marked(const void* used) const {
 }
 
 void Ledger::give_back(Shard& shard) {
+  if (shard.timing() || shard.uses_ > 0) return;
   shard.borrowed_ = false;
   last_ = {.thread_ends = true};
   shard.let_go();

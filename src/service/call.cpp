@@ -197,15 +197,15 @@ inline void Invoker::call_here(FunctionState& state, const void* in, Out out,
 
 // Frames do not nest where a BareFrame will do, and so one mark is enough for a thread.
 [[gnu::noinline]] bool Invoker::call_marked(FunctionState& state, const void* in, void* result) {
-  Shard& shard = parts_.ledger.shard();
+  Shard* const shard = parts_.ledger.lasting_shard();
   const RunVersion* const version = state.directions.only();
-  if (!shard.lasting()) return false;
-  shard.mark(version);
+  if (shard == nullptr) return false;
+  shard->mark(version);
   // Between the mark and the look: who directs the calls elsewhere sees the one, or this the other.
   light_barrier();
   const bool there = version != nullptr && state.directions.only() == version && version->bare;
-  if (there) call_bare(state, *version, shard, in, result);
-  shard.unmark();
+  if (there) call_bare(state, *version, *shard, in, result);
+  shard->unmark();
   light_barrier();
   if (state.directions.leaving() && state.directions.only() != version) [[unlikely]] {
     const Errand errand(*this, nullptr);  // what a handler captured may stop the runtime

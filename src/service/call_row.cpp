@@ -112,7 +112,8 @@ std::shared_ptr<CallNode> Invoker::run_call_row(CallBlock& block, std::shared_pt
   const int line = &*version == &function ? first_line : line_of(*version, node->lineage());
   const Definition& definition = *version->definition;
   const Meter meter = definition.options.meter;
-  Shard& shard = ledger.shard();
+  const Ledger::Use use(ledger);
+  Shard& shard = use.shard();
   CallRow row(*this, function, *version, shard);
   Span span(shard, line, meter);
   while (true) {

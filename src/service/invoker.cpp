@@ -171,7 +171,8 @@ Invoker::Ended Invoker::attempt(const Attempt& what) {
   ActiveFrame frame;
   enter(frame, what);
   const Ticks& ticks = parts_.ledger.ticks();
-  Shard& shard = parts_.ledger.shard();
+  const Ledger::Use use(parts_.ledger);
+  Shard& shard = use.shard();
   const std::uint64_t waited_until = what.accepted_ticks == 0 ? 0 : ticks.now();
   Context context(*this, frame);
   Running running = mark_of(what, definition, frame);  // whole before others can see it
@@ -218,7 +219,6 @@ Invoker::Ended Invoker::attempt(const Attempt& what) {
     spend(what.function, *version, *what.lineage, ended.taken);
   if (what.lineage->hops >= kLoopHops) [[unlikely]]
     loop_costs_.add(what.lineage->trace, cost_of(definition, ended.taken));
-  // Last: a thread on its way out gives the shard back.
   parts_.ledger.record(shard, line,
                        {.taken = ended.taken,
                         .first = what.attempt == 1,

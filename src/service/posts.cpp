@@ -299,7 +299,8 @@ Invoker::RowEnd Invoker::run_row(Route& route, PostBlock& block, std::uint64_t u
   FunctionState& function = route.function();
   const VersionUse version(function, function.directions, {}, parts_.random);
   const Meter meter = version->definition->options.meter;
-  Shard& shard = ledger.shard();
+  const Ledger::Use use(ledger);
+  Shard& shard = use.shard();
   Row row(*this, route, *version, shard);
   Span span(shard, version->line, meter);
   while (true) {

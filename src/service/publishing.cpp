@@ -16,9 +16,9 @@ namespace wisp::inline v0::detail {
       frame_(invoker, this) {
   if (slot_->depth == Publishers::kDepth) return;
   // A thread on its way out has a shard for one handler at a time.
-  Shard& shard = invoker.parts().ledger.shard();
-  if (!shard.lasting()) return;
-  shard_ = &shard;
+  Shard* const shard = invoker.parts().ledger.lasting_shard();
+  if (shard == nullptr) return;
+  shard_ = shard;
   level_ = &slot_->levels[static_cast<std::size_t>(slot_->depth++)];
 }
 

@@ -61,6 +61,42 @@ TEST_CASE("ledger: a borrowed shard is kept until the outermost handler has ende
   CHECK(ledger.bill(std::chrono::hours(1), {}).lines.at(0).calls == 300);
 }
 
+// It was the next thread's no more.
+TEST_CASE("ledger: a borrowed shard is kept for as long as it is in use, and then given back",
+          "[ledger]") {
+  struct Late {
+    Ledger* ledger = nullptr;
+    int line = 0;
+    bool* kept = nullptr;
+    ~Late() {
+      if (ledger->lasting_shard() != nullptr) return;
+      const Ledger::Use use(*ledger);
+      // Before its own handler another one, which is one of the host's callbacks'.
+      Span inner(use.shard(), line, Meter::batched);
+      ledger->end_and_record(use.shard(), inner, true, false);
+      *kept = !use.shard().lasting() && ledger->lasting_shard() == nullptr;
+      Span(use.shard(), line, Meter::batched).abandon();
+    }
+  };
+  wisp::ManualClock clock;
+  Ledger ledger(clock, {});
+  const int line = ledger.line({.function = "f"});
+  bool kept = false;
+  Shard* shards[2] = {};
+  for (Shard*& shard : shards) {
+    std::thread([&] {
+      thread_local Late late;  // older than what the ledger keeps for the thread
+      late.ledger = &ledger;
+      late.line = line;
+      late.kept = &kept;
+      shard = &ledger.shard();
+      CHECK(ledger.lasting_shard() == shard);
+    }).join();
+  }
+  CHECK(kept);
+  CHECK(shards[0] == shards[1]);
+}
+
 // They were added to the host's, and for good.
 TEST_CASE("ledger: handlers of a thread that borrows a shard again are not the host's",
           "[ledger]") {

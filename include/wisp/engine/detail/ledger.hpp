@@ -74,6 +74,14 @@ class Ledger {
       return *last_.shard;
     return shard_slow();
   }
+  // The same, but null where it would be, or is, one for a handler alone: a thread on its way out.
+  Shard* lasting_shard() {
+    if (last_.ledger == id_) [[likely]]
+      return last_.shard->lasting() ? last_.shard : nullptr;
+    return last_.thread_ends ? nullptr : &shard_slow();
+  }
+  // That shard, kept for more than one handler and what is done around it.
+  class Use;
 
   // See ThreadLocals in service/detail/thread_locals.hpp.
   class Aside;
@@ -98,7 +106,7 @@ class Ledger {
   // Whether a thread has marked it; see Shard::mark(). With a heavy barrier before.
   bool marked(const void* used) const;
 
-  // The last use of `shard` in this call.
+  // The last use of `shard` in this call, but for an outer Use.
   void record(Shard& shard, int line, const Attempt& attempt) {
     Cell& cell = shard.cell(line);
     if (attempt.taken.timed) add_times(cell, attempt.taken.wall_ns, attempt.taken.weight);
@@ -227,9 +235,10 @@ class Ledger {
       cell.add(Count::retries, 1);
     if (failed) [[unlikely]]
       cell.add(Count::errors, 1);
-    if (shard.borrowed_ && shard.top_ == nullptr) [[unlikely]]
+    if (shard.borrowed_) [[unlikely]]
       give_back(shard);
   }
+  // Unless it is in use.
   static void give_back(Shard& shard);
   static void add_times(Cell& cell, std::uint64_t wall_ns, std::uint64_t weight) {
     cell.add(Count::attempts, 1);
@@ -277,6 +286,28 @@ class Ledger {
   std::deque<HostReading> host_readings_ ABSL_GUARDED_BY(mutex_);
   ThreadCpu host_seen_ ABSL_GUARDED_BY(host_mutex_);  // at the last bill
   std::int64_t host_ns_ ABSL_GUARDED_BY(mutex_) = 0;  // until then; a handler is read late
+};
+
+class Ledger::Use {
+ public:
+  explicit Use(Ledger& ledger) : shard_(ledger.shard()), borrowed_(!shard_.lasting()) {
+    if (borrowed_) [[unlikely]]
+      ++shard_.uses_;
+  }
+  ~Use() {
+    if (!borrowed_) [[likely]]
+      return;
+    --shard_.uses_;
+    give_back(shard_);
+  }
+  Use(const Use&) = delete;
+  Use& operator=(const Use&) = delete;
+
+  Shard& shard() const { return shard_; }
+
+ private:
+  Shard& shard_;
+  const bool borrowed_;
 };
 
 class Ledger::Aside {

@@ -191,6 +191,7 @@ class Shard {
   const bool real_;         // CPU clocks are read
   const bool wisp_thread_;  // CPU outside of handlers is unattributed, not the host's
   bool borrowed_ = false;   // for this call: the thread has let go of its own
+  int uses_ = 0;            // of a borrowed one: Ledger::Use
   // In ticks: a longer segment, gap or batch ends the batch.
   const std::uint64_t long_ticks_;
   const std::uint64_t away_ticks_;
