@@ -130,6 +130,7 @@ Status Registry::add(std::shared_ptr<const detail::Definition> definition) {
   entry->index = static_cast<int>(functions_.size());
   if (prepared != nullptr) entry->attachment = std::move(prepared);
   else if (attach_) entry->attachment = attach_(*entry);
+  if (entry->attachment != nullptr) entry->attachment->published();
   by_handle_.insert(hash_of(*entry->definition), entry.get());
   by_name_.insert(hash_of(entry->definition->name), entry.get());
   for (const TypeInfo* type : {entry->definition->in, entry->definition->out}) {

@@ -122,10 +122,11 @@ Status FunctionState::prepare() {
         "function '{}': {} has to be known when the Runtime starts: add it to the catalogue",
         definition->name, late_option);
   }
-  if (instances != nullptr) WISP_TRY(instances->provision());
-  owner.add_route(posts);  // of one that may be refused here, not before
-  return Status();
+  return instances != nullptr ? instances->provision() : Status();
 }
+
+// Not before: others come to this by its route, and what is refused goes at once.
+void FunctionState::published() { owner.add_route(posts); }
 
 bool FunctionState::try_enter() {
   if (shares != nullptr) {

@@ -122,7 +122,6 @@ std::unique_ptr<Attachment> Invoker::attach(const Registered& entry) {
   Route::Rules rules{.name = fmt::format("function '{}'", entry.definition->name),
                      .queue = parts_.queue};
   state->posts = std::make_shared<Route>(*this, std::move(rules), state.get(), nullptr);
-  if (!entry.definition->prepares()) add_route(state->posts);
   return state;
 }
 

@@ -311,3 +311,27 @@ TEST_CASE("registry: of several adders of one name exactly one wins", "[registry
     CHECK(registry.list().size() == 1);
   }
 }
+
+TEST_CASE("registry: an engine hears of what nothing can refuse any more, once", "[registry]") {
+  struct Noted : wisp::detail::Attachment {
+    explicit Noted(int& count) : published_count(count) {}
+    void published() override { ++published_count; }
+    int& published_count;
+  };
+  int attached = 0;
+  int published = 0;
+  Registry registry([&](const Registered&) {
+    ++attached;
+    return std::make_unique<Noted>(published);
+  });
+  // The second one is made ready before it is known whether it may be added.
+  REQUIRE(registry.add(function("price", [](int n) { return n; })).ok());
+  const auto taken = function("price", [](int n) { return n; }, {.lane = wisp::Lane::urgent});
+  CHECK(registry.add(taken).code() == StatusCode::kAlreadyExists);
+  CHECK(attached == 2);
+  CHECK(published == 1);
+  REQUIRE(
+      registry.add(function("cost", [](int n) { return n; }, {.lane = wisp::Lane::urgent})).ok());
+  CHECK(attached == 3);
+  CHECK(published == 2);
+}

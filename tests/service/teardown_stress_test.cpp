@@ -207,3 +207,23 @@ TEST_CASE("teardown: schedules end while they fire", "[teardown]") {
   CHECK(runtime.stop(20s).status.ok());
   check_conserved(runtime.stats().events);
 }
+
+TEST_CASE("teardown: a function that is refused goes while others ask for all", "[teardown]") {
+  const auto take = [] { return wisp::function("taken", [] {}, {.lane = wisp::Lane::urgent}); };
+  const auto first = take();
+  wisp::Runtime runtime{wisp::Catalogue().add(first), {.adjustable = true}};
+  std::atomic<bool> go{true};
+  std::vector<std::thread> asking;
+  for (int t = 0; t < 2; ++t) {
+    asking.emplace_back([&] {
+      while (go) {
+        CHECK(runtime.stats().functions.size() == 1);
+        CHECK(runtime.settings().functions.size() == 1);
+      }
+    });
+  }
+  for (int i = 0; i < 10 * kRounds; ++i)
+    CHECK(runtime.registry().add(take()).code() == wisp::StatusCode::kAlreadyExists);
+  go = false;
+  for (std::thread& each : asking) each.join();
+}

@@ -116,6 +116,9 @@ struct Attachment {
   // Lets go of what direct() took the calls from, unless a call is still inside: then that call
   // does. Destroys handlers.
   virtual void let_go() {}
+  // Nothing can refuse the function any more: called under the registry's lock, before it can be
+  // found.
+  virtual void published() {}
 };
 
 // The versions of a function of which more than one was published.

@@ -101,6 +101,7 @@ struct alignas(64) FunctionState final : Attachment, RunVersion {
   Result<std::shared_ptr<const Version>> make(std::shared_ptr<const Definition> made,
                                               int number) override;
   void direct(const Traffic& traffic) override;
+  void published() override;
   void let_go() override;
   // What is not given stays. Who waits, and may enter now, does with let_in().
   void adjust(std::optional<int> concurrency, std::optional<bool> pause);
