@@ -7,8 +7,6 @@
 #include <wisp/model/batch.hpp>
 #include <wisp/service/invoker.hpp>
 
-#include "route_token.hpp"
-
 namespace wisp::inline v0::detail {
 
 // One batch, from the queue to the end of its deliveries or their next attempts.
@@ -268,17 +266,9 @@ Route::Shipments Route::begin_batch() {
 }
 
 void Route::run_batch_token(bool slot_taken) {
-  // As in run(). Once it has closed, a slot may be had in spite of the pause.
-  if (slot_taken && function_->paused() && !closed()) {
-    slot_taken = false;
-    function_->leave(invoker_);
-  }
-  if (function_->limited() && !slot_taken && !function_->try_enter()) {
-    // The token waits, and what is queued may grow to a whole batch meanwhile.
-    Task task(Token(shared_from_this(), invoker_.shared_from_this(), true));
-    if (slot_or_wait(task)) task();
-    return;
-  }
+  slot_taken = keeps(slot_taken);
+  // What is queued may grow to a whole batch while the token waits.
+  if (function_->limited() && !slot_taken && !function_->try_enter()) return await_slot();
   Shipments batch;
   {
     const BriefLock lock(mutex_);
@@ -315,23 +305,6 @@ void Route::run_batch(Shipments batch) {
     each.reset();
     invoker_.one_less();
   }
-}
-
-void Route::rejoin(std::unique_ptr<Shipment> delivery) {
-  {
-    const BriefLock lock(mutex_);
-    come_back(*delivery);
-    if (!closed_) {
-      ++count_;
-      again_ += static_cast<int>(delivery->attempts > 0);
-      bytes_ += delivery->bytes;
-      queue_.put_back(std::move(delivery));
-    }
-  }
-  if (delivery == nullptr) return top_up();
-  invoker_.cancel_delivery(*this, *delivery);
-  const BriefLock lock(mutex_);
-  queue_.release(*delivery);
 }
 
 // When to look for the next batch again, unless a timer will by then.

@@ -156,8 +156,16 @@ void Route::uncount(const Shipment& delivery) {
   bytes_ -= delivery.bytes;
 }
 
-std::unique_ptr<Shipment> Route::begin() {
-  if (closed_ || queue_.ready() == 0 || held() || !in_turn()) return nullptr;
+std::unique_ptr<Shipment> Route::begin(Work& work) {
+  // Tokens that wait for a slot stand for as many: one that found nothing would hold it in vain.
+  const int others = work.slot ? 0 : awaiting_slot_;
+  if (closed_ || std::cmp_less_equal(queue_.ready(), others) || held() || !in_turn())
+    return nullptr;
+  if (function_->limited() && !work.slot) {
+    work.slot = function_->try_enter();
+    work.full = !work.slot;
+    if (work.full) return nullptr;
+  }
   std::unique_ptr<Shipment> head = queue_.take();
   head->turns = std::exchange(turns_, {});
   uncount(*head);
@@ -187,24 +195,12 @@ void Route::come_back(const Shipment& delivery) {
 }
 
 // Requires: counted in active_.
-void Route::run(std::unique_ptr<Shipment> delivery, bool slot_taken) {
+void Route::run(std::unique_ptr<Shipment> delivery) {
   {
     const Errand errand(invoker_, this);
-    // Its slot was handed to it before the pause.
-    if (slot_taken && function_->paused()) {
-      slot_taken = false;
-      function_->leave(invoker_);
-    }
-    if (!affords(*delivery) || !has_turn(*delivery)) {
-      if (slot_taken) function_->leave(invoker_);
-      delivery = delay(std::move(delivery));
-    } else if (function_->limited() && !slot_taken && !function_->try_enter()) {
-      delivery = await_slot(std::move(delivery));
-    } else {
-      const bool over = invoker_.attempt_delivery(*this, *delivery);
-      if (function_->limited()) function_->leave(invoker_);
-      if (!over) delivery = delay(std::move(delivery));
-    }
+    const bool over = affords(*delivery) && invoker_.attempt_delivery(*this, *delivery);
+    if (function_->limited()) function_->leave(invoker_);
+    if (!over) delivery = delay(std::move(delivery));
     const BriefLock lock(mutex_);
     if (delivery != nullptr) queue_.release(*delivery);
     end();

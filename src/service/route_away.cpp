@@ -1,39 +1,30 @@
-// What is away from its route: for the timer until it is due, or for its function until there is a
-// slot.
+// What is away from its route: for the timer until it is due.
 #include <utility>
 
 #include <wisp/service/invoker.hpp>
 
 namespace wisp::inline v0::detail {
 
-// A delivery on its way back: from the timer to the executor, then to its handler.
+// A delivery on its way back: from the timer to the queue; or to the executor, then to its handler.
 struct Route::Away {
   std::shared_ptr<Route> route;
   std::shared_ptr<Invoker> keep;
   std::unique_ptr<Shipment> delivery;
   bool on_timer = false;
-  bool slot_taken = false;
 
   Away(std::shared_ptr<Route> r, std::shared_ptr<Invoker> k, std::unique_ptr<Shipment> d,
-       bool timer, bool slot)
-      : route(std::move(r)),
-        keep(std::move(k)),
-        delivery(std::move(d)),
-        on_timer(timer),
-        slot_taken(slot) {}
+       bool timer)
+      : route(std::move(r)), keep(std::move(k)), delivery(std::move(d)), on_timer(timer) {}
   Away(Away&&) noexcept = default;
   Away& operator=(Away&&) = delete;
   ~Away() {
-    if (delivery != nullptr) route->lost(std::move(delivery), slot_taken);
+    if (delivery != nullptr) route->lost(std::move(delivery));
   }
   void operator()() {
-    if (on_timer) {
-      on_timer = false;
-      keep->sharing().submit_surely(
-          *keep, Task(Away(route, keep, std::move(delivery), false, slot_taken)), route->flow());
-    } else {
-      route->resume(std::move(delivery), slot_taken);
-    }
+    if (!std::exchange(on_timer, false)) return route->resume(std::move(delivery));
+    if (route->rejoin(delivery)) return;
+    keep->sharing().submit_surely(*keep, Task(Away(route, keep, std::move(delivery), false)),
+                                  route->flow());
   }
 };
 
@@ -55,8 +46,7 @@ std::unique_ptr<Shipment> Route::delay(std::unique_ptr<Shipment> delivery) {
     invoker_.note_cancelled(*this, *delivery);
     return delivery;
   }
-  Task task(
-      Away(shared_from_this(), invoker_.shared_from_this(), std::move(delivery), true, false));
+  Task task(Away(shared_from_this(), invoker_.shared_from_this(), std::move(delivery), true));
   // A timer that refuses destroys the task, and lost() sees to the delivery.
   const Result<TimerId> id = invoker_.parts().timer.schedule(due, std::move(task));
   if (!id.ok()) return nullptr;
@@ -77,67 +67,47 @@ std::unique_ptr<Shipment> Route::delay(std::unique_ptr<Shipment> delivery) {
   return nullptr;
 }
 
-std::unique_ptr<Shipment> Route::await_slot(std::unique_ptr<Shipment> delivery) {
-  bool ended = false;
+bool Route::rejoin(std::unique_ptr<Shipment>& delivery) {
+  if (rules_.batch == 0 && !function_->limited()) return false;
   {
     const BriefLock lock(mutex_);
-    ended = closed_ || replaced();
-    if (!ended) go_away(*delivery);
+    if (closed_ || replaced()) return false;
+    come_back(*delivery);
+    ++count_;
+    again_ += static_cast<int>(delivery->attempts > 0);
+    bytes_ += delivery->bytes;
+    queue_.put_back(std::move(delivery));
   }
-  // Those that wait here would else all begin at once.
-  give_turn_back(*delivery);
-  if (ended) {
-    invoker_.note_cancelled(*this, *delivery);
-    return delivery;
-  }
-  Shipment& mine = *delivery;
-  const bool token = std::exchange(mine.token, false);
-  Task task(
-      Away(shared_from_this(), invoker_.shared_from_this(), std::move(delivery), false, true));
-  if (!slot_or_wait(task)) return nullptr;
-  // A slot came free a moment ago: it goes on here, under the token that it has.
-  mine.token = token;
-  task();
-  return nullptr;
+  top_up();
+  return true;
 }
 
-bool Route::slot_or_wait(Task& task) {
-  if (function_->enter_or_wait(task, *this)) return true;
-  if (closed()) function_->drop(*this, invoker_);  // cancel() has looked too early for it
-  return false;
-}
-
-void Route::resume(std::unique_ptr<Shipment> delivery, bool slot_taken) {
-  if (rules_.batch > 0) return rejoin(std::move(delivery));
+void Route::resume(std::unique_ptr<Shipment> delivery) {
   bool ended = false;
   {
     const BriefLock lock(mutex_);
     come_back(*delivery);
-    ended = closed_;
+    ended = closed_ || replaced();
     ++active_;
   }
   if (ended) {
-    if (slot_taken) function_->leave(invoker_);
-    give_turn_back(*delivery);
     invoker_.cancel_delivery(*this, *delivery);
     const BriefLock lock(mutex_);
     queue_.release(*delivery);
     end();
-    return;
+  } else {
+    run(std::move(delivery));
   }
-  run(std::move(delivery), slot_taken);
   top_up();
 }
 
-void Route::lost(std::unique_ptr<Shipment> delivery, bool slot_taken) {
+void Route::lost(std::unique_ptr<Shipment> delivery) {
   bool ended = false;
   {
     const BriefLock lock(mutex_);
     come_back(*delivery);
     ended = closed_ || replaced();
   }
-  if (slot_taken) function_->leave(invoker_);
-  give_turn_back(*delivery);
   if (ended || delivery->error.ok()) {
     invoker_.cancel_delivery(*this, *delivery);
   } else {

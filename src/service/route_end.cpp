@@ -40,10 +40,10 @@ void Route::cancel() {
     delayed.swap(delayed_);
     window = std::exchange(window_timer_, std::nullopt);
     give_back(turns_);
-    waiting = away_ > 0 || (rules_.batch > 0 && tokens_ > 0);
+    waiting = tokens_ > 0;
   }
   for (const auto& each : queued) invoker_.cancel_delivery(*this, *each);
-  // They come back through lost(), and what begins to wait from now on sees that this has closed.
+  // A token that begins to wait from now on sees that this has closed.
   if (waiting && function_->limited()) function_->drop(*this, invoker_);
   cancel_posts();
   for (const Delayed& each : delayed) invoker_.parts().timer.cancel(each.timer);
@@ -70,7 +70,6 @@ void Route::replace() {
   // They come back through lost(). One that begins to wait just now ends once its wait does; looked
   // for later, its successor might be there instead.
   for (const Delayed& each : delayed) invoker_.parts().timer.cancel(each.timer);
-  if (function_->limited()) function_->drop(*this, invoker_);
 }
 
 std::shared_ptr<const Receipt> Route::receipt() const {

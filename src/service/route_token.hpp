@@ -23,12 +23,12 @@ struct Route::Token {
   ~Token() {
     if (route == nullptr) return;
     if (slot_taken) route->function_->leave(*keep);
-    route->token_lost();
+    route->token_lost(slot_taken);
   }
   void operator()() {
     const std::shared_ptr<Route> mine = std::exchange(route, nullptr);
     if (mine->rules_.batch > 0) mine->run_batch_token(slot_taken);
-    else mine->run_token();
+    else mine->run_token(slot_taken);
   }
 };
 

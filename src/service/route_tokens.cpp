@@ -60,10 +60,11 @@ void Route::submit_tokens(int count) {
         invoker_, Task(Token(shared_from_this(), invoker_.shared_from_this())), flow_);
 }
 
-void Route::token_lost() {
+void Route::token_lost(bool slot_taken) {
   Shipments dropped;
   {
     const BriefLock lock(mutex_);
+    awaiting_slot_ -= static_cast<int>(slot_taken && rules_.batch == 0);
     // Nobody would come for what is queued. A later delivery may find the executor well again.
     if (--tokens_ != 0) return;
     dropped = take_queue();
@@ -73,10 +74,11 @@ void Route::token_lost() {
 }
 
 void Route::pick(Work& work) {
-  if (closed_) return;
-  if (!work.posts_next) work.delivery = begin();
-  if (work.delivery == nullptr) work.block = log_.claim();
-  if (work.none()) work.delivery = begin();
+  if (!work.posts_next) work.delivery = begin(work);
+  if (work.delivery == nullptr && !closed_) work.block = log_.claim();
+  if (work.none()) work.delivery = begin(work);
+  awaiting_slot_ += static_cast<int>(work.full);
+  tokens_ -= static_cast<int>(work.none() && !work.full);
   if (work.none()) return;
   work.posts_next = work.block == nullptr;
   ++busy_;
@@ -94,29 +96,47 @@ PostBlock::Pointer Route::leave_log(PostBlock* block, bool* rest) {
   return unused;
 }
 
-void Route::run_token() {
+bool Route::keeps(bool slot_taken) {
+  // Once it has closed, a slot may be had in spite of the pause.
+  if (!slot_taken || !function_->paused() || closed()) return slot_taken;
+  function_->leave(invoker_);
+  return false;
+}
+
+void Route::await_slot() {
+  Task task(Token(shared_from_this(), invoker_.shared_from_this(), true));
+  if (function_->enter_or_wait(task, *this)) {
+    // One came free a moment ago.
+    invoker_.sharing().submit_surely(invoker_, std::move(task), flow_);
+  } else if (closed()) {
+    function_->drop(*this, invoker_);  // cancel() has looked too early for it
+  }
+}
+
+void Route::run_token(bool slot_taken) {
   const Ticks& ticks = invoker_.parts().ledger.ticks();
   const int runs = invoker_.parts().manual ? 1 : kRunsPerToken;
   const std::uint64_t ns = flow_ != nullptr ? kNsPerTurn : kNsPerRouteToken;
   std::uint64_t stop = 0;
-  Work work;
+  Work work{.slot = keeps(slot_taken)};
   {
     const BriefLock lock(mutex_);
+    awaiting_slot_ -= static_cast<int>(slot_taken);
     pick(work);
-    if (work.none()) --tokens_;
   }
-  if (work.none()) return arm_turn();
   // For what is queued beside: this one may be held up.
-  top_up(work.block != nullptr ? 1 : 0);
-  for (int i = 1;; ++i) {
+  if (!work.none()) top_up(work.block != nullptr ? 1 : 0);
+  bool over = false;
+  for (int i = 1; !work.none(); ++i) {
     if (stop == 0) stop = ticks.now() + ticks.from_ns(ns);
     if (work.delivery != nullptr) {
       work.delivery->token = true;
-      run(std::move(work.delivery), false);
+      work.slot = false;
+      run(std::move(work.delivery));
     } else {
       invoker_.run_posts(*this, *work.block, stop);
     }
-    const bool over = i >= runs || ticks.now() >= stop || invoker_.sharing().above(flow_);
+    over = i >= runs || ticks.now() >= stop || invoker_.sharing().above(flow_);
     bool rest = false;
     PostBlock::Pointer unused;
     {
@@ -127,16 +147,16 @@ void Route::run_token() {
         end();
         unused = leave_log(block, &rest);
       }
-      if (!over) pick(work);
-      if (work.none()) --tokens_;
+      if (over) --tokens_;
+      else pick(work);
     }
     invoker_.post_blocks().put(std::move(unused));
     if (rest) invoker_.one_less();
-    if (work.none()) {
-      if (over) top_up();
-      return arm_turn();
-    }
   }
+  if (work.full) return await_slot();
+  if (work.slot) function_->leave(invoker_);
+  if (over) top_up();
+  arm_turn();
 }
 
 void Route::lend_token() {

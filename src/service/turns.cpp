@@ -41,19 +41,6 @@ bool Route::before_turn() const {
   return !turns_.empty() && pace_.waits(turns_, invoker_.parts().clock.now());
 }
 
-// For another attempt, as a first one had its turn when it left the queue. False: it is due then.
-bool Route::has_turn(Shipment& delivery) const {
-  if (pace_.unlimited()) return true;
-  delivery.asked = asked_.load();
-  if (pace_.take(delivery.turns, invoker_.parts().clock.now())) return true;
-  // Nor does it wait any longer than it may be old.
-  const Time over = delivery.accepted + kAgeMax + Duration(1);
-  if (invoker_.parts().clock.now() >= over) return true;
-  delivery.due = std::min(*delivery.turns.at(), over);
-  delivery.put_off = true;
-  return false;
-}
-
 // After a look at the queue that found nothing to begin. The clock is asked once: what was before
 // its turn then, and has it by now, is begun here.
 void Route::arm_turn() {

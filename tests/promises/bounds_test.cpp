@@ -280,3 +280,51 @@ TEST_CASE("bounds: a key that is sent again and again comes to its turn", "[boun
     CHECK(runtime.stats().events.coalesced > 0);
   });
 }
+
+TEST_CASE("bounds: what waits for a pause or a slot to end makes room as in any queue",
+          "[bounds]") {
+  wisp::test::for_each_seed([](std::uint64_t seed) {
+    World world{seed, {.threads_max = 4}};
+    const bool paused = seed % 2 == 0;
+    const bool coalesces = seed % 4 < 2;
+    const int count = static_cast<int>(wisp::uniform(world.random(), 1, 5));
+    bool held = true;
+    std::vector<int> begun;
+    const auto narrow = wisp::function("narrow",
+                                       [&](int n, wisp::Context& context) {
+                                         begun.push_back(n);
+                                         return context.sleep(held ? 1h : 1ms);
+                                       },
+                                       {.limits = {.concurrency = 1}});
+    wisp::Runtime runtime{wisp::Catalogue().add(narrow), world.options({.adjustable = true})};
+    const auto watch = wisp::test::watch_some(world, runtime);
+    const auto pause = [&](bool now) {
+      return runtime.configure({.functions = {{.name = "narrow", .paused = now}}});
+    };
+    if (paused) REQUIRE(pause(true).ok());
+    else REQUIRE(runtime.post(narrow, -1).ok());
+    world.run_until_idle();
+    const Overflow act = coalesces ? Overflow::coalesce : Overflow::drop_oldest;
+    auto full = runtime.on("work").deliver({.queue = {.count = count, .act = act}}).to(narrow);
+    int seen = 0;
+    auto other = runtime.on("work").to([&seen](int) { ++seen; });
+    constexpr int kEvents = 12;
+    for (int n = 0; n < kEvents; ++n) {
+      CHECK(runtime.emit("work", n, {.key = "same"}).ok());
+      if (wisp::uniform(world.random(), 0, 1) == 0) world.run_until_idle();
+    }
+    CHECK(full.queued() == count);
+    const wisp::EventStats events = runtime.stats().events;
+    CHECK(events.dropped == static_cast<std::uint64_t>(kEvents - count));
+    CHECK((coalesces ? events.coalesced : events.dropped_oldest) == events.dropped);
+    held = false;
+    if (paused) REQUIRE(pause(false).ok());
+    world.advance(2h);
+    CHECK(seen == kEvents);
+    std::vector<int> latest;
+    if (!paused) latest.push_back(-1);
+    for (int n = kEvents - count; n < kEvents; ++n) latest.push_back(n);
+    CHECK(begun == latest);
+    wisp::test::conserved_at_rest(runtime);
+  });
+}

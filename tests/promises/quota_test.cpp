@@ -48,3 +48,28 @@ TEST_CASE("quota: a number of attempts needs no tariff", "[quota]") {
     CHECK(runtime.call(work, {.tenant = "acme"}).ok());
   });
 }
+
+TEST_CASE("quota: what is put off takes nothing of a rate before it begins", "[quota]") {
+  wisp::test::for_each_seed([](std::uint64_t seed) {
+    World world{seed};
+    constexpr int kQuota = 5;
+    int ran = 0;
+    const auto paced = wisp::function("paced", [&ran] { ++ran; }, {.limits = {.per_second = 1}});
+    wisp::Runtime runtime{
+        wisp::Catalogue().add(paced),
+        world.options(
+            {.budgets = {
+                 {.name = "acme's", .tenant = "acme", .window = 5min, .hard_attempts = kQuota}}})};
+    const auto watch = wisp::test::watch_some(world, runtime);
+    for (int n = 0; n < 300; ++n) REQUIRE(runtime.post(paced, {.tenant = "acme"}).ok());
+    world.advance(20s);
+    for (int round = 1; round < 4; ++round) {
+      CHECK(ran == round * kQuota);
+      // Nothing has begun for some seconds, so the bucket has what another asks for.
+      CHECK(runtime.call(paced, {.tenant = "umbrella"}).ok());
+      --ran;
+      world.advance(5min + 10s);
+    }
+    (void)runtime.stop(0s);
+  });
+}

@@ -30,8 +30,7 @@ inline constexpr int kHopsMax = 16;
 
 // An accepted delivery that has not come to an end after this long is dead-lettered as expired. The
 // age is looked at when an attempt would begin: what waits for a slot of its function, for the end
-// of a pause or, before its first attempt or in a batch, for its turn under a rate comes to its end
-// only after that.
+// of a pause or for its turn under a rate comes to its end only after that.
 inline constexpr Duration kAgeMax = std::chrono::hours(6);
 
 // Attempts where neither the subscription nor the function says.

@@ -54,7 +54,7 @@ struct Shipment {
   std::uint64_t delay = 0;                 // number of the delay that it is or was in
   bool token = false;                      // runs under one
   bool alone = false;                      // no other shares its next batch
-  bool put_off = false;                    // waits for its turn or its budget, not for a retry
+  bool put_off = false;                    // waits for its budget, not for a retry
   std::uint64_t asked = 0;                 // what Route::asked_ was before that was decided
   Pace::Turns turns;                       // that it has
   std::shared_ptr<const Receipt> receipt;  // so far, where Route::Rules::receipts

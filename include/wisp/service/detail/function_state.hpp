@@ -38,7 +38,7 @@ struct FunctionState;
 class Invoker;
 class Route;
 
-// A delivery, or a token of batches, that waits for a slot of a function.
+// A token of a route that waits for a slot of a function.
 struct WaitsForSlot {
   FunctionState* function;
   const Route* route;
@@ -49,8 +49,7 @@ struct WaitsForSlot {
 };
 
 // Those that wait, each flow's in the order in which they came as far as their functions let them.
-// Bounded by the queues of the routes that lead here: what waits keeps its place in them. Takes no
-// memory while nobody waits.
+// Bounded by the tokens of the routes that lead here. Takes no memory while nobody waits.
 //
 // Threads: one-at-a-time.
 class SlotQueue {

@@ -8,8 +8,12 @@
 // way at a time, see backlog.hpp.
 //
 //   accepted: in the queue -> running -> done | dead | expired | cancelled
-//                              ^    |
-//                              +-delayed (timer) or waiting for the function's concurrency limit
+//                    ^         ^    |
+//                    +---------+-delayed (timer)
+//
+// Where the function has a limit, a rate or a budget, it is the token that waits for a slot, and
+// what was delayed joins the queue again: so what never began can be dropped for another, and a
+// route holds one turn of a rate at most that is to come.
 //
 // Plain posts wait in a log beside the queue, as records; one that fails becomes a delivery then.
 //
@@ -154,10 +158,16 @@ class Route : public std::enable_shared_from_this<Route> {
     std::unique_ptr<Shipment> delivery;
     PostBlock* block = nullptr;
     bool posts_next = false;  // queue and log take turns
+    bool slot = false;        // of a function with limits: the token has one
+    bool full = false;        // there was none for a delivery that may begin
 
     bool none() const { return delivery == nullptr && block == nullptr; }
   };
-  void run_token();
+  void run_token(bool slot_taken);
+  // A slot of before a pause goes back: whether there is one still.
+  bool keeps(bool slot_taken);
+  // The token waits for a slot, with which it comes to the executor again.
+  void await_slot() ABSL_LOCKS_EXCLUDED(mutex_);
   // Batches (batches.cpp). Whether one is to begin, and how many.
   bool batch_due() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::int64_t batches_due() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -165,7 +175,6 @@ class Route : public std::enable_shared_from_this<Route> {
   Shipments begin_batch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void run_batch_token(bool slot_taken);
   void run_batch(Shipments batch);
-  void rejoin(std::unique_ptr<Shipment> delivery);
   std::optional<Time> window_to_arm() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void arm_window(Time due);
   void window_over(Time due, bool hurried = false);
@@ -177,13 +186,14 @@ class Route : public std::enable_shared_from_this<Route> {
   };
   After append_within(Post& post) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void see_to(const After& after);
+  // None: the token is no more, or waits for a slot.
   void pick(Work& work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Ends a claim. What is to be deleted without the lock; `rest`: the log has come to rest.
   PostBlock::Pointer leave_log(PostBlock* block, bool* rest) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void cancel_posts();
   std::shared_ptr<Parts> make_parts() const;
   std::vector<std::shared_ptr<Route>> parts();
-  std::unique_ptr<Shipment> begin() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::unique_ptr<Shipment> begin(Work& work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Of its rates. Whether something may begin now, which then takes turns_.
   bool in_turn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Of one that does not enter its handler after all.
@@ -192,7 +202,6 @@ class Route : public std::enable_shared_from_this<Route> {
   // False: it is due when its budgets have money again, and has given its turn back.
   bool affords(Shipment& delivery) const;
   bool before_turn() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool has_turn(Shipment& delivery) const;
   void arm_turn();
   void turn_came(std::uint64_t number);
   // A serial route's next delivery waits for the one that is on its way, also through a retry's
@@ -205,20 +214,21 @@ class Route : public std::enable_shared_from_this<Route> {
   void end() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   int tokens_wanted(int own) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void submit_tokens(int count);
-  void token_lost();
+  void token_lost(bool slot_taken);
   // `own`: of what is queued, what the caller takes itself at once.
   void top_up(int own = 0);
-  // The delivery leaves this thread: for the timer until it is due, or for the function until it
-  // has a slot. Given back, counted as cancelled, if the route has closed.
+  // The delivery leaves this thread for the timer until it is due. Given back, counted as
+  // cancelled, if the route has closed.
   std::unique_ptr<Shipment> delay(std::unique_ptr<Shipment> delivery);
-  std::unique_ptr<Shipment> await_slot(std::unique_ptr<Shipment> delivery);
-  // True: the task has its slot, and is the caller's. False: it waits for one, or is gone.
-  bool slot_or_wait(Task& task) ABSL_LOCKS_EXCLUDED(mutex_);
   // As it leaves the queue.
   void uncount(const Shipment& delivery) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void resume(std::unique_ptr<Shipment> delivery, bool slot_taken);
-  void lost(std::unique_ptr<Shipment> delivery, bool slot_taken);
-  void run(std::unique_ptr<Shipment> delivery, bool slot_taken);
+  // Of one that is due: into the queue, where those of this route begin from there alone. False,
+  // and `delivery` as it was: they do not, or it has ended.
+  bool rejoin(std::unique_ptr<Shipment>& delivery);
+  void resume(std::unique_ptr<Shipment> delivery);
+  void lost(std::unique_ptr<Shipment> delivery);
+  // Requires: a slot, of a function with limits.
+  void run(std::unique_ptr<Shipment> delivery);
   bool others_active(int own) const;
   // Empties it.
   Shipments take_queue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -253,15 +263,16 @@ class Route : public std::enable_shared_from_this<Route> {
   static constexpr unsigned kAwaited = 2;  // by publishers: room
   std::atomic<unsigned> notice_{0};        // release in cancel() and reserve()
 
-  // Apart from what is read for each delivery.
+  // Apart from what is read for each delivery. Taken before a function's.
   alignas(64) mutable BriefMutex mutex_;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;
   bool log_counted_ ABSL_GUARDED_BY(mutex_) = false;  // as one that is outstanding
   int tokens_ ABSL_GUARDED_BY(mutex_) = 0;            // in the executor or running
   int busy_ ABSL_GUARDED_BY(mutex_) = 0;              // of those, running a delivery
+  int awaiting_slot_ ABSL_GUARDED_BY(mutex_) = 0;     // and waiting for one; not of batches
   int count_ ABSL_GUARDED_BY(mutex_) = 0;             // queued and reserved
-  int away_ ABSL_GUARDED_BY(mutex_) = 0;              // delayed, or waiting for the function
+  int away_ ABSL_GUARDED_BY(mutex_) = 0;              // delayed
   int again_ ABSL_GUARDED_BY(mutex_) = 0;     // of those that are queued: back, after an attempt
   int awaiting_ ABSL_GUARDED_BY(mutex_) = 0;  // those that never began
   // Of all those: what is away takes room too, or retries would pile up without a bound.
@@ -277,7 +288,7 @@ class Route : public std::enable_shared_from_this<Route> {
   struct Delayed {
     std::uint64_t number;
     TimerId timer;
-    bool put_off;  // by a rate or a budget, rather than for a retry
+    bool put_off;  // by a budget, rather than for a retry
   };
   std::vector<Delayed> delayed_ ABSL_GUARDED_BY(mutex_);
   // When a timer looks whether a batch is due.
