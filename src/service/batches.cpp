@@ -292,10 +292,14 @@ void Route::run_batch(Shipments batch) {
   {
     const Errand errand(invoker_, this);
     run.run(std::move(batch));
+    int left = 0;
     for (auto& each : run.again) {
-      if (each = delay(std::move(each)); each != nullptr) run.over.push_back(std::move(each));
+      each = delay(std::move(each));
+      if (each != nullptr) run.over.push_back(std::move(each));
+      else ++left;
     }
     const BriefLock lock(mutex_);
+    leaving_ -= left;
     for (const auto& each : run.over) queue_.release(*each);
     end();
   }

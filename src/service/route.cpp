@@ -203,6 +203,7 @@ void Route::run(std::unique_ptr<Shipment> delivery) {
     if (!over) delivery = delay(std::move(delivery));
     const BriefLock lock(mutex_);
     if (delivery != nullptr) queue_.release(*delivery);
+    else --leaving_;
     end();
   }
   if (delivery == nullptr) return;
@@ -232,7 +233,7 @@ bool Route::idle() const {
 
 int Route::on_their_way() const {
   const BriefLock lock(mutex_);
-  return count_ + active_ + away_;
+  return count_ + active_ + away_ - leaving_;
 }
 
 int Route::queued(int* again) {

@@ -38,6 +38,7 @@ std::unique_ptr<Shipment> Route::delay(std::unique_ptr<Shipment> delivery) {
     const BriefLock lock(mutex_);
     if (!closed_ && !replaced()) {
       go_away(*delivery);
+      ++leaving_;
       number = delivery->delay = ++delays_;
       delayed_.push_back({number, TimerId(), put_off});
     }

@@ -273,6 +273,7 @@ class Route : public std::enable_shared_from_this<Route> {
   int awaiting_slot_ ABSL_GUARDED_BY(mutex_) = 0;     // and waiting for one; not of batches
   int count_ ABSL_GUARDED_BY(mutex_) = 0;             // queued and reserved
   int away_ ABSL_GUARDED_BY(mutex_) = 0;              // delayed
+  int leaving_ ABSL_GUARDED_BY(mutex_) = 0;           // active, and away or back already
   int again_ ABSL_GUARDED_BY(mutex_) = 0;     // of those that are queued: back, after an attempt
   int awaiting_ ABSL_GUARDED_BY(mutex_) = 0;  // those that never began
   // Of all those: what is away takes room too, or retries would pile up without a bound.
