@@ -128,16 +128,16 @@ Status FunctionState::prepare() {
 // Not before: others come to this by its route, and what is refused goes at once.
 void FunctionState::published() { owner.add_route(posts); }
 
-bool FunctionState::try_enter() {
+bool FunctionState::try_enter(int left) {
   if (shares != nullptr) {
     const MutexLock lock(shares->mutex);
-    if (!room_shared(*shares)) return false;
+    if (!room_shared(*shares, left)) return false;
     ++inside_shared;
     ++shares->inside;
     return true;
   }
   const MutexLock lock(mutex);
-  if (inside >= limit) return false;
+  if (inside >= limit - left) return false;
   ++inside;
   return true;
 }

@@ -71,8 +71,8 @@ struct Shadow::Run {
   void operator()() {
     if (invoker->stopping()) return;
     if (!function.limited()) return run();
-    // Only what the calls themselves leave, and no turn of the rate.
-    if (invoker->broke(function, kPlainLineage) || !function.try_enter()) return;
+    // Only while a slot is left for a call all the same, and no turn of the rate.
+    if (invoker->broke(function, kPlainLineage) || !function.try_enter(1)) return;
     run();
     function.leave(*invoker);
   }

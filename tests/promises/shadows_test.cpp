@@ -162,3 +162,32 @@ TEST_CASE("shadows: a share of the attempts, as far as there is room, and none o
     wisp::test::conserved_at_rest(runtime);
   });
 }
+
+TEST_CASE("shadows: none takes the slot that a call would have had", "[versions]") {
+  wisp::test::for_each_seed([](std::uint64_t seed) {
+    World world{seed};
+    const int limit = static_cast<int>(wisp::uniform(world.random(), 1, 3));
+    const bool shared = seed % 2 == 0;  // no limit of its own, but what another leaves
+    const auto version = [&](wisp::Duration takes) {
+      return wisp::function("f", [takes](Context& context) { (void)context.sleep(takes); },
+                            {.limits = {.concurrency = shared ? 0 : limit}});
+    };
+    const auto f = version(1ms);
+    wisp::Catalogue functions;
+    functions.add(f);
+    if (shared) functions.add(wisp::function("kept", [] {}, {.limits = {.reserved = 4 - limit}}));
+    wisp::Runtime runtime{functions, world.options({.workers = {.max = 4}})};
+    REQUIRE(runtime.status().ok());
+    REQUIRE(runtime.registry().publish(version(30ms)).ok());
+    REQUIRE(runtime.registry().shadow("f", 2).ok());
+    for (int n = 0; n < 20; ++n) {
+      CHECK(runtime.call(f).ok());
+      world.advance(wisp::uniform(world.random(), 0, 5) * 1ms);
+    }
+    world.advance(1s);
+    const wisp::FunctionStats own = stats_of(runtime, 2);
+    CHECK(own.shadowed + own.shadow_skipped == 20);
+    CHECK((own.shadowed > 0) == (limit > 1));
+    wisp::test::conserved_at_rest(runtime);
+  });
+}

@@ -223,7 +223,8 @@ class Registry {
   // From now on that share of attempts is run on this version too; 0 ends it, as alias() does once
   // it gives it calls. kNotFound; kInvalidArgument for a share outside of [0, 1], a version that
   // has calls, and a function whose input cannot be copied, or whose output cannot be compared by
-  // == and copied.
+  // == and copied. An attempt of the shadow takes a slot of the function's limits, and only one
+  // beside which another is free: with a limit of 1 none is ever run.
   Status shadow(std::string_view function, int version, double share = 1);
 
   std::optional<FunctionInfo> find(std::string_view name) const;

@@ -100,8 +100,8 @@ struct alignas(64) FunctionState final : Attachment, RunVersion {
   Result<std::shared_ptr<const Version>> make(std::shared_ptr<const Definition> made,
                                               int number) override;
   void direct(const Traffic& traffic) override;
-  void published() override;
   void let_go() override;
+  void published() override;
   // What is not given stays. Who waits, and may enter now, does with let_in().
   void adjust(std::optional<int> concurrency, std::optional<bool> pause);
   // Those that wait for a slot and may have one, of all that share it, are submitted.
@@ -111,8 +111,8 @@ struct alignas(64) FunctionState final : Attachment, RunVersion {
 
   // Requires: limited(). Takes a token of its rate and a slot, or says why not.
   Status enter(const Clock& clock) ABSL_LOCKS_EXCLUDED(mutex);
-  // Requires: limited(). Takes a slot, or says no.
-  bool try_enter() ABSL_LOCKS_EXCLUDED(mutex);
+  // Requires: limited(). Takes a slot, if `left` more are free, or says no.
+  bool try_enter(int left = 0) ABSL_LOCKS_EXCLUDED(mutex);
   Status limit_reached() const;
   // Takes a slot, or keeps `resume` until one is free and then submits it, slot taken. False: kept.
   bool enter_or_wait(Task& resume, const Route& route) ABSL_LOCKS_EXCLUDED(mutex);
@@ -146,8 +146,8 @@ struct alignas(64) FunctionState final : Attachment, RunVersion {
   std::atomic<std::uint64_t> unbegun{0};
 
   // Of those that share. Requires: the shares' mutex.
-  bool room_shared(const Shares& all) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(all.mutex) {
-    return inside_shared < limit && all.inside < all.max;
+  bool room_shared(const Shares& all, int left = 0) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(all.mutex) {
+    return inside_shared < limit - left && all.inside < all.max - left;
   }
   SlotQueue::All leave_shared(FairQueue* queue);
   SlotQueue::All next_shared(FairQueue* queue) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shares->mutex);
