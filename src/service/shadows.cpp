@@ -70,6 +70,8 @@ struct Shadow::Run {
 
   void operator()() {
     if (invoker->stopping()) return;
+    // What compares its results, or destroys them, may stop the runtime.
+    const Errand errand(*invoker, nullptr);
     if (!function.limited()) return run();
     // Only while a slot is left for a call all the same, and no turn of the rate.
     if (invoker->broke(function, kPlainLineage) || !function.try_enter(1)) return;

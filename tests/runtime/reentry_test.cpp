@@ -2,6 +2,7 @@
 #include <wisp/runtime.hpp>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -115,6 +116,37 @@ TEST_CASE("shutdown: a stop from the destructor of a payload that was delivered 
   CHECK(eventually([&] { return returned.load(); }));
   CHECK(runtime.stop(1h).status.ok());
   CHECK(runtime.stats().events.done == 1);
+}
+
+namespace {
+
+// Whose comparison stops the runtime.
+struct Stopper {
+  int version;
+  friend bool operator==(const Stopper& a, const Stopper& b) {
+    if (stop) stop();
+    return a.version == b.version;
+  }
+  static inline std::function<void()> stop;
+};
+
+}  // namespace
+
+TEST_CASE("shutdown: a stop from the comparison of a shadow does not wait for it", "[shutdown]") {
+  std::atomic<bool> returned{false};
+  const auto version = [](int n) { return wisp::function("f", [n] { return Stopper{n}; }); };
+  const auto f = version(1);
+  wisp::Runtime runtime{wisp::Catalogue().add(f)};
+  const AtEnd forget([] { Stopper::stop = nullptr; });
+  Stopper::stop = [&] {
+    (void)runtime.stop(1h);
+    returned = true;
+  };
+  REQUIRE(runtime.registry().publish(version(2)).ok());
+  REQUIRE(runtime.registry().shadow("f", 2).ok());
+  CHECK(runtime.call(f).ok());
+  CHECK(eventually([&] { return returned.load(); }));
+  CHECK(runtime.stop(1h).status.ok());
 }
 
 TEST_CASE("shutdown: a handler that was left behind may still call its runtime, and is refused",
