@@ -242,8 +242,7 @@ SubscriptionBuilder Runtime::on(std::string_view pattern) {
 }
 
 ScheduleBuilder Runtime::after(Duration d) {
-  detail::When when{.first = core_->clock.now() + std::max(d, Duration::zero()),
-                    .name = "after " + in_words(d)};
+  detail::When when{.first = core_->clock.now() + std::max(d, Duration::zero()), .name = "after"};
   if (d < Duration::zero())
     when.bad = invalid_argument("after({}): the duration is negative", in_words(d));
   return {core_->part(&Core::schedules), std::move(when)};

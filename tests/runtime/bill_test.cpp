@@ -329,3 +329,16 @@ TEST_CASE("bill: every call that has returned is on it", "[bill]") {
   CHECK(behind == 0);
   CHECK(runtime.bill(1h).lines.front().calls == 900);
 }
+
+TEST_CASE("bill: handlers that run after a while have one line, however long it is", "[bill]") {
+  wisp::ManualClock clock;
+  wisp::Runtime runtime{{.threads = wisp::Threads::none, .clock = &clock}};
+  int ran = 0;
+  for (int ms = 1; ms <= 50; ++ms)
+    REQUIRE(runtime.after(ms * 1ms).run([&ran] { ++ran; }).detach().ok());
+  clock.advance(1s);
+  while (runtime.pump().ran > 0) {
+  }
+  CHECK(ran == 50);
+  CHECK(line_of(runtime.bill(1h), "after").attempts == 50);
+}
