@@ -132,3 +132,20 @@ TEST_CASE("dead letters: a redrive brings back a hundred a second", "[dead_lette
   CHECK(letters.size() == 0);
   CHECK(p.settled().done == 250);
 }
+
+TEST_CASE("retry budget: a clock may begin below its origin", "[retry_budget]") {
+  const auto calls = [] { return std::uint64_t{100}; };
+  for (const Time begin : {Time(-10s), Time(-1ns), Time(Duration::min())}) {
+    RetryBudget budget;
+    Time now = begin;
+    // As from any other moment: a minute's worth, and a fifth of the calls.
+    for (int i = 0; i < 620; ++i) CHECK(budget.try_take(now, calls));
+    CHECK_FALSE(budget.try_take(now, calls));
+    now = now + 100ms;
+    CHECK(budget.try_take(now, calls));
+    CHECK_FALSE(budget.try_take(now, calls));
+    now = now + 2min;
+    for (int i = 0; i < 620; ++i) CHECK(budget.try_take(now, calls));
+    CHECK_FALSE(budget.try_take(now, calls));
+  }
+}

@@ -14,6 +14,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 
 #include <wisp/base/clock.hpp>
 #include <wisp/base/mutex.hpp>
@@ -81,21 +82,24 @@ class RetryBudget {
     for (const Second& each : seconds_)
       if (each.number > second - kSeconds && each.number <= second) taken += each.taken;
     if (taken >= calls_ / kCallsPerRetry) return false;
-    Second& mine = seconds_[static_cast<std::size_t>(second % kSeconds)];
+    // Rounded down on either side of the origin.
+    const std::int64_t place = (second % kSeconds + kSeconds) % kSeconds;
+    Second& mine = seconds_[static_cast<std::size_t>(place)];
     if (mine.number != second) mine = {.number = second};
     ++mine.taken;
     return true;
   }
 
   static constexpr std::int64_t kSeconds = 60;
+  static constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::min();
   struct Second {
-    std::int64_t number = -1;
+    std::int64_t number = kNone;
     std::uint64_t taken = 0;
   };
 
   Mutex mutex_;
-  Time taken_until_ ABSL_GUARDED_BY(mutex_);
-  std::int64_t looked_ ABSL_GUARDED_BY(mutex_) = -1;
+  Time taken_until_ ABSL_GUARDED_BY(mutex_){Duration::min()};
+  std::int64_t looked_ ABSL_GUARDED_BY(mutex_) = kNone;
   std::uint64_t calls_ ABSL_GUARDED_BY(mutex_) = 0;
   std::array<Second, kSeconds> seconds_ ABSL_GUARDED_BY(mutex_){};
 };
