@@ -235,17 +235,26 @@ Result<EventId> Bus::emit_late(std::string_view topic, const Given& value,
   WISP_TRY(check_topic(topic));
   WISP_TRY(check_publish(options));
   if (!options.idempotency_key.empty()) {
-    const auto once = [&](const CallOptions& without) { return emit_late(topic, value, without); };
+    const auto once = [&](const CallOptions& without) {
+      return emit_once(topic, value, without, std::nullopt);
+    };
     return Keyed(invoker_).publish(IdempotencyTable::Space::topic, topic, options, once);
   }
+  WISP_TRY(const Keyed::Published published, emit_once(topic, value, options, closings));
+  return published.id;
+}
+
+Result<Keyed::Published> Bus::emit_once(std::string_view topic, const Given& value,
+                                        const CallOptions& options,
+                                        std::optional<std::uint64_t> closings) {
   const EventId id = invoker_.next_id_here();
   Lineage lineage = invoker_.lineage(options);
   if (!lineage.cause.empty()) ++lineage.hops;
   if (lineage.trace.empty()) lineage.trace = id;
   if (lineage.hops > kHopsMax) return refuse_hops(head(topic, id, std::move(lineage)), value);
   // With a key, what an Event handler or a dead letter gets is more than that makes.
-  const bool here = options.key.empty() && !invoker_.watched();
-  if (here && publish_here(topic, id, lineage, value, closings)) return id;
+  const bool here = closings && options.key.empty() && !invoker_.watched();
+  if (here && publish_here(topic, id, lineage, value, *closings)) return Keyed::Published{.id = id};
   Publication publication{.head = head(topic, id, std::move(lineage)), .value = value};
   publication.head.key = options.key;
   publication.deadline = invoker_.deadline(options).at();
@@ -254,8 +263,9 @@ Result<EventId> Bus::emit_late(std::string_view topic, const Given& value,
     if (!refusal.ok()) return refusal;
     // Its subscriptions may have ended with the runtime.
     if (!note_unmatched()) return invoker_.admit();
+    return Keyed::Published{.id = id, .matched = false};
   }
-  return id;
+  return Keyed::Published{.id = id};
 }
 
 // False: the runtime has stopped meanwhile.

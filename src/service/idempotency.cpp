@@ -269,7 +269,7 @@ IdempotencyTable::AllAttached IdempotencyTable::end(const KeyHold& hold, const K
   holder = std::move(row->runnable);
   AllAttached attached = std::move(row->attached);
   answer_all(*row, kept);
-  if (!kept.status.ok() || closed_) {
+  if (!kept.status.ok() || kept.passing || closed_) {
     remove(in_progress_, row, gone);
     return attached;
   }

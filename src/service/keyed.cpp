@@ -271,9 +271,13 @@ Result<EventId> Keyed::publish(IdempotencyTable::Space space, std::string_view n
   without.idempotency_key = {};
   if (!deadline.none())
     without.timeout = std::max(deadline.remaining(invoker_.parts().clock), Duration(1));
-  Result<EventId> id = publish(without);
-  (void)holding.end({.status = id.status(), .event = id.ok() ? *id : EventId()}, 0);
-  return id;
+  const Result<Published> published = publish(without);
+  Kept kept{.status = published.status()};
+  if (published.ok()) kept.event = published->id;
+  kept.passing = published.ok() && !published->matched;
+  (void)holding.end(kept, 0);
+  WISP_TRY(published.status());
+  return kept.event;
 }
 
 void Keyed::end(CallNode& holder) {

@@ -87,8 +87,9 @@ Result<EventId> Invoker::post(const Definition& function, const Given& input,
 Result<EventId> Invoker::post_late(Route& route, const Given& input, const CallOptions& options,
                                    bool record, Post& post) {
   if (!options.idempotency_key.empty()) {
-    const auto accept = [&](const CallOptions& without) {
-      return post_late(route, input, without, false, post);
+    const auto accept = [&](const CallOptions& without) -> Result<Keyed::Published> {
+      WISP_TRY(const EventId id, post_late(route, input, without, false, post));
+      return Keyed::Published{.id = id};
     };
     return Keyed(*this).publish(IdempotencyTable::Space::function,
                                 route.function().definition->name, options, accept);

@@ -241,6 +241,31 @@ TEST_CASE("idempotency: a post or an emit that comes again delivers nothing", "[
         StatusCode::kInvalidArgument);
 }
 
+TEST_CASE("idempotency: an emit that nobody got is sent again once somebody listens",
+          "[idempotency]") {
+  Pumped p;
+  const bool watched = GENERATE(false, true);
+  std::optional<wisp::Observation> watch;
+  if (watched) watch = p.runtime.observe([](const wisp::Record&) {});
+  const auto nobody = p.runtime.emit("orders.1", 1, {.idempotency_key = "a"});
+  REQUIRE(nobody.ok());
+  int got = 0;
+  int here = 0;
+  auto queued = p.runtime.on("orders.*").to([&got](int) { ++got; });
+  auto plain = p.runtime.on("late").deliver({.synchronous = true}).to([&here](int) { ++here; });
+  const auto again = p.runtime.emit("orders.1", 1, {.idempotency_key = "a"});
+  REQUIRE(again.ok());
+  CHECK_FALSE(*again == *nobody);
+  CHECK(*p.runtime.emit("orders.1", 1, {.idempotency_key = "a"}) == *again);
+  CHECK(p.runtime.emit("late", 1, {.idempotency_key = "a"}).ok());
+  CHECK(p.runtime.emit("late", 1, {.idempotency_key = "a"}).ok());
+  const wisp::EventStats events = p.settled();
+  CHECK(got == 1);
+  CHECK(here == 1);
+  CHECK(events.unmatched == 1);
+  CHECK(events.duplicates == 2);
+}
+
 TEST_CASE("idempotency: the key of a dead letter answers as before, also when it is redriven",
           "[idempotency]") {
   bool well = false;

@@ -112,6 +112,11 @@ class Bus {
   bool emit_to(const Subscribers& all, std::string_view topic, const Given& value,
                std::uint64_t closings, EventId& id);
   Result<EventId> emit_late(std::string_view topic, const Given& value, const CallOptions& options);
+  // Of one that was asked for and has no key of idempotency. Without `closings` not as a publish
+  // here.
+  Result<Keyed::Published> emit_once(std::string_view topic, const Given& value,
+                                     const CallOptions& options,
+                                     std::optional<std::uint64_t> closings);
   // Within a handler. False, nothing done: there are others, or, as of the next two, nobody any
   // more, since the runtime stops.
   bool publish_here(std::string_view topic, EventId id, const Lineage& lineage, const Given& value,

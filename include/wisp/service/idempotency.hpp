@@ -11,7 +11,8 @@
 //                then forgotten, so that the next caller tries again. So is the end of a call that
 //                was cancelled, refused or given up.
 //   post, emit   the first's EventId, for what was accepted; nothing is delivered, and
-//                EventStats::duplicates counts it.
+//                EventStats::duplicates counts it. An emit that no subscription matched is
+//                forgotten: once somebody subscribes, it can be sent again.
 // A key is remembered for kIdempotencyWindow, from the holder's end on, in this process only, and
 // within the bounds below: of what is remembered the oldest goes first, and is counted.
 //

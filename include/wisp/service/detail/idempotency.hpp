@@ -66,6 +66,7 @@ class IdempotencyTable {
     Status status{};
     std::shared_ptr<const void> value{};  // shared by all that are given it; see ResultOps
     EventId event{};
+    bool passing = false;  // for those that wait at that moment alone
   };
 
   enum class Answer { first, done, waits, refused };
@@ -116,8 +117,8 @@ class IdempotencyTable {
     std::optional<TimerId> timer{};
   };
   using AllAttached = std::vector<Attached>;
-  // Remembers an ok end, whose value has so many bytes, or forgets the key. Changes nothing once
-  // somebody else holds it.
+  // Remembers an ok end that is not passing, whose value has so many bytes, or forgets the key.
+  // Changes nothing once somebody else holds it.
   AllAttached end(const KeyHold& hold, const Kept& kept, std::size_t bytes)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -204,7 +205,11 @@ class Keyed {
   void start(const std::shared_ptr<CallNode>& node, const Definition& function,
              const CallOptions& options);
   // A post or an emit: `publish` does it, without the key.
-  using Publish = absl::FunctionRef<Result<EventId>(const CallOptions& without)>;
+  struct Published {
+    EventId id;
+    bool matched = true;  // somebody is to get it: else the key is forgotten
+  };
+  using Publish = absl::FunctionRef<Result<Published>(const CallOptions& without)>;
   Result<EventId> publish(IdempotencyTable::Space space, std::string_view name,
                           const CallOptions& options, Publish publish);
 
