@@ -24,9 +24,10 @@
 // a call without a deadline took longer than kIdempotencyHolderMax.
 //
 // A handler that comes with the key that it runs under itself would wait for itself: refused with
-// kFailedPrecondition. So is a key that a call and a post, or functions of different results or
-// versions, share, and one of more than kIdempotencyKeyMax bytes: kInvalidArgument. A function
-// whose result cannot be copied has no keys: kUnimplemented.
+// kFailedPrecondition. So is a key that a call and a post, or functions of different results,
+// share, and one of more than kIdempotencyKeyMax bytes: kInvalidArgument. A function whose result
+// cannot be copied has no keys: kUnimplemented. Its versions share their keys: what is remembered
+// of one is given under another too.
 //
 // Threads: value.
 #pragma once
