@@ -152,7 +152,8 @@ void Keyed::call(FunctionState& function, const void* in, void* result,
 
 void Keyed::start(const std::shared_ptr<CallNode>& node, const Definition& function,
                   const CallOptions& options) {
-  const auto refuse = [&node](Status why) {
+  const auto refuse = [&](Status why) {
+    invoker_.note_refused(function.name, "", why);
     node->fail(std::move(why));
     node->finish(false);
   };

@@ -125,6 +125,13 @@ TEST_CASE("observe: calls, direct and started, and those that are refused", "[re
   CHECK(seen.lines == Lines{"began 1", "refused", "ended 1 ok"});
 
   seen.lines.clear();
+  const std::string long_key(wisp::kIdempotencyKeyMax + 1, 'k');
+  CHECK_FALSE(p.runtime.start(function, 1, {.idempotency_key = long_key}).wait().ok());
+  const auto unknown = wisp::function("unknown", [](int) {});
+  CHECK_FALSE(p.runtime.start(unknown, 1, {.idempotency_key = "a"}).wait().ok());
+  CHECK(seen.lines == Lines{"refused", "refused"});
+
+  seen.lines.clear();
   auto cancelled = p.runtime.start(function, 1);
   cancelled.cancel();
   CHECK(seen.lines == Lines{"accepted", "cancelled"});
