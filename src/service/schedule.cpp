@@ -51,7 +51,16 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
   }
 
   std::shared_ptr<const Receipt> receipt() const { return route_->receipt(); }
-  bool over() const { return !next().has_value() && route_->idle(); }
+  bool over() const {
+    const std::shared_ptr<Invoker> keep = route_keep_.lock();
+    const bool stops = keep == nullptr || keep->stopping();
+    {
+      // Together: the last firing is one or the other until the route has it.
+      const MutexLock lock(mutex_);
+      if (firing_ || (next_ && !stops)) return false;
+    }
+    return route_->idle();
+  }
 
   void cancel() {
     // Gone: the timer and its task went with it.
@@ -135,12 +144,27 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
     Task task([weak = weak_from_this(), keep = invoker_.shared_from_this()] {
       if (const std::shared_ptr<Scheduled> self = weak.lock()) self->go_off();
     });
-    const MutexLock lock(mutex_);
-    if (cancelled_) return Status();
-    next_ = std::nullopt;
-    WISP_TRY(timer_, invoker_.parts().timer.schedule(look, std::move(task)));
-    next_ = at;
-    return Status();
+    std::uint64_t number = 0;
+    {
+      const MutexLock lock(mutex_);
+      if (cancelled_) return Status();
+      next_ = at;
+      number = ++arms_;
+    }
+    // Without the lock: the timer may ask the host for its thread.
+    Timer& timer = invoker_.parts().timer;
+    const Result<TimerId> id = timer.schedule(look, std::move(task));
+    bool unwanted = false;
+    {
+      const MutexLock lock(mutex_);
+      // Else it has gone off, and the next one is armed.
+      const bool last = arms_ == number;
+      if (last && id.ok()) timer_ = *id;
+      else if (last) next_ = std::nullopt;
+      unwanted = cancelled_ && id.ok();
+    }
+    if (unwanted) timer.cancel(*id);
+    return id.status();
   }
 
   // What fires now is the last.
@@ -156,15 +180,23 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
                  fmt::format("schedule '{}' fires no more: {}", when_.name, message(armed)));
   }
 
+  // On the timer's thread, or the pump's: one at a time.
   void go_off() {
     Time due;
     Duration off;
     {
       const MutexLock lock(mutex_);
       if (cancelled_) return;
+      firing_ = true;
       due = due_;
       off = put_off_;
     }
+    go_off(due, off);
+    const MutexLock lock(mutex_);
+    firing_ = false;
+  }
+
+  void go_off(Time due, Duration off) {
     if (when_.cron) return go_off_by_cron(off);
     if (when_.wall) {
       const WallTime wall = clock().wall();
@@ -266,6 +298,8 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
   const Payload input_;
   mutable Mutex mutex_;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
+  bool firing_ ABSL_GUARDED_BY(mutex_) = false;
+  std::uint64_t arms_ ABSL_GUARDED_BY(mutex_) = 0;
   // The next firing, before it was put off.
   Time due_ ABSL_GUARDED_BY(mutex_);
   Instant due_wall_ ABSL_GUARDED_BY(mutex_);  // of cron
