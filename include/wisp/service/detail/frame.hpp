@@ -50,9 +50,11 @@ struct Running {
   std::atomic<std::int64_t> deadline{Watchdog::kNever};
   std::int64_t reported = Watchdog::kNever;
   std::atomic<std::uint64_t>* late = nullptr;
-  // The route's that it runs under, if any. `lent`, under the mark's lock: another may run.
+  // The route's that it runs under, if any. Another may run: lent by the watchdog, which writes
+  // that under the mark's lock, or as long as it blocks. Relaxed: both at once do no harm.
   Route* token = nullptr;
-  bool lent = false;
+  std::atomic<bool> lent{false};
+  std::atomic<bool> blocks{false};
 };
 
 // A request to stop, for one call. The stop source exists only once somebody asked for a token.
@@ -265,6 +267,7 @@ class Blocking {
   Route* lent_ = nullptr;
   Errand* call_lender_ = nullptr;
   Invoker* lent_call_ = nullptr;
+  Running* mark_ = nullptr;  // of what has lent it, if anybody sees it
 };
 
 }  // namespace wisp::inline v0::detail
