@@ -67,8 +67,10 @@ Duration retry_delay(const Retry& retry, int attempt, const Status& error, Rando
 bool retryable(StatusCode code);
 
 struct Limits {
-  // Calls inside the handler at once; 0: unlimited. Deliveries wait for a slot, however long: see
-  // kAgeMax.
+  // Calls inside the handler at once; 0: unlimited. Beyond it calls and starts are refused at once
+  // (Reason::limit), and so is a synchronous delivery, which is a dead letter then; posts and other
+  // deliveries wait for a slot, however long: see kAgeMax. A call that is tried again keeps its
+  // slot until then, a delivery takes one for each attempt.
   int concurrency = 0;
   // So many of the runtime's workers are kept for this function, and it gets no more; 0 switches it
   // off: its calls are refused, its events wait. Known when the Runtime starts. Once one function

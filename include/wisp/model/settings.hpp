@@ -28,8 +28,9 @@ struct FunctionSettings {
   std::string name{};                  // of one that the Runtime has
   std::optional<int> concurrency{};    // Limits::concurrency; a reservation still bounds it
   std::optional<double> per_second{};  // Limits::per_second
-  // What begins to run from now on: calls are refused (Reason::limit), deliveries wait. A started
-  // call that was accepted before has its place, and runs.
+  // What begins to run from now on: calls are refused (Reason::limit), deliveries wait, and
+  // synchronous ones are dead letters. A started call that was accepted before has its place, and
+  // runs.
   std::optional<bool> paused{};
 };
 
