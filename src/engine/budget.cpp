@@ -14,15 +14,17 @@ Status check_budget(const Budget& budget) {
   if (budget.window < kBudgetWindowMin || budget.window > kBudgetWindowMax)
     return wrong("window must be 1 s to 366 days");
   if (!budget.soft && !budget.hard && !budget.soft_attempts && !budget.hard_attempts)
-    return wrong("it needs a soft or a hard limit");
-  for (const std::optional<Money>& limit : {budget.soft, budget.hard})
-    if (limit && *limit <= Money()) return wrong("a limit must be above 0");
-  for (const std::optional<std::int64_t>& limit : {budget.soft_attempts, budget.hard_attempts})
-    if (limit && *limit <= 0) return wrong("a limit of attempts must be above 0");
+    return wrong("one of soft, hard, soft_attempts and hard_attempts must be set");
+  if (budget.soft && *budget.soft <= Money()) return wrong("soft must be above 0");
+  if (budget.hard && *budget.hard <= Money()) return wrong("hard must be above 0");
+  if (budget.soft_attempts && *budget.soft_attempts <= 0)
+    return wrong("soft_attempts must be above 0");
+  if (budget.hard_attempts && *budget.hard_attempts <= 0)
+    return wrong("hard_attempts must be above 0");
   if (budget.soft && budget.hard && *budget.soft > *budget.hard)
-    return wrong("the soft limit is above the hard one");
+    return wrong("soft must not be above hard");
   if (budget.soft_attempts && budget.hard_attempts && *budget.soft_attempts > *budget.hard_attempts)
-    return wrong("the soft limit of attempts is above the hard one");
+    return wrong("soft_attempts must not be above hard_attempts");
   return Status();
 }
 

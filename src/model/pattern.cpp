@@ -1,13 +1,20 @@
 #include <wisp/model/pattern.hpp>
 
+#include <string>
+
 namespace wisp::inline v0 {
 namespace {
 
-// Enough of a text for a message.
-std::string_view shown(std::string_view text) { return text.substr(0, 64); }
-
 // Bytes beyond ASCII pass, whether or not the machine's char has a sign: they are UTF-8.
 bool printable(char c) { return static_cast<unsigned char>(c) > ' ' && c != '\x7f'; }
+
+// Enough of a text for a message, whose lines it leaves whole.
+std::string shown(std::string_view text) {
+  std::string shown(text.substr(0, 64));
+  for (char& each : shown)
+    if (!printable(each) && each != ' ') each = '?';
+  return shown;
+}
 
 // The same walk for topics and patterns; `what` names which in the message.
 Status check_tokens(std::string_view text, std::string_view what, bool wildcards) {
@@ -21,7 +28,7 @@ Status check_tokens(std::string_view text, std::string_view what, bool wildcards
     if (i < text.size() && text[i] != '.') {
       if (!printable(text[i])) {
         return invalid_argument("bad {} '{}': a blank or control character at {}", what,
-                                shown(text.substr(0, i)), i);
+                                shown(text), i);
       }
       continue;
     }

@@ -49,14 +49,14 @@ TEST_CASE("budget: a bad one is refused, and says what is wrong with it", "[budg
   };
   const Money one = Money::dollars(1);
   CHECK(why({.hard = one}).find("has no name") != std::string::npos);
-  CHECK(why({.name = "b"}) == "budget 'b': it needs a soft or a hard limit");
-  CHECK(why({.name = "b", .hard = Money()}) == "budget 'b': a limit must be above 0");
-  CHECK(why({.name = "b", .soft = -one}) == "budget 'b': a limit must be above 0");
+  CHECK(why({.name = "b"}) ==
+        "budget 'b': one of soft, hard, soft_attempts and hard_attempts must be set");
+  CHECK(why({.name = "b", .hard = Money()}) == "budget 'b': hard must be above 0");
+  CHECK(why({.name = "b", .soft = -one}) == "budget 'b': soft must be above 0");
   CHECK(why({.name = "b", .soft = 2 * one, .hard = one}).find("soft") != std::string::npos);
-  CHECK(why({.name = "b", .hard_attempts = 0}) ==
-        "budget 'b': a limit of attempts must be above 0");
+  CHECK(why({.name = "b", .hard_attempts = 0}) == "budget 'b': hard_attempts must be above 0");
   CHECK(why({.name = "b", .soft_attempts = 3, .hard_attempts = 2}) ==
-        "budget 'b': the soft limit of attempts is above the hard one");
+        "budget 'b': soft_attempts must not be above hard_attempts");
   CHECK(why(hard(1s - 1ns, one)).find("window") != std::string::npos);
   CHECK(why(hard(wisp::kBudgetWindowMax + 1ns, one)).find("window") != std::string::npos);
   for (const Budget& good :

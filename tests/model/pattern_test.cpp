@@ -175,7 +175,7 @@ TEST_CASE("pattern: a refusal names the text and the place of its fault", "[patt
   check_refused(check_topic("a..b"), "a..b", "bad topic 'a..b': an empty token at 2");
   check_refused(check_topic(".a"), ".a", "an empty token at 0");
   check_refused(check_topic("a."), "a.", "an empty token at 2");
-  check_refused(check_topic("a b"), "a b", "bad topic 'a': a blank or control character at 1");
+  check_refused(check_topic("a b"), "a b", "bad topic 'a b': a blank or control character at 1");
   check_refused(check_topic("a.b\n"), "a.b\\n", "at 3");
   check_refused(check_topic(std::string("a\0b", 3)), "a\\0b", "at 1");
   check_refused(check_topic("a.*"), "a.*", "bad topic 'a.*': a wildcard at 2");

@@ -306,7 +306,7 @@ TEST_CASE("settings: what is wrong is named, and then nothing changes", "[settin
   CHECK(why({.budgets = {{.name = "x"}}}) ==
         "settings: budget 'x' is not in RuntimeOptions::budgets");
   CHECK(why({.budgets = {{.name = "b", .hard_attempts = 0}}}) ==
-        "settings: budget 'b': a limit of attempts must be above 0");
+        "settings: budget 'b': hard_attempts must be above 0");
   CHECK(why({.budgets = {{.name = "b", .hard = Money::dollars(1)}}}) ==
         "settings: budget 'b': without RuntimeOptions::tariff nothing has a cost");
   CHECK(why({.workers = {.max = 3}}) == "settings: workers: the Runtime has no pool of its own");

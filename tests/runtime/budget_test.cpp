@@ -42,7 +42,7 @@ TEST_CASE("budgets: a Runtime with a bad one is born stopped, and says why", "[b
     return std::string(wisp::message(runtime.status()));
   };
   const Money one = Money::dollars(1);
-  CHECK(why({{.name = "a", .hard = Money()}}) == "budget 'a': a limit must be above 0");
+  CHECK(why({{.name = "a", .hard = Money()}}) == "budget 'a': hard must be above 0");
   CHECK(why({{.name = "a", .hard = one}}, {}) ==
         "budget 'a': without RuntimeOptions::tariff nothing has a cost");
   CHECK(why({{.name = "a", .hard = one}, {.name = "a", .soft = one}}) ==

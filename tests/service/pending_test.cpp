@@ -44,6 +44,7 @@ TEST_CASE("pending: wait_for never runs the call and says that it is not ready",
   gate.await(1);
   auto second = runtime.start(sets);
   CHECK(second.wait_for(1ms).code() == StatusCode::kDeadlineExceeded);
+  CHECK(wisp::message(second.wait_for(1500us)) == "'sets' was not ready within 1.5 ms");
   CHECK_FALSE(second.ready());
   CHECK_FALSE(ran);
   gate.open();

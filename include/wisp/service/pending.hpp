@@ -47,7 +47,9 @@ class Pending {
   const Result<R>& wait_for(Duration d) {
     if (!node_->ready()) node_->wait_until(node_->clock().now() + d);
     if (node_->ready()) return settled();
-    return own().refusal = deadline_exceeded("the call was not ready within {} ns", d.count());
+    const std::chrono::duration<double, std::milli> waited = d;
+    return own().refusal =
+               deadline_exceeded("'{}' was not ready within {} ms", node_->name(), waited.count());
   }
 
   bool ready() const { return node_->ready(); }
