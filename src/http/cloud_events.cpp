@@ -6,9 +6,11 @@
 
 #include <fmt/format.h>
 
+#include <wisp/base/id.hpp>
 #include <wisp/http/cloud_event_headers.hpp>
 #include <wisp/model/pattern.hpp>
 #include <wisp/service/call_options.hpp>
+#include <wisp/service/idempotency.hpp>
 
 #include "problem.hpp"
 
@@ -97,6 +99,18 @@ Result<std::unique_ptr<const detail::Emission>> CloudEventEndpoint::read(
   return std::make_unique<const WholeEmission>(event);
 }
 
+// Each tenant's are apart, or one could suppress another's event by sending its source and id
+// first. No source begins with a blank.
+std::string key_of(const json::CloudEvent& event, std::string_view tenant) {
+  std::string key = json::idempotency_key(event);
+  if (tenant.empty()) return key;
+  key = fmt::format(" {}:{} {}", tenant.size(), tenant, key);
+  if (key.size() <= kIdempotencyKeyMax) return key;
+  const std::string rest = fmt::format(" {:016x}", stable_hash(key));
+  key.resize(kIdempotencyKeyMax - rest.size());
+  return key + rest;
+}
+
 Result<Ready> CloudEventEndpoint::prepare(const json::CloudEvent& event, std::string_view place,
                                           const CallOptions& given) const {
   const Status topic = check_topic(event.type);
@@ -108,7 +122,7 @@ Result<Ready> CloudEventEndpoint::prepare(const json::CloudEvent& event, std::st
       return invalid_argument("{}: expected a text, got {}", within(place, name),
                               json::to_string(found->second));
   }
-  Ready ready{.key = json::idempotency_key(event),
+  Ready ready{.key = key_of(event, given.tenant),
               .options = json::emit_options(event, options_.mapping)};
   // Who calls is who pays, whatever the event says.
   if (!given.tenant.empty()) ready.options.tenant = given.tenant;

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <wisp/http/api_keys.hpp>
 #include <wisp/http/cloud_event_headers.hpp>
 #include <wisp/http/gateway.hpp>
 #include <wisp/wisp.hpp>
@@ -292,4 +293,37 @@ TEST_CASE("cloud_events_route: what one gateway sends another one takes", "[clou
   served.pump();
   // One event, whichever way it comes.
   CHECK(paid == std::vector<std::string>{"seven"});
+}
+
+TEST_CASE("cloud_events_route: an event that one tenant sends does not stand for another's",
+          "[cloud_event]") {
+  wisp::http::ApiKeys keys;
+  const auto key_of = [&keys](std::string_view tenant) {
+    const auto made =
+        wisp::http::ApiKeys::generate({.id = "sender", .tenant = std::string(tenant)});
+    REQUIRE(made.ok());
+    REQUIRE(keys.add(made->record).ok());
+    return "X-API-Key: " + made->key + "\r\n";
+  };
+  const std::vector<std::string> senders = {key_of("acme"), key_of("umbrella"), key_of("")};
+  wisp::Runtime runtime{{.threads = wisp::Threads::none}};
+  Gateway gateway{runtime, {.port = 0, .api_keys = &keys}};
+  gateway.cloud_events("/events", {.types = EventTypes().add<Order>("orders.*.paid")});
+  REQUIRE(gateway.start().ok());
+  std::vector<std::string> got;
+  auto orders = runtime.on("orders.*.paid").to([&got](const wisp::Event& event) {
+    got.push_back(event.lineage.tenant);
+  });
+  Socket client(gateway.port());
+  // The second is cut short in its key.
+  for (const std::string& id : {std::string("1"), std::string(245, 'x')}) {
+    got.clear();
+    for (int round = 0; round < 2; ++round)
+      for (const std::string& sender : senders)
+        CHECK(status_of(client.ask(binary(id, sender))) == 202);
+    while (runtime.pump().ran > 0) {
+    }
+    CHECK(got == std::vector<std::string>{"acme", "umbrella", ""});
+  }
+  CHECK(runtime.stats().events.duplicates == 6);
 }
