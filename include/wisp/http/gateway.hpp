@@ -88,8 +88,8 @@ struct Cors {
 
 struct GatewayOptions {
   std::string address = "127.0.0.1";  // of IPv4 or IPv6, no name; "::" or "0.0.0.0": all
-  int port = 8080;  // 0: one that is free; see port()
-  int threads = 1;  // at most 64
+  int port = 8080;                    // 0: one that is free; see port()
+  int threads = 1;                    // at most 64
   Limits limits{};
   Tls tls{};
   Clock* clock{};  // null: the machine's; outlives the gateway
