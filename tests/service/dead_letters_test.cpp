@@ -246,7 +246,7 @@ TEST_CASE("dead letters: a delivery that grows too old is one, as expired", "[de
   CHECK(says(kept.error, "not today"));
 }
 
-TEST_CASE("dead letters: a retry whose turn under a rate is too late expires at its age",
+TEST_CASE("dead letters: a retry whose turn under a rate is too late expires when that comes",
           "[dead_letters]") {
   int attempts = 0;
   const auto slow = wisp::function("slow",
@@ -258,10 +258,10 @@ TEST_CASE("dead letters: a retry whose turn under a rate is too late expires at 
   Pumped p(wisp::Catalogue().add(slow));
   REQUIRE(p.runtime.post(slow).ok());
   const wisp::Time start = p.clock.now();
-  CHECK(p.settled(1min).expired == 1);
-  CHECK(p.clock.now() - start <= wisp::kAgeMax + 1min);
+  CHECK(p.settled(1h).expired == 1);
+  CHECK(p.clock.now() - start > wisp::kAgeMax);
   CHECK(attempts == 1);
-  // Its turn was not used.
+  // Its turn was not used, or is over.
   p.clock.advance(wisp::Duration(24h * 12));
   REQUIRE(p.runtime.post(slow).ok());
   p.runtime.pump();

@@ -150,15 +150,14 @@ struct FunctionStats {
   std::uint64_t cancelled = 0;
   // Started calls and deliveries that did not come back by their deadline, while they were inside.
   std::uint64_t late = 0;
-  // Instances that a call had to build; without the provisioned ones. Of another version than the
-  // first these two read 0 once it has no calls.
+  // Instances that a call had to build; without the provisioned ones.
   std::uint64_t cold_starts = 0;
   std::uint64_t built_ahead = 0;  // before the calls that Instances::predictive foresaw
   // Of a version that is the shadow of others, see Registry::shadow(): attempts that it ran again,
   // and those of them that it ended otherwise. Where the result is known, which it is not of posts
   // and events, the values and the codes of errors are compared, else whether it went well. And
-  // those that it left out: over kShadowsMax were on their way, the function was at its limits, the
-  // input could not be copied, or the runtime was about to stop.
+  // those that it left out: over kShadowsMax were on their way, the function had no slot to spare,
+  // the input could not be copied, or the runtime was about to stop.
   std::uint64_t shadowed = 0;
   std::uint64_t differed = 0;
   std::uint64_t shadow_skipped = 0;

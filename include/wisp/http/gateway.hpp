@@ -184,9 +184,10 @@ class Gateway {
   // POST of CloudEvents 1.0 in any of their three forms, see cloud_event_headers.hpp: emits each to
   // the topic that is its type. 202 says how many were accepted. 400 names the attribute that is
   // wrong, and nothing is emitted then. Where the runtime refuses one, with 429 or 503, those
-  // before it were accepted; all may be sent again, as an event's source and id are its idempotency
-  // key on its topic. Synchronous subscriptions, and queues that block, hold the gateway's thread.
-  // Of `options` run and async have no meaning here; unknown is for the data of typed events.
+  // before it were accepted; all may be sent again, as an event's source and id, and the caller's
+  // tenant, are its idempotency key on its topic. Synchronous subscriptions, and queues that block,
+  // hold the gateway's thread. Of `options` run and async have no meaning here; unknown is for the
+  // data of typed events.
   Gateway& cloud_events(std::string_view path, const CloudEventOptions& events = {},
                         const RouteOptions& options = {});
 
