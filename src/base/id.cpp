@@ -25,9 +25,13 @@ std::uint64_t SeededRandom::entropy() {
   while (size < 0 && errno == EINTR);
   if (size == static_cast<ssize_t>(sizeof seed)) return seed;
   // An old kernel, or a filter of system calls: what the kernel gave the process at its start, and
-  // when and in which child of it this is.
-  if (const unsigned long bytes = getauxval(AT_RANDOM); bytes != 0)
-    std::memcpy(&seed, reinterpret_cast<const void*>(bytes), sizeof seed);
+  // when and in which child of it this is. Of the sixteen bytes the C library makes the secrets of
+  // stacks and pointers, so none can be told from the ids: only both halves together go in.
+  if (const unsigned long bytes = getauxval(AT_RANDOM); bytes != 0) {
+    std::uint64_t halves[2];
+    std::memcpy(halves, reinterpret_cast<const void*>(bytes), sizeof halves);
+    seed = halves[0] ^ halves[1];
+  }
   const Duration now = std::chrono::steady_clock::now().time_since_epoch();
   seed += static_cast<std::uint64_t>(now.count());
   seed += static_cast<std::uint64_t>(getpid()) << 32U;

@@ -117,6 +117,7 @@ Result<Ready> CloudEventEndpoint::prepare(const json::CloudEvent& event, std::st
   if (!topic.ok()) return invalid_argument("{}: {}", within(place, "type"), message(topic));
   // In headers they are texts, and no event is in another order than its sender meant.
   for (const std::string_view name : {"partitionkey", "tenant", "traceparent"}) {
+    if (name == "tenant" && !options_.mapping.tenant) continue;  // not looked at
     const auto found = event.extensions.find(name);
     if (found != event.extensions.end() && !std::holds_alternative<std::string>(found->second))
       return invalid_argument("{}: expected a text, got {}", within(place, name),

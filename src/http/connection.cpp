@@ -169,9 +169,8 @@ void Connection::finish(const Answer& answer) {
   if (draining_ || ended_ || (streams && wish_.minor == 0)) wish_.keep_alive = false;
   --turn_;
   if (answer.body.size() >= limits_.output) turn_ = 0;
-  // Its client has gone: nobody would take a stream, nor end it.
+  // Its client has gone: nobody would take a stream, nor end it. What it is owed it gets.
   if (streams && ended_) {
-    broken_ = true;
     phase_ = Phase::closing;
     return;
   }

@@ -124,16 +124,15 @@ std::optional<Answer> Dispatcher::serve(const Message& message, Peer& peer) {
 
 int Dispatcher::weight(const Head& head, const Target& target) const {
   if (options_.limits.requests_per_second_per_address == 0) return 1;
-  int most = 1;
-  if (options_.invoke && target.path.starts_with(kInvoke)) {
-    const std::string_view name = std::string_view(target.path).substr(kInvoke.size());
-    for (const Route& each : routes_)
-      if (each.endpoint != nullptr && each.endpoint->name() == name)
-        most = std::max(most, each.options.weight);
-    return most;
-  }
   const RouteMatch match = router_.find(head.method, target.path);
-  return match.route < 0 ? most : routes_[static_cast<std::size_t>(match.route)].options.weight;
+  if (match.route >= 0) return routes_[static_cast<std::size_t>(match.route)].options.weight;
+  int most = 1;
+  if (!options_.invoke || !target.path.starts_with(kInvoke)) return most;
+  const std::string_view name = std::string_view(target.path).substr(kInvoke.size());
+  for (const Route& each : routes_)
+    if (each.endpoint != nullptr && each.endpoint->name() == name)
+      most = std::max(most, each.options.weight);
+  return most;
 }
 
 // What no route has is only for those that are known too, so that others do not learn what there
@@ -320,10 +319,20 @@ Answer Dispatcher::follow(const Route& route, const Message& message, Peer& peer
 // Who sends a webhook comes back for nothing, so nothing is kept.
 Answer Dispatcher::begin_webhook(const Route& route, const detail::Source& source,
                                  const CallOptions& options) {
-  const auto outcome = std::make_shared<detail::Outcome>();
-  auto done = [outcome](detail::Outcome of_call) { *outcome = std::move(of_call); };
-  if (route.endpoint->start(runtime_, source, options, std::move(done)) == nullptr)
-    return answer_of(std::move(*outcome), false);
+  struct Ended {
+    detail::Outcome outcome{};
+    std::atomic<bool> known{false};  // with a release, so that `outcome` may be read
+  };
+  const auto ended = std::make_shared<Ended>();
+  auto done = [ended](detail::Outcome outcome) {
+    ended->outcome = std::move(outcome);
+    ended->known.store(true, std::memory_order_release);
+  };
+  const auto call = route.endpoint->start(runtime_, source, options, std::move(done));
+  // What failed already, as by a full queue, the sender has to send again.
+  const bool known = ended->known.load(std::memory_order_acquire);
+  if (known && (call == nullptr || !ended->outcome.status.ok()))
+    return answer_of(std::move(ended->outcome), false);
   return {.status = 202};
 }
 

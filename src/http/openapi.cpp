@@ -222,7 +222,9 @@ struct Answered {
 };
 
 Answered answered(const Route& route) {
-  if (route.options.async) return {"202", "accepted; its Location has the result"};
+  if (route.options.async && route.options.webhook == nullptr)
+    return {"202", "accepted; its Location has the result"};
+  if (route.options.async) return {"202", "accepted"};
   if (route.endpoint->takes_cloud_events()) return {"202", "accepted"};
   switch (route.endpoint->output()) {
     case detail::Output::nothing:

@@ -66,7 +66,9 @@ void Server::Session::receive(std::string_view bytes) {
   plain_.clear();
   const bool goes_on = tls_->receive(bytes, plain_);
   if (!plain_.empty()) connection_.receive(plain_);
-  if (!goes_on) connection_.end();
+  // The end is no sooner than what came with it is taken, as that of a socket is not read before.
+  if (!goes_on && (tls_->failed() || connection_.wants_more())) connection_.end();
+  else if (!goes_on) ends_ = true;
   if (plain_.capacity() > 4'096) std::string().swap(plain_);
 }
 
@@ -120,6 +122,11 @@ void Server::Session::go_on() {
   if (!flush()) return;
   if (connection_.broken()) return cut();  // by what was taken on once there was room
   look_at_turn();
+  if (ends_ && connection_.wants_more()) {
+    ends_ = false;
+    connection_.end();
+    return go_on();
+  }
   // After a fault of TLS nothing that is still to come can be said.
   if (connection_.finished() || (tls_ && tls_->failed())) return linger();
   wait_readable();

@@ -1,5 +1,5 @@
-// The inside of the server: its loops and their clients. Only src/http/server.cpp and session.cpp
-// see Asio.
+// The inside of the server: its loops and their clients. Only src/http/server.cpp, server_host.cpp
+// and session.cpp see Asio.
 //
 // Threads: one-at-a-time: a loop's thread, but for what says otherwise.
 #pragma once
@@ -206,6 +206,7 @@ class Server::Session final : public std::enable_shared_from_this<Session>,
   std::string plain_;          // of what was decrypted last
   std::size_t encrypted_ = 0;  // of the connection's output: what is on its way
   bool said_end_ = false;      // by TLS
+  bool ends_ = false;          // its client said it by TLS, and the connection does not know yet
   std::unique_ptr<detail::Started> call_;
   Principal caller_;  // of the request that was admitted last, until it is served
   bool reading_ = false;

@@ -173,6 +173,9 @@ TEST_CASE("cloud_events_route: of a batch with a bad event nothing is emitted", 
       "[1].partitionkey: key '" + std::string(32, 'k') + "...' has 257 bytes, the limit is 256");
   refused(batch(order("2", "orders.1.paid", R"("x","partitionkey":7)")), 400,
           "[1].partitionkey: expected a text, got 7");
+  // Of a tenant nothing is looked at here, so it may be anything: what comes next is refused.
+  refused(batch(order("2", "orders.1.paid", R"("x","tenant":7,"partitionkey":7)")), 400,
+          "[1].partitionkey: expected a text, got 7");
   refused(binary("1", "Content-Encoding: gzip\r\n"), 415,
           "the body has to come without a content coding");
   refused(post("/events", order("1", "orders.1.paid", "[]"), kStructured), 400,

@@ -243,6 +243,7 @@ TEST_CASE("gateway: a request counts for as many as its route says", "[gateway]"
                    .invoke = true}};
   gateway.get("/cheap", cheap, {.run = wisp::http::Run::here})
       .get("/dear", dear, {.run = wisp::http::Run::here, .weight = 3})
+      .get("/invoke/looks", cheap, {.run = wisp::http::Run::here, .weight = 3})
       .post("/dearest", dear, {.run = wisp::http::Run::here, .weight = 8});
   REQUIRE(gateway.start().ok());
   Socket client(gateway.port());
@@ -262,6 +263,10 @@ TEST_CASE("gateway: a request counts for as many as its route says", "[gateway]"
   CHECK(status_of(client.ask(post("/invoke/dear", ""))) == 204);
   clock.advance(std::chrono::milliseconds(1'750));
   CHECK(ask("/cheap") == 204);
+  // A route is what it is, whatever its path looks like.
+  clock.advance(std::chrono::seconds(1));
+  CHECK(ask("/invoke/looks") == 204);
+  CHECK(ask("/invoke/looks") == 429);
   Gateway never{runtime, {.port = 0}};
   never.get("/x", cheap, {.weight = 0});
   CHECK(wisp::message(never.start()) ==

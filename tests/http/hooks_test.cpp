@@ -178,4 +178,9 @@ TEST_CASE("hooks: one that is answered before it is done is handled", "[gateway]
   CHECK(status_of(accepted) == 202);
   CHECK(accepted.find("Location") == std::string::npos);  // which the sender could not read
   CHECK(status_of(client.ask(request)) == 204);
+  // One that cannot even begin is the sender's to send again.
+  CHECK(hooked.runtime.stop(std::chrono::seconds(20)).status.ok());
+  const std::string late = hooked.sent("2", R"({"order":8})");
+  CHECK(status_of(client.ask(late)) == 503);
+  CHECK(status_of(client.ask(late)) == 503);
 }

@@ -102,6 +102,7 @@ class TlsClient {
   void say(std::string_view text) {
     CHECK(SSL_write(ssl_, text.data(), static_cast<int>(text.size())) > 0);
   }
+  void say_end() { SSL_shutdown(ssl_); }
   // All until the end; whether that was said.
   std::string hear_all(bool& said_end) {
     std::string all;
@@ -135,6 +136,22 @@ struct ServedByTls {
 constexpr std::string_view kClose = "Connection: close\r\n";
 
 }  // namespace
+
+TEST_CASE("tls: what a client asked before it said its end is answered", "[tls]") {
+  ServedByTls served;
+  TlsClient client(served.gateway.port(), TLS1_3_VERSION, served.certificate.file());
+  REQUIRE(client.connect());
+  std::string many;
+  for (int i = 0; i < 100; ++i) many += wisp::test::get("/healthz");
+  client.say(many);
+  client.say_end();
+  bool said_end = false;
+  const std::string all = client.hear_all(said_end);
+  std::size_t answers = 0;
+  for (std::size_t at = 0; (at = all.find("HTTP/1.1 200 OK", at)) != all.npos; ++at) ++answers;
+  CHECK(answers == 100);
+  CHECK(said_end);
+}
 
 TEST_CASE("tls: requests are served by 1.2 and 1.3, and by nothing older", "[tls]") {
   ServedByTls served;

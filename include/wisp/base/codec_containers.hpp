@@ -43,8 +43,13 @@ concept TextMap =
 template <class T>
 concept Set = Container<T> && !requires { typename T::mapped_type; } && requires(T& t) {
   typename T::key_type;
-  t.insert(std::declval<typename T::value_type>()).second;  // none that takes an element twice
+  t.insert(std::declval<typename T::value_type>());
 };
+
+// None that takes an element twice.
+template <class T>
+concept UniqueSet =
+    Set<T> && requires(T& t) { t.insert(std::declval<typename T::value_type>()).second; };
 
 template <class T>
 concept Sequence = Container<T> && requires(T& t) { t.emplace_back(); };
@@ -91,7 +96,7 @@ struct Codec<T> {
   static void schema(Schema& to) { detail::array_schema<typename T::value_type>(to, false); }
 };
 
-// An element twice is an error.
+// An element twice is an error, but of a multiset.
 template <detail::Set T>
 struct Codec<T> {
   static Status read(const Reader& from, T& to) {
@@ -109,7 +114,9 @@ struct Codec<T> {
     for (const auto& each : value) Codec<typename T::value_type>::write(to, each);
     to.end_array();
   }
-  static void schema(Schema& to) { detail::array_schema<typename T::value_type>(to, true); }
+  static void schema(Schema& to) {
+    detail::array_schema<typename T::value_type>(to, detail::UniqueSet<T>);
+  }
 };
 
 template <detail::TextMap T>

@@ -47,7 +47,7 @@ struct Limits {
   int fields = 100;                               // 431; 1 to 1,000
   std::size_t body_bytes = 1'048'576;             // 413; at most 1 GiB
   Duration head_time = std::chrono::seconds(10);  // 408
-  std::uint64_t body_bytes_per_second = 1'024;    // 408, once head_time is over
+  std::uint64_t body_bytes_per_second = 1'024;    // 408, in each head_time
   Duration idle_time = std::chrono::seconds(60);  // between requests
   // In which nothing of an answer could be sent: the client took none of what the kernel held.
   Duration write_time = std::chrono::seconds(30);
@@ -143,7 +143,7 @@ struct RouteOptions {
   // A field of the input, a text, that is who calls, by Principal::name(); a request that has it
   // itself is refused. Tokens have to be of one issuer then. Empty: none.
   std::string caller{};
-  // How many requests one counts for in GatewayLimits::requests_per_second_per_address, such as ten
+  // How many requests one counts for in Limits::requests_per_second_per_address, such as ten
   // for a sign-in, whose password takes that long to look at; 1 to 1,000. For /invoke the most of
   // any of the function's routes.
   int weight = 1;
