@@ -68,10 +68,7 @@ class Invoker::CallRow {
     // of the mark.
     if (invoker_.calls_.closed() || !frame_.deadline.none()) [[unlikely]] {
       shard_.set_running(&running_);
-      if (running_.lent.load(std::memory_order_relaxed)) {
-        running_.lent.store(false, std::memory_order_relaxed);
-        invoker_.calls_.take_token_back();
-      }
+      if (std::exchange(running_.lent, false)) invoker_.calls_.take_token_back();
     }
   }
   void resume() { frame_.push(); }

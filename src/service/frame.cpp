@@ -121,22 +121,13 @@ Blocking::Blocking(Executor& executor) {
     if (executor_ == nullptr && &holder != &executor && holder.begin_blocking())
       executor_ = &holder;
   };
-  Running* row = nullptr;
   for (ActiveFrame* frame = ActiveFrame::top(); frame != nullptr; frame = frame->outer) {
     begin(*frame->invoker);
     if (frame->token != nullptr) lender_ = frame;
-    auto* const mark = static_cast<Running*>(frame->running);
-    if (mark != nullptr && mark->calls) row = mark;
   }
   call_lender_ = Errand::under_call_token();
   if (call_lender_ != nullptr) begin(*call_lender_->call_token);
   if (executor_ == nullptr) return;
-  if (call_lender_ != nullptr) mark_ = row;
-  else if (lender_ != nullptr) mark_ = static_cast<Running*>(lender_->running);
-  if (mark_ != nullptr) {
-    mark_->blocks.store(true, std::memory_order_relaxed);
-    if (mark_->lent.load(std::memory_order_relaxed)) return;
-  }
   // The outermost, which has the worker.
   if (call_lender_ != nullptr) {
     lent_call_ = std::exchange(call_lender_->call_token, nullptr);
@@ -156,7 +147,6 @@ Blocking::~Blocking() {
     lent_call_->calls().take_token_back();
     call_lender_->call_token = lent_call_;
   }
-  if (mark_ != nullptr) mark_->blocks.store(false, std::memory_order_relaxed);
   if (executor_ != nullptr) executor_->end_blocking();
 }
 

@@ -214,7 +214,7 @@ Invoker::Ended Invoker::attempt(const Attempt& what) {
   ended.waited_ns = waited ? ticks.to_ns(waited_until - what.accepted_ticks) : 0;
   leave(frame);
   if (marked) shard.set_running(marked_before);
-  if (running.lent.load(std::memory_order_relaxed)) what.token->take_token_back();
+  if (running.lent) what.token->take_token_back();
   if (!what.function.accounts.empty()) [[unlikely]]
     spend(what.function, *version, *what.lineage, ended.taken);
   if (what.lineage->hops >= kLoopHops) [[unlikely]]

@@ -256,10 +256,7 @@ class Invoker::Row {
   void came_back() {
     running_.deadline.store(Watchdog::kNever);
     shard_.set_running(&running_);  // takes the lock of the mark
-    if (running_.lent.load(std::memory_order_relaxed)) {
-      running_.lent.store(false, std::memory_order_relaxed);
-      route_.take_token_back();
-    }
+    if (std::exchange(running_.lent, false)) route_.take_token_back();
   }
 
   void follow(FunctionState& function, const VersionUse& version, PostRecord& record,

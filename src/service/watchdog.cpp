@@ -62,17 +62,13 @@ void Watchdog::look() {
       if ((each->post && event.sequence == 0) || (each->calls && node == nullptr)) continue;
       each->reported = deadline;
       if (each->late != nullptr) count(*each->late);
-      // What blocks has lent it already.
-      const bool lends = !each->blocks.load(std::memory_order_relaxed);
-      Route* const token = lends ? each->token : nullptr;
-      const bool calls = lends && each->calls;
-      each->lent.store(calls || token != nullptr, std::memory_order_relaxed);
+      each->lent = each->calls || each->token != nullptr;
       late.push_back({.function = std::string(each->function),
                       .event = event,
                       .node = node == nullptr ? nullptr : node->shared_from_this(),
                       .thread = thread,
-                      .route = token == nullptr ? nullptr : token->shared_from_this(),
-                      .calls = calls});
+                      .route = each->token == nullptr ? nullptr : each->token->shared_from_this(),
+                      .calls = each->calls});
     }
   });
   if (next != kNever) arm(Time(Duration(next)));

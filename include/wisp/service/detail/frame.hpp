@@ -50,11 +50,9 @@ struct Running {
   std::atomic<std::int64_t> deadline{Watchdog::kNever};
   std::int64_t reported = Watchdog::kNever;
   std::atomic<std::uint64_t>* late = nullptr;
-  // The route's that it runs under, if any. Another may run: lent by the watchdog, which writes
-  // that under the mark's lock, or as long as it blocks. Relaxed: both at once do no harm.
+  // The route's that it runs under, if any. `lent`, under the mark's lock: another may run.
   Route* token = nullptr;
-  std::atomic<bool> lent{false};
-  std::atomic<bool> blocks{false};
+  bool lent = false;
 };
 
 // A request to stop, for one call. The stop source exists only once somebody asked for a token.
@@ -267,7 +265,6 @@ class Blocking {
   Route* lent_ = nullptr;
   Errand* call_lender_ = nullptr;
   Invoker* lent_call_ = nullptr;
-  Running* mark_ = nullptr;  // of what has lent it, if anybody sees it
 };
 
 }  // namespace wisp::inline v0::detail
