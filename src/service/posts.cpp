@@ -357,7 +357,8 @@ void Invoker::see_off(Route& route, PostBlock& block, RowEnd& end) {
   one_more();
   if (end.began) {
     route.function().note_failed(end.ended.outcome);
-    if (!settle_failed(route, *delivery, end.ended)) delivery = route.delay(std::move(delivery));
+    if (!settle_failed(route, *delivery, end.ended))
+      delivery = route.delay_post(std::move(delivery));
   } else {
     give_up(route, *delivery, true);
   }

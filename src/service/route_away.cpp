@@ -68,6 +68,14 @@ std::unique_ptr<Shipment> Route::delay(std::unique_ptr<Shipment> delivery) {
   return nullptr;
 }
 
+std::unique_ptr<Shipment> Route::delay_post(std::unique_ptr<Shipment> delivery) {
+  delivery = delay(std::move(delivery));
+  if (delivery != nullptr) return delivery;
+  const BriefLock lock(mutex_);
+  --leaving_;  // a post among others was not active by itself
+  return nullptr;
+}
+
 bool Route::rejoin(std::unique_ptr<Shipment>& delivery) {
   if (rules_.batch == 0 && !function_->limited()) return false;
   {

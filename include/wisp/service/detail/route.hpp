@@ -220,6 +220,8 @@ class Route : public std::enable_shared_from_this<Route> {
   // The delivery leaves this thread for the timer until it is due. Given back, counted as
   // cancelled, if the route has closed.
   std::unique_ptr<Shipment> delay(std::unique_ptr<Shipment> delivery);
+  // The same of one that ran as one of a row of posts.
+  std::unique_ptr<Shipment> delay_post(std::unique_ptr<Shipment> delivery);
   // As it leaves the queue.
   void uncount(const Shipment& delivery) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Of one that is due: into the queue, where those of this route begin from there alone. False,
