@@ -12,10 +12,11 @@
 //   };
 //
 // Has a codec: bool, whole and real numbers, std::string, what WISP_FIELDS or WISP_ENUM name, and
-// of these std::optional (null, or absent as a member), containers (arrays; maps from std::string
-// objects), std::array, std::pair and std::tuple (arrays of their length), std::variant (see
-// below), std::chrono durations ("1.5s", as protobuf's mapping to JSON has them) and times of
-// std::chrono::system_clock ("2026-11-29T17:30:00.25Z", RFC 3339).
+// of these std::optional (null, or absent as a member: one that holds what is null is read as
+// empty), containers (arrays; maps from std::string objects), std::array, std::pair and std::tuple
+// (arrays of their length), std::variant (see below), std::chrono durations ("1.5s", as protobuf's
+// mapping to JSON has them) and times of std::chrono::system_clock ("2026-11-29T17:30:00.25Z", RFC
+// 3339).
 //
 // A whole number is read as it was meant or not at all: 300 is no std::uint8_t, 2.5 no int, but 2.0
 // is; a real one is what is nearest to its digits. A member that the type has and the object has
@@ -169,16 +170,8 @@ struct Codec<T> {
   }
 };
 
-namespace detail {
-// Whether null is one of its values.
-template <class T>
-inline constexpr bool kMayBeNull = IsOptional<T>::value;
-}  // namespace detail
-
 template <class T>
 struct Codec<std::optional<T>> {
-  static_assert(!detail::kMayBeNull<T>,
-                "null would be two values of it: none, and one that is null");
   static Status read(const Reader& from, std::optional<T>& to) {
     to.reset();
     if (from.kind() == ValueKind::null) return Status();

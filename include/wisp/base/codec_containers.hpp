@@ -216,11 +216,6 @@ constexpr bool all_different(std::array<std::string_view, size> names) {
   return std::adjacent_find(names.begin(), names.end()) == names.end();
 }
 
-template <class... T>
-inline constexpr bool kMayBeNull<std::variant<T...>> = (std::same_as<T, std::monostate> || ...);
-template <>
-inline constexpr bool kMayBeNull<std::monostate> = true;
-
 }  // namespace detail
 
 // An object of one member, named as the type that it holds ({"Circle": {"radius": 2}}), so that no
