@@ -127,10 +127,8 @@ std::shared_ptr<Shard> Ledger::take_shard(bool wisp_thread) {
   std::shared_ptr<Shard> taken;
   if (free != shards_.end()) {
     taken = *free;
-    // What the thread before has used since the last look at it counts as of now. Else the clock is
-    // not asked: a thread that begins late may find that it has gone.
-    const std::uint64_t own = own_of(*taken);
-    if (own > taken->seen_own_ns_) advance_own(*taken, own, now_second());
+    // What the thread before has used since the last look at it counts as of now.
+    advance_own(*taken, own_of(*taken), now_second());
     taken->take_over();
   } else {
     taken = shards_.emplace_back(std::make_shared<Shard>(*this, wisp_thread));
