@@ -29,10 +29,9 @@ bool register_process() {
 
 [[maybe_unused]] const bool at_start = register_process();
 
-// Until each store that any thread has made before is out: that takes a processor microseconds at
-// most. Source: Morrison and Afek, "Temporally Bounding TSO for Fence-Free Asymmetric
-// Synchronization" (2015). Changing a page's protection would not do: some processors tell the
-// others of that without an interrupt.
+// Until each store that any thread has made before is out. No manual says how long a processor may
+// keep one; a millisecond is taken to be far beyond. Source: Morrison and Afek, "Temporally
+// Bounding TSO for Fence-Free Asymmetric Synchronization" (2015), of x86.
 void await_stores() {
   timespec left{.tv_sec = 0, .tv_nsec = 1'000'000};
   while (nanosleep(&left, &left) != 0 && errno == EINTR) {

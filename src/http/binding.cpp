@@ -38,11 +38,11 @@ Value scalar_value(FieldKind kind, std::string_view text) {
   return text_value(text);
 }
 
-FieldKind element_of(const TypeInfo& type, std::span<const FieldKind> elements,
+FieldKind element_of(const TypeInfo& type, std::span<const detail::ParameterInfo> fields,
                      const FieldInfo* field) {
   const auto index =
-      field == nullptr ? elements.size() : static_cast<std::size_t>(field - type.fields.data());
-  return index < elements.size() ? elements[index] : FieldKind::text;
+      field == nullptr ? fields.size() : static_cast<std::size_t>(field - type.fields.data());
+  return index < fields.size() ? fields[index].element : FieldKind::text;
 }
 
 // What an input that has no fields is, by its name on the wire.
@@ -59,10 +59,11 @@ const Value* Bound::root() const {
 }
 
 Result<Binding> Binding::make(const TypeInfo* type, std::span<const std::string> parameters,
-                              std::span<const FieldKind> elements, std::string_view caller) {
+                              std::span<const detail::ParameterInfo> fields,
+                              std::string_view caller) {
   Binding made;
   made.type_ = type;
-  made.elements_ = elements;
+  made.fields_ = fields;
   made.caller_ = caller;
   if (!caller.empty()) {
     const FieldInfo* const field = type == nullptr ? nullptr : find_field(*type, caller);
@@ -102,7 +103,7 @@ Status Binding::add_query(std::string_view query, Bound& to, std::uint32_t& memb
     if (std::any_of(begin, begin + static_cast<std::ptrdiff_t>(i), same)) continue;
     const auto count = std::count_if(begin, all.end(), same);
     const FieldInfo* const field = find_field(*type_, all[i].first);
-    const FieldKind kind = element_of(*type_, elements_, field);
+    const FieldKind kind = element_of(*type_, fields_, field);
     const bool many =
         field != nullptr && field->kind == FieldKind::other && kind != FieldKind::other;
     ++members;

@@ -17,6 +17,7 @@
 #include <wisp/base/fields.hpp>
 #include <wisp/base/status.hpp>
 #include <wisp/base/value.hpp>
+#include <wisp/http/detail/endpoint.hpp>
 #include <wisp/json/json.hpp>
 
 #include "target.hpp"
@@ -41,9 +42,9 @@ class Binding {
  public:
   // Of a function whose input is of that type; null: it has none, or takes the request as it is.
   // kInvalidArgument for a parameter that the input lacks.
-  // `elements`: of its fields, see Endpoint; outlives this. `caller`: the field that is who calls.
+  // `fields`: its own, see Endpoint; outlives this. `caller`: the field that is who calls.
   static Result<Binding> make(const TypeInfo* type, std::span<const std::string> parameters,
-                              std::span<const FieldKind> elements = {},
+                              std::span<const detail::ParameterInfo> fields = {},
                               std::string_view caller = {});
 
   // kInvalidArgument says what is wrong with the body. What is wrong with single fields the codec
@@ -57,7 +58,7 @@ class Binding {
   Status check_members(const Bound& from, bool by_path) const;
 
   const TypeInfo* type_ = nullptr;
-  std::span<const FieldKind> elements_;
+  std::span<const detail::ParameterInfo> fields_;
   std::string caller_;
   std::vector<std::string> names_;  // of the path's parameters
 };

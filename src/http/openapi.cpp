@@ -170,7 +170,8 @@ void parameter(json::TextWriter& to, Schema& schema, const Route& route, std::st
   const TypeInfo* const input = route.endpoint->input();
   const FieldInfo* const field = input == nullptr ? nullptr : find_field(*input, name);
   if (field != nullptr)
-    route.endpoint->field_schema(schema, static_cast<std::size_t>(field - input->fields.data()));
+    route.endpoint->parameters()[static_cast<std::size_t>(field - input->fields.data())].schema(
+        schema);
   else if (input != nullptr)
     route.endpoint->input_schema(schema, {});  // a value, not one with fields
   else schema.simple("string");
@@ -189,7 +190,7 @@ void parameters(json::TextWriter& to, Schema& schema, const Route& route, bool h
     const FieldInfo& field = input->fields[i];
     if (std::find(path.begin(), path.end(), field.name) == path.end() &&
         field.kind != FieldKind::object && field.name != route.options.caller)
-      parameter(to, schema, route, field.name, {"query", route.endpoint->required()[i]});
+      parameter(to, schema, route, field.name, {"query", route.endpoint->parameters()[i].required});
   }
   to.end_array();
 }
@@ -203,11 +204,11 @@ void body(json::TextWriter& to, Schema& schema, const Route& route) {
   if (!route.options.caller.empty()) elsewhere.push_back(route.options.caller);
   if (elsewhere.size() >= std::max<std::size_t>(input->fields.size(), 1)) return;
   // A value that has no members, or one of them that may not be left out.
-  const std::span<const bool> required = route.endpoint->required();
+  const std::span<const detail::ParameterInfo> fields = route.endpoint->parameters();
   bool needed = input->fields.empty();
-  for (std::size_t i = 0; i < required.size(); ++i)
-    needed = needed || (required[i] && std::find(elsewhere.begin(), elsewhere.end(),
-                                                 input->fields[i].name) == elsewhere.end());
+  for (std::size_t i = 0; i < fields.size(); ++i)
+    needed = needed || (fields[i].required && std::find(elsewhere.begin(), elsewhere.end(),
+                                                        input->fields[i].name) == elsewhere.end());
   to.name("requestBody");
   to.begin_object();
   to.name("required");

@@ -11,7 +11,8 @@ Status Dispatcher::add(std::string_view method, std::string_view path,
                        std::unique_ptr<const detail::Endpoint> endpoint,
                        const RouteOptions& options) {
   const std::vector<std::string> parameters = parameters_of(path);
-  auto binding = Binding::make(endpoint->input(), parameters, endpoint->elements(), options.caller);
+  auto binding =
+      Binding::make(endpoint->input(), parameters, endpoint->parameters(), options.caller);
   if (!binding.ok())
     return invalid_argument("route '{} {}': {}", method, path, message(binding.status()));
   const Status allowed = check(options_, options);

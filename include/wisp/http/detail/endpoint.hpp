@@ -56,28 +56,6 @@ constexpr FieldKind element_kind() {
   }
 }
 
-// By the place of the field in its type.
-template <class T, std::size_t... Index>
-constexpr auto make_element_kinds(std::index_sequence<Index...>) {
-  return std::array<FieldKind, sizeof...(Index)>{element_kind<std::remove_cvref_t<
-      decltype(std::declval<T&>().*
-               std::get<Index>(wisp::detail::fields_of<T>().fields).member)>>()...};
-}
-template <class T>
-inline constexpr auto kElementKinds = make_element_kinds<T>(
-    std::make_index_sequence<std::tuple_size_v<decltype(wisp::detail::fields_of<T>().fields)>>());
-
-// Whether a value must have the field, by its place.
-template <class T, std::size_t... Index>
-constexpr auto make_required(std::index_sequence<Index...>) {
-  return std::array<bool, sizeof...(Index)>{!wisp::detail::IsOptional<std::remove_cvref_t<
-      decltype(std::declval<T&>().*std::get<Index>(wisp::detail::fields_of<T>().fields).member)>>::
-                                                value...};
-}
-template <class T>
-inline constexpr auto kRequired = make_required<T>(
-    std::make_index_sequence<std::tuple_size_v<decltype(wisp::detail::fields_of<T>().fields)>>());
-
 // Of a text that becomes the field: one that is not there needs no schema.
 template <class Field>
 void parameter_schema(Schema& to) {
@@ -86,16 +64,23 @@ void parameter_schema(Schema& to) {
   else to.of<Field>();
 }
 
+// A field of an input, as texts of the path and the query become it.
+struct ParameterInfo {
+  FieldKind element;           // see element_kind()
+  bool required;               // a value must have it
+  void (*schema)(Schema& to);  // of the text
+};
+
 // By the place of the field in its type.
-template <class T, std::size_t... Index>
-constexpr auto make_parameter_schemas(std::index_sequence<Index...>) {
-  return std::array<void (*)(Schema&), sizeof...(Index)>{&parameter_schema<std::remove_cvref_t<
-      decltype(std::declval<T&>().*
-               std::get<Index>(wisp::detail::fields_of<T>().fields).member)>>...};
-}
 template <class T>
-inline constexpr auto kParameterSchemas = make_parameter_schemas<T>(
-    std::make_index_sequence<std::tuple_size_v<decltype(wisp::detail::fields_of<T>().fields)>>());
+inline constexpr auto kParameters = std::apply(
+    []<class... Field>(const Field&...) {
+      return std::array<ParameterInfo, sizeof...(Field)>{
+          ParameterInfo{element_kind<typename Field::Type>(),
+                        !wisp::detail::IsOptional<typename Field::Type>::value,
+                        &parameter_schema<typename Field::Type>}...};
+    },
+    wisp::detail::fields_of<T>().fields);
 
 // What a call that went well is answered with.
 enum class Output { nothing, json, response };
@@ -117,12 +102,9 @@ class Endpoint {
   virtual const TypeInfo* input() const = 0;
   virtual bool takes_request() const = 0;
   virtual bool takes_cloud_events() const { return false; }
-  // Of each field of the input, in their order.
-  virtual std::span<const FieldKind> elements() const { return {}; }
-  virtual std::span<const bool> required() const { return {}; }
+  // The fields of the input, in their order.
+  virtual std::span<const ParameterInfo> parameters() const { return {}; }
   virtual Output output() const = 0;
-  // Of a text that becomes this field of the input.
-  virtual void field_schema(Schema&, std::size_t) const {}
   // Of what the body has to say, where these fields come from elsewhere.
   virtual void input_schema(Schema& to, std::span<const std::string_view> without) const = 0;
   virtual void output_schema(Schema& to) const = 0;
@@ -212,25 +194,13 @@ class TypedEndpoint final : public Endpoint {
     else return nullptr;
   }
   bool takes_request() const override { return kRequest; }
-  std::span<const FieldKind> elements() const override {
+  std::span<const ParameterInfo> parameters() const override {
     if constexpr (kInput) {
-      if constexpr (wisp::detail::HasFields<In>) return kElementKinds<In>;
-    }
-    return {};
-  }
-  std::span<const bool> required() const override {
-    if constexpr (kInput) {
-      if constexpr (wisp::detail::HasFields<In>) return kRequired<In>;
+      if constexpr (wisp::detail::HasFields<In>) return kParameters<In>;
     }
     return {};
   }
   Output output() const override { return kOutput; }
-  void field_schema([[maybe_unused]] Schema& to,
-                    [[maybe_unused]] std::size_t index) const override {
-    if constexpr (kInput) {
-      if constexpr (wisp::detail::HasFields<In>) kParameterSchemas<In>[index](to);
-    }
-  }
   void input_schema([[maybe_unused]] Schema& to,
                     [[maybe_unused]] std::span<const std::string_view> without) const override {
     if constexpr (kInput) {
