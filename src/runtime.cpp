@@ -145,20 +145,20 @@ struct Runtime::Core {
   // What a Context refers to: a handler that stop() left behind may outlive the host's Runtime.
   Runtime for_handlers;
 
-  // One stop at a time. False: there is nothing to do, or, inside of what another stop may be
-  // waiting for or is doing, nothing to wait for.
-  bool begin_stop(bool inside) {
+  // One stop at a time. Not nothing: there is nothing to do, and how the stop before ended; or,
+  // inside of what another stop may be waiting for or is doing, nothing to wait for.
+  std::optional<Status> begin_stop(bool inside) {
     Parker parker;
     while (true) {
       {
         const MutexLock lock(mutex);
         std::erase(stop_waiters, &parker);
-        if (stopped) return false;
+        if (stopped) return how_stopped;
         if (!std::exchange(stopping, true)) {
           stopper = detail::current_agent();
-          return true;
+          return std::nullopt;
         }
-        if (inside || stopper == detail::current_agent()) return false;
+        if (inside || stopper == detail::current_agent()) return Status();
         stop_waiters.push_back(&parker);
       }
       clock.park(parker, Time::never());
@@ -166,11 +166,12 @@ struct Runtime::Core {
   }
 
   // A stop from inside a handler leaves the waiting to a later one, the destructor's at the latest.
-  void end_stop(bool over) {
+  void end_stop(bool over, const Status& how) {
     const MutexLock lock(mutex);
     stopping = false;
     stopper = nullptr;
     stopped = over;
+    how_stopped = how;
     for (Parker* each : stop_waiters) clock.wake(*each);
   }
 
@@ -189,6 +190,7 @@ struct Runtime::Core {
   bool stopping ABSL_GUARDED_BY(mutex) = false;
   detail::AgentId stopper ABSL_GUARDED_BY(mutex) = nullptr;  // whose callbacks may stop again
   bool stopped ABSL_GUARDED_BY(mutex) = false;
+  Status how_stopped ABSL_GUARDED_BY(mutex);
   std::vector<Parker*> stop_waiters ABSL_GUARDED_BY(mutex);
 };
 
@@ -309,10 +311,16 @@ RuntimeStats Runtime::stats() const {
 
 Observation Runtime::observe(RecordSink sink) {
   const std::shared_ptr<detail::Invoker> invoker = core_->invoker.shared_from_this();
-  std::shared_ptr<detail::Observer> observer;
-  if (!core_->forked() && invoker != nullptr) observer = invoker->observe(std::move(sink));
-  if (observer == nullptr)
-    core_->invoker.log(LogLevel::error, "", "an observer was refused: there are too many");
+  if (core_->forked() || invoker == nullptr)
+    return Observation(refused(StatusCode::kUnavailable, Reason::stopped,
+                               "the runtime is another process's, or gone"));
+  std::shared_ptr<detail::Observer> observer = invoker->observe(std::move(sink));
+  if (observer == nullptr) {
+    const Status full =
+        resource_exhausted("a runtime has at most {} observers", detail::Observers::kObserversMax);
+    core_->invoker.log(LogLevel::error, "", message(full));
+    return Observation(full);
+  }
   return {invoker, std::move(observer)};
 }
 
@@ -337,7 +345,7 @@ Stopped Runtime::stop(Duration deadline) {
             {}};
   }
   const bool inside = core.invoker.inside() || detail::Errand::count(core.invoker) > 0;
-  if (!core.begin_stop(inside)) return {};
+  if (std::optional<Status> before = core.begin_stop(inside)) return {*std::move(before), {}};
   const Time now = core.clock.now();
   // Until when nothing will happen, or nothing if this pass did something.
   const auto pump = [this, &core]() -> std::optional<Time> {
@@ -371,7 +379,7 @@ Stopped Runtime::stop(Duration deadline) {
                           stopped.abandoned.size(), stopped.abandoned.front().function,
                           stopped.abandoned.front().state);
   }
-  core.end_stop(!inside);
+  core.end_stop(!inside, stopped.status);
   return stopped;
 }
 

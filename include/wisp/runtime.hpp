@@ -10,10 +10,11 @@
 // Nothing here throws but what the copy of an input or a payload throws, and nothing starts a
 // thread before there is work for it. A Runtime that cannot start, because two functions share a
 // name or an option makes no sense, is born stopped: status() says why, and every verb refuses. In
-// a child after fork every verb refuses too, and the destructor leaves the parent's things alone.
+// a child after fork every verb refuses too, and the destructor leaves the parent's things alone;
+// registry() and dead_letters() are the parent's, and may not be used there.
 //
-// A verb that is called inside a handler of the same Runtime inherits its deadline, lineage, tenant
-// and tag. Once stop() has begun, verbs are refused but for those of handlers that still run; once
+// A verb that is called inside a handler of the same Runtime inherits its lineage, tenant and tag,
+// and a call or a start its deadline. Once stop() has begun, verbs are refused but for those of handlers that still run; once
 // it has ended, all are.
 //
 // Threads: any, except pump() and the destructor: see there. Handlers run on the pool's threads,
@@ -108,7 +109,9 @@ struct RuntimeStats {
   std::vector<FunctionStats> functions;
   EventStats events;
   WorkerStats workers;  // zeros with a host's executor
-  // Started calls and deliveries that wait, for a worker or for their next attempt.
+  // Started calls and deliveries that wait, for a worker or for their next attempt: all that have
+  // not ended but what the own pool's workers run. What runs elsewhere, on a host's executor or in
+  // a pump, counts too; FunctionStats::queued never counts what runs.
   std::int64_t queued = 0;
   std::uint64_t dead_letters = 0;
   IdempotencyStats idempotency;
@@ -127,7 +130,8 @@ struct Pumped {
 };
 
 struct Stopped {
-  Status status;                     // kDeadlineExceeded if anything was abandoned
+  // kDeadlineExceeded if anything was abandoned, be it by the stop before, which alone names it.
+  Status status;
   std::vector<Abandoned> abandoned;  // at most 1,000 queued ones are named; EventStats counts all
 };
 
@@ -136,7 +140,8 @@ class Runtime {
   explicit Runtime(Catalogue functions, RuntimeOptions options = {});
   explicit Runtime(RuntimeOptions options = {}) : Runtime(Catalogue(), std::move(options)) {}
   // Stops with a bound of 5 s, then leaves handlers that do not return behind, with what they need
-  // to end by themselves. The host's last use of the Runtime comes before.
+  // to end by themselves. After a stop() that left some it does not wait for them again. The host's
+  // last use of the Runtime comes before.
   ~Runtime();
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
@@ -148,7 +153,7 @@ class Runtime {
 
   // Ok if all these functions are here; kNotFound naming those that are not. For functions in
   // static archives.
-  Status expect(std::initializer_list<std::string_view> names) const;
+  [[nodiscard]] Status expect(std::initializer_list<std::string_view> names) const;
 
   // Runs the function here and now, with all its attempts, and returns what it returned.
   // kDeadlineExceeded after its timeout, kResourceExhausted at its concurrency limit, kNotFound if
@@ -165,14 +170,15 @@ class Runtime {
   }
   // By name: kNotFound, or kInvalidArgument naming both types if it takes no `In` or returns no R.
   template <class R, class In>
+    requires(!std::is_same_v<In, CallOptions>)
   Result<R> call(std::string_view name, const In& in, const CallOptions& options = kNoOptions) {
     if constexpr (std::is_same_v<In, detail::stored_t<In>>)
       return call_named<R>(name, &in, &type_info<In>(), options);
     else return call<R>(name, detail::stored_t<In>(in), options);
   }
   template <class R>
-  Result<R> call(std::string_view name) {
-    return call_named<R>(name, nullptr, nullptr, kNoOptions);
+  Result<R> call(std::string_view name, const CallOptions& options = kNoOptions) {
+    return call_named<R>(name, nullptr, nullptr, options);
   }
 
   // Runs the function on the pool. Always returns a Pending: a refusal is its result.
@@ -190,6 +196,7 @@ class Runtime {
                        options);
   }
   template <class R, class In>
+    requires(!std::is_same_v<std::remove_cvref_t<In>, CallOptions>)
   [[nodiscard]] Pending<R> start(std::string_view name, In&& in,
                                  const CallOptions& options = kNoOptions) {
     using Stored = detail::stored_t<In>;
@@ -198,9 +205,9 @@ class Runtime {
                        options);
   }
   template <class R>
-  [[nodiscard]] Pending<R> start(std::string_view name) {
+  [[nodiscard]] Pending<R> start(std::string_view name, const CallOptions& options = kNoOptions) {
     return start_on<R>(detail::reference<R, void>(name),
-                       std::make_shared<detail::TypedCall<R, void>>(), kNoOptions);
+                       std::make_shared<detail::TypedCall<R, void>>(), options);
   }
 
   // Accepts, then runs at least once under the function's retry rule while this process lives; the
@@ -231,6 +238,8 @@ class Runtime {
   template <class T>
   Result<EventId> emit(std::string_view topic, const T& value,
                        const CallOptions& options = kNoOptions) {
+    static_assert(!std::is_same_v<T, Payload>,
+                  "wisp: emit what the payload holds, such as *event.payload.as<Order>()");
     using Stored = detail::stored_t<T>;
     if constexpr (std::is_same_v<T, Stored>) {
       return emit_value(topic, detail::Given::of(value), options);
@@ -271,7 +280,7 @@ class Runtime {
   // member; kFailedPrecondition for a function, and for the rate of a tenant that has none, unless
   // RuntimeOptions::adjustable is set, and for workers that are not wisp's own; kUnavailable once
   // it has stopped.
-  Status configure(const Settings& settings);
+  [[nodiscard]] Status configure(const Settings& settings);
   // What may be changed, as it is.
   Settings settings() const;
 
@@ -292,7 +301,8 @@ class Runtime {
 
   // Stops accepting, lets what was accepted run until `deadline` from now, then cancels what is
   // queued, asks what runs to stop and gives it one more second. Under Threads::none it pumps
-  // meanwhile. A call beside another waits for that one; later calls return at once. A call from
+  // meanwhile. A call beside another waits for that one; later calls return at once, with the status
+  // of the one that stopped it. A call from
   // inside a handler or a continuation of this Runtime, or of what it destroys after either, stops
   // accepting and cancels, and waits for nobody: a later one, or the destructor, does. One from
   // inside of what stop() itself runs or destroys changes nothing.

@@ -74,6 +74,9 @@ int Ledger::line(const LineKey& key) {
   const bool labelled = !key.tenant.empty() || !key.tag.empty();
   if (lines_.size() >= static_cast<std::size_t>(labelled ? kLinesMax / 2 : kLinesMax))
     return kOthersLine;
+  // No function's name has a space.
+  const bool unnamed = key.function.find(' ') != std::string_view::npos;
+  if (unnamed && unnamed_++ >= kUnnamedLinesMax) return kOthersLine;
   const int number = static_cast<int>(lines_.size());
   int base = number;
   if (labelled) {

@@ -1,12 +1,25 @@
 // What the gateway says about itself: functions, metrics. Its API: openapi.cpp.
 #include <fmt/format.h>
 
+#include <wisp/base/text.hpp>
 #include <wisp/json/json.hpp>
 
 #include "dispatcher.hpp"
 
 namespace wisp::inline v0::http {
 namespace {
+
+// What a function's samples are labelled with. A subscription is called after its pattern, which
+// may hold any visible byte. Source: Prometheus, "Text-based format".
+std::string labels_of(const FunctionStats& function) {
+  const bool legible = wisp::detail::is_utf8(function.name);
+  std::string name;
+  for (const char c : function.name) {
+    if (c == '"' || c == '\\') name += '\\';
+    name += legible || static_cast<unsigned char>(c) < 0x80 ? c : '?';
+  }
+  return fmt::format("function=\"{}\",version=\"{}\"", name, function.version);
+}
 
 class Exposition {
  public:
@@ -52,9 +65,7 @@ std::string functions(const RuntimeStats& stats, const std::vector<Route>& route
 std::string metrics(const RuntimeStats& stats, const GatewayCounts& counts) {
   Exposition to;
   const auto each_function = [&](std::string_view name, auto value) {
-    for (const FunctionStats& each : stats.functions)
-      to.sample(name, fmt::format("function=\"{}\",version=\"{}\"", each.name, each.version),
-                value(each));
+    for (const FunctionStats& each : stats.functions) to.sample(name, labels_of(each), value(each));
   };
   to.family("wisp_calls_total", "counter", "Calls that entered a handler.");
   each_function("wisp_calls_total", [](const FunctionStats& f) { return f.calls; });
@@ -70,7 +81,7 @@ std::string metrics(const RuntimeStats& stats, const GatewayCounts& counts) {
   each_function("wisp_function_queued", [](const FunctionStats& f) { return f.queued; });
   to.family("wisp_run_seconds", "summary", "How long attempts took, since the start.");
   for (const FunctionStats& each : stats.functions) {
-    const auto labels = fmt::format("function=\"{}\",version=\"{}\"", each.name, each.version);
+    const std::string labels = labels_of(each);
     for (const double q : {0.5, 0.99})
       if (const auto value = each.run.quantile(q))
         to.sample("wisp_run_seconds", fmt::format("{},quantile=\"{}\"", labels, q),

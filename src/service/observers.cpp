@@ -95,6 +95,7 @@ Observation::Observation(std::weak_ptr<detail::Invoker> invoker,
 Observation& Observation::operator=(Observation&& other) noexcept {
   if (this == &other) return *this;
   end();
+  status_ = std::move(other.status_);
   invoker_ = std::move(other.invoker_);
   observer_ = std::move(other.observer_);
   return *this;

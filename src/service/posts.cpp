@@ -86,6 +86,8 @@ Result<EventId> Invoker::post(const Definition& function, const Given& input,
 // Where there is no room yet, or what a record cannot hold.
 Result<EventId> Invoker::post_late(Route& route, const Given& input, const CallOptions& options,
                                    bool record, Post& post) {
+  WISP_TRY(admit());
+  WISP_TRY(check_publish(options));
   if (!options.idempotency_key.empty()) {
     const auto accept = [&](const CallOptions& without) -> Result<Keyed::Published> {
       WISP_TRY(const EventId id, post_late(route, input, without, false, post));
@@ -94,8 +96,6 @@ Result<EventId> Invoker::post_late(Route& route, const Given& input, const CallO
     return Keyed(*this).publish(IdempotencyTable::Space::function,
                                 route.function().definition->name, options, accept);
   }
-  WISP_TRY(admit());
-  WISP_TRY(check_publish(options));
   Lineage lineage = record ? Lineage() : this->lineage(options);
   std::shared_ptr<Route> keep;
   Route& mine = route.of(lineage.tenant, keep);

@@ -16,9 +16,9 @@ void Invoker::start(const std::shared_ptr<CallNode>& node, const Definition& fun
   node->sheddable_ = options.sheddable;
   node->nested_ = ActiveFrame::top() != nullptr;
   const bool plain = !node->nested_ && unlabelled(options);
-  if (!plain && !options.idempotency_key.empty())
-    return Keyed(*this).start(node, function, options);
   const Status bad = plain ? Status() : check_call(options);
+  if (!plain && bad.ok() && !options.idempotency_key.empty())
+    return Keyed(*this).start(node, function, options);
   if (!plain && bad.ok()) node->lineage_ = std::make_unique<Lineage>(lineage(options));
   const Result<FunctionState*> state = bad.ok() ? admitted(function, node->lineage()) : bad;
   if (!state.ok()) {

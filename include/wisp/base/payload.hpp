@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -20,10 +21,14 @@ namespace wisp::inline v0 {
 
 namespace detail {
 
-// What a given argument is stored as: decayed, and text as std::string.
+// Text of somebody else's.
 template <class T>
-using stored_t = std::conditional_t<std::is_convertible_v<std::decay_t<T>, std::string_view>,
-                                    std::string, std::decay_t<T>>;
+inline constexpr bool kIsView = std::is_same_v<T, std::string_view> ||
+                                std::is_same_v<T, const char*> || std::is_same_v<T, char*>;
+
+// What a given argument is stored as: decayed, and a view of text as std::string.
+template <class T>
+using stored_t = std::conditional_t<kIsView<std::decay_t<T>>, std::string, std::decay_t<T>>;
 
 struct PayloadBlock {
   explicit PayloadBlock(const TypeInfo& t) : type(&t) {}

@@ -82,8 +82,10 @@ std::string_view to_string(Reason reason);
 // A refusal by wisp, with its reason attached to the Status.
 Status refused(StatusCode code, Reason reason, std::string_view text);
 
-// The reason if wisp refused for one of these. Nothing if the status is ok or came from a handler,
-// nor of what is wrong with a call itself (a name, a type, an option) or was too late.
+// The reason if wisp refused for one of these. Nothing if the status is ok or a handler's own, nor
+// of what is wrong with a call itself (a name, a type, an option) or was too late. A handler that
+// hands on the error of a call of its own hands on the reason: that call was refused, and the
+// handler has run. So has, perhaps, what a stop abandoned.
 std::optional<Reason> reason_of(const Status& status);
 
 namespace detail {

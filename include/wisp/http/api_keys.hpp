@@ -58,9 +58,9 @@ class ApiKeys {
   static Result<ApiKeyRecord> record_of(std::string_view key, Principal principal);
 
   // kInvalidArgument: no record; kAlreadyExists: there is one of this id; kResourceExhausted.
-  Status add(ApiKeyRecord record);
+  [[nodiscard]] Status add(ApiKeyRecord record);
   // kNotFound. Requests that were let in before go on.
-  Status remove(std::string_view id);
+  [[nodiscard]] Status remove(std::string_view id);
   std::size_t size() const;
 
   // Whose it is; kUnauthenticated.

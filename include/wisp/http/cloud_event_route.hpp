@@ -26,7 +26,7 @@ class EventTypes {
  public:
   // `pattern`: of topics, see pattern.hpp. A bad one, or one beyond kEventTypesMax, is what the
   // gateway's start() returns.
-  template <HasCodec T>
+  template <HasCodec T, bool = WISP_EXCEPTIONS>
   EventTypes& add(std::string_view pattern) {
     entries_.push_back({std::string(pattern), &detail::TypedEmission<T>::read});
     return *this;

@@ -161,23 +161,23 @@ class Gateway {
   // Routes: "/notes/{id}" has a parameter, one whole segment. A GET route answers HEAD too. What
   // cannot be, a parameter that the input lacks, a second route of the same method and shape, or a
   // function that the Runtime lacks, is what start() returns. After start() routes are refused.
-  template <wisp::detail::FunctionHandle F>
+  template <wisp::detail::FunctionHandle F, bool = WISP_EXCEPTIONS>
   Gateway& get(std::string_view path, const F& function, const RouteOptions& options = {}) {
     return add("GET", path, function, options);
   }
-  template <wisp::detail::FunctionHandle F>
+  template <wisp::detail::FunctionHandle F, bool = WISP_EXCEPTIONS>
   Gateway& post(std::string_view path, const F& function, const RouteOptions& options = {}) {
     return add("POST", path, function, options);
   }
-  template <wisp::detail::FunctionHandle F>
+  template <wisp::detail::FunctionHandle F, bool = WISP_EXCEPTIONS>
   Gateway& put(std::string_view path, const F& function, const RouteOptions& options = {}) {
     return add("PUT", path, function, options);
   }
-  template <wisp::detail::FunctionHandle F>
+  template <wisp::detail::FunctionHandle F, bool = WISP_EXCEPTIONS>
   Gateway& patch(std::string_view path, const F& function, const RouteOptions& options = {}) {
     return add("PATCH", path, function, options);
   }
-  template <wisp::detail::FunctionHandle F>
+  template <wisp::detail::FunctionHandle F, bool = WISP_EXCEPTIONS>
   Gateway& remove(std::string_view path, const F& function, const RouteOptions& options = {}) {
     return add("DELETE", path, function, options);
   }
@@ -198,7 +198,7 @@ class Gateway {
   // say who follows, by `open` and `roles`. A stream ends after 15 minutes, and a browser comes
   // again by itself, with what it shows then. Of several publishers the order is the one of
   // delivery. On the bill: "on <pattern>".
-  template <class T>
+  template <class T, bool = WISP_EXCEPTIONS>
   Gateway& events(std::string_view path, std::string_view pattern,
                   const RouteOptions& options = {}) {
     static_assert(HasCodec<T>,
@@ -213,7 +213,7 @@ class Gateway {
 
   // Serves from here on. The first thing that was wrong with a route or an option, or why the
   // address cannot be had.
-  Status start();
+  [[nodiscard]] Status start();
 
   // The port that it listens on; 0 before start().
   int port() const;
@@ -223,7 +223,7 @@ class Gateway {
   Status stop(Duration deadline);
 
  private:
-  template <wisp::detail::FunctionHandle F>
+  template <wisp::detail::FunctionHandle F, bool = WISP_EXCEPTIONS>
   Gateway& add(std::string_view method, std::string_view path, const F& function,
                const RouteOptions& options) {
     using Typed = detail::TypedEndpoint<typename F::Output, typename F::Input>;

@@ -124,6 +124,20 @@ struct CallableShape<R (*)(Args...)> {
 template <class R, class... Args>
 struct CallableShape<R (*)(Args...) noexcept> : CallableShape<R (*)(Args...)> {};
 
+// What a user reads when a handler cannot have such an input.
+template <class In>
+constexpr bool require_input() {
+  static_assert(
+      !kIsView<In>,
+      "wisp: a handler's input has to own its text, which may be kept until it runs: take "
+      "const std::string&");
+  static_assert(!std::is_same_v<In, Context>,
+                "wisp: a handler takes wisp::Context&, which is not const");
+  static_assert(!std::is_same_v<In, Payload>,
+                "wisp: a handler takes what a payload holds, or a wisp::Event");
+  return true;
+}
+
 // What a user reads when a handler has a wrong signature.
 template <class F>
 constexpr bool require_handler() {
@@ -138,7 +152,7 @@ constexpr bool require_handler() {
                 "wisp: a handler takes nothing, an input by value or const reference, a "
                 "wisp::Context&, or both in that "
                 "order");
-  return true;
+  return require_input<typename Callable::Type::In>();
 }
 
 inline namespace WISP_EXCEPTIONS_NAMESPACE {

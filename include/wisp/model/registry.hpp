@@ -8,8 +8,9 @@
 // A function may have several versions, and its name is the alias that says which of them run:
 //
 //   wisp::Result<int> two = runtime.registry().publish(wisp::function("double", shift_left));
-//   runtime.registry().alias("double", {{.version = 1, .weight = 0.9}, {*two, 0.1}});
-//   runtime.registry().alias("double", {{*two}});   // or rollback("double")
+//   wisp::Status a_tenth =
+//       runtime.registry().alias("double", {{.version = 1, .weight = 0.9}, {*two, 0.1}});
+//   wisp::Status all = runtime.registry().alias("double", {{*two}});   // or rollback("double")
 //
 // Which version a call runs on is chosen when it begins, by the hash of its CallOptions::key if it
 // has one, else by a coin; its retries run on the same. Each attempt of a post or an event chooses
@@ -21,7 +22,7 @@
 // ended, a copy of its input is run on the shadow, apart, with neither deadline, tenant nor retry,
 // and what comes back is compared with what the attempt gave: see FunctionStats::shadowed.
 //
-//   runtime.registry().shadow("double", *two, 0.01);
+//   wisp::Status compared = runtime.registry().shadow("double", *two, 0.01);
 //
 // What a shadow does is done: one that writes to a database writes to it. It pays on its version's
 // own line of the bill.
@@ -192,10 +193,10 @@ class Registry {
   // with; kResourceExhausted beyond kFunctionsMax, and why a provisioned instance could not be
   // built. Adding the same handle again changes nothing.
   template <class R, class In>
-  Status add(const Function<R, In>& function) {
+  [[nodiscard]] Status add(const Function<R, In>& function) {
     return add(function.definition());
   }
-  Status add(std::shared_ptr<const detail::Definition> definition);
+  [[nodiscard]] Status add(std::shared_ptr<const detail::Definition> definition);
 
   // Makes it a version of the function of that name, which has no calls until alias() gives it
   // some. Its number: 2, 3 … kNotFound; kInvalidArgument if it takes or returns another type, or
@@ -214,18 +215,18 @@ class Registry {
   // for a function or a version, kInvalidArgument for no versions or over kAliasVersionsMax, for
   // one that is named twice, and for weights that do not sum to 1 within a millionth. On an error
   // nothing changes.
-  Status alias(std::string_view function, const std::vector<VersionShare>& shares);
+  [[nodiscard]] Status alias(std::string_view function, const std::vector<VersionShare>& shares);
 
   // Calls go where they went before alias() changed that last; a second one undoes the first.
   // kFailedPrecondition if nothing was changed yet, kNotFound.
-  Status rollback(std::string_view function);
+  [[nodiscard]] Status rollback(std::string_view function);
 
   // From now on that share of attempts is run on this version too; 0 ends it, as alias() does once
   // it gives it calls. kNotFound; kInvalidArgument for a share outside of [0, 1], a version that
   // has calls, and a function whose input cannot be copied, or whose output cannot be compared by
   // == and copied. An attempt of the shadow takes a slot of the function's limits, and only one
   // beside which another is free: with a limit of 1 none is ever run.
-  Status shadow(std::string_view function, int version, double share = 1);
+  [[nodiscard]] Status shadow(std::string_view function, int version, double share = 1);
 
   std::optional<FunctionInfo> find(std::string_view name) const;
 

@@ -69,6 +69,7 @@ constexpr bool require_instance() {
     static_assert(InstanceShape<decltype(&T::operator())>::Type::kGood,
                   "wisp: the call operator of a stateful function's class takes nothing, an input "
                   "by value or const reference, a wisp::Context&, or both in that order");
+    return require_input<typename InstanceShape<decltype(&T::operator())>::Type::In>();
   }
   return true;
 }

@@ -176,7 +176,7 @@ class [[nodiscard]] Subscription {
 // Collects a subscription's rules; `.to` makes it.
 //
 // Threads: one-at-a-time.
-class SubscriptionBuilder {
+class [[nodiscard]] SubscriptionBuilder {
  public:
   SubscriptionBuilder(std::weak_ptr<detail::Bus> bus, std::string_view pattern)
       : bus_(std::move(bus)) {
@@ -214,7 +214,7 @@ class SubscriptionBuilder {
   }
 
   // Delivers to a function of this runtime, or to a handler without a name, billed as "on
-  // <pattern>".
+  // <pattern>"; beyond some 2,000 patterns and schedules, as "(others)".
   template <class F, bool = WISP_EXCEPTIONS>
   Subscription to(F&& handler) && {
     if constexpr (detail::FunctionHandle<std::decay_t<F>>) {

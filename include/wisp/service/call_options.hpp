@@ -17,10 +17,15 @@ namespace wisp::inline v0 {
 struct CallOptions {
   // Who pays, and a label: a bill has a line for each function, tenant and tag. Lines stay for the
   // Runtime's life, and of those with either there are some thousands (half of kLinesMax): further
-  // ones are on their function's own line. Not for ids of requests. See also model/tenant.hpp.
+  // ones are on their function's own line. Not for ids of requests. At most kTenantNameMax bytes
+  // each. See also model/tenant.hpp.
   std::string_view tenant{};
   std::string_view tag{};
-  Duration timeout{};  // of the whole call, retries included; 0: the parent's
+  // Of the whole call, retries included; 0: the parent's, or none. What begins with a negative one
+  // is too late: kDeadlineExceeded. Of a post or an emit it is how long the publisher may wait, for
+  // room in a queue or for who holds its idempotency key: what was accepted has its function's
+  // timeout, and kAgeMax.
+  Duration timeout{};
   // Of a post or an emit, at most kKeyMax bytes: those of one key are delivered one at a time and
   // in the order accepted, within the posts of one function and within each subscription. The next
   // begins once the one before has come to its end, its retries included; other keys go on
@@ -47,16 +52,18 @@ inline constexpr CallOptions kNoOptions{};
 
 namespace detail {
 
-// kInvalidArgument for a traceparent that is none; and of a post or an emit, for a key that is too
-// long.
+// kInvalidArgument for a traceparent that is none and a tenant or a tag that is too long; and of a
+// post or an emit, for a key that is. kDeadlineExceeded for a negative timeout.
 Status check_call(const CallOptions& options);
 Status check_publish(const CallOptions& options);
 
-// Whether they leave all but the timeout as it is: one question, as it is on every warm path.
+// Whether they leave all but the timeout as it is, and that is one: one question, as it is on every
+// warm path.
 inline bool unlabelled(const CallOptions& options) {
   if (&options == &kNoOptions) return true;
   return (options.tenant.size() | options.tag.size() | options.key.size() |
-          options.idempotency_key.size() | options.traceparent.size()) == 0;
+          options.idempotency_key.size() | options.traceparent.size() |
+          static_cast<std::size_t>(options.timeout < Duration::zero())) == 0;
 }
 
 }  // namespace detail

@@ -8,9 +8,12 @@
 // what was queued as kCancelled with Reason::stopped: at once, or on a host's executor when that
 // comes to it or somebody waits.
 //
+// References to a result or a receipt are good until the Pending ends or is asked again.
+//
 // Threads: one-at-a-time, except ready() and cancel(): any.
 #pragma once
 
+#include <concepts>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -37,19 +40,28 @@ class Pending {
   // Who cancels a handler cancels the call that it waits for here or in wait_for(), if a handler
   // started that, and unless others may want its result for its idempotency key. So a handler that
   // is cancelled already cannot wait for one that cleans up after it: call() that.
-  const Result<R>& wait() {
+  const Result<R>& wait() & {
     node_->wait();
     return settled();
+  }
+  // Of a Pending that nobody keeps, as with the other two.
+  Result<R> wait() && {
+    node_->wait();
+    return given();
   }
 
   // The result if it comes within `d`, else kDeadlineExceeded; ready() tells that from the call's
   // own. Never runs the call.
-  const Result<R>& wait_for(Duration d) {
+  const Result<R>& wait_for(Duration d) & {
     if (!node_->ready()) node_->wait_until(node_->clock().now() + d);
     if (node_->ready()) return settled();
     const std::chrono::duration<double, std::milli> waited = d;
     return own().refusal =
                deadline_exceeded("'{}' was not ready within {} ms", node_->name(), waited.count());
+  }
+  Result<R> wait_for(Duration d) && {
+    wait_for(d);
+    return node_->ready() ? given() : std::move(own().refusal);
   }
 
   bool ready() const { return node_->ready(); }
@@ -62,7 +74,7 @@ class Pending {
   void cancel() { node_->cancel(); }
 
   // What it cost. Waits for it first, as wait() does.
-  const Receipt& receipt() {
+  const Receipt& receipt() & {
     node_->wait();
     Receipt& receipt = own().receipt;
     if (!node_->abandoned()) return receipt = node_->receipt();
@@ -70,6 +82,7 @@ class Pending {
     receipt = {.function = node_->name(), .outcome = Outcome::cancelled};
     return receipt;
   }
+  Receipt receipt() && { return receipt(); }
 
   // Calls `continuation` once, with the result or with nothing, on the thread that completes the
   // call, or here if it is ready. One slot: a second one replaces the first. At most 48 bytes; wrap
@@ -100,6 +113,13 @@ class Pending {
   const Result<R>& settled() {
     if (!node_->abandoned()) return node_->output;
     return own().refusal = stopped();
+  }
+
+  // A copy, as a continuation may look at the other, where there can be one.
+  Result<R> given() {
+    if (node_->abandoned()) return stopped();
+    if constexpr (std::copy_constructible<Result<R>>) return node_->output;
+    else return std::move(node_->output);
   }
 
   // What most never need.

@@ -78,14 +78,20 @@ struct Observer;
 // Threads: one-at-a-time.
 class [[nodiscard]] Observation {
  public:
+  explicit Observation(Status why) : status_(std::move(why)) {}
   Observation(std::weak_ptr<detail::Invoker> invoker, std::shared_ptr<detail::Observer> observer);
   Observation(Observation&&) noexcept = default;
   Observation& operator=(Observation&& other) noexcept;
   ~Observation() { end(); }
 
+  // Why the sink will be told nothing: there are as many observers as may be, or the runtime has
+  // gone; ok for one in place.
+  const Status& status() const { return status_; }
+
   void end();
 
  private:
+  Status status_;
   std::weak_ptr<detail::Invoker> invoker_;
   std::shared_ptr<detail::Observer> observer_;
 };

@@ -16,8 +16,7 @@
 // to have come, it is looked at again. Set forward past several times, these were missed. Set back
 // by up to three hours, no time comes twice; by more, and the new time counts, as cron(8) has it.
 //
-// Threads: any for the schedules; a Schedule is one-at-a-time, its status(), next() and receipt()
-// any.
+// Threads: any for the schedules; a Schedule is one-at-a-time.
 #pragma once
 
 #include <memory>
@@ -106,7 +105,7 @@ class [[nodiscard]] Schedule {
 
   // Lets it go on without an owner until the Runtime stops. kResourceExhausted, and it is
   // cancelled, beyond Schedules::kDetachedMax.
-  Status detach();
+  [[nodiscard]] Status detach();
 
  private:
   std::weak_ptr<detail::Schedules> schedules_;  // gone with the runtime
@@ -117,7 +116,7 @@ class [[nodiscard]] Schedule {
 // Says when; `.fire` how, and `.run` what.
 //
 // Threads: one-at-a-time.
-class ScheduleBuilder {
+class [[nodiscard]] ScheduleBuilder {
  public:
   ScheduleBuilder(std::weak_ptr<detail::Schedules> schedules, detail::When when)
       : schedules_(std::move(schedules)), when_(std::move(when)) {}

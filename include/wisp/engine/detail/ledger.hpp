@@ -281,6 +281,7 @@ class Ledger {
   mutable Mutex mutex_;
   std::vector<std::unique_ptr<Line>> lines_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<LineName, int, LineHash> line_index_ ABSL_GUARDED_BY(mutex_);  // of lines_
+  int unnamed_ ABSL_GUARDED_BY(mutex_) = 0;
   // Shared with the threads that they belong to.
   std::vector<std::shared_ptr<Shard>> shards_ ABSL_GUARDED_BY(mutex_);
   std::deque<HostReading> host_readings_ ABSL_GUARDED_BY(mutex_);

@@ -22,8 +22,11 @@
 namespace wisp::inline v0::detail {
 
 // Lines a ledger holds. Beyond half of it, new tenants and tags of a function share its line
-// without either; beyond all of it, new functions share the line kOthersLine.
+// without either; beyond all of it, new functions share the line kOthersLine, as do, beyond
+// kUnnamedLinesMax, handlers that are called after a pattern or a schedule: a program may make these
+// for each of its clients.
 inline constexpr int kLinesMax = 16'384;
+inline constexpr int kUnnamedLinesMax = 2'048;
 inline constexpr int kOwnLine = 0;     // what wisp's threads spend outside of handlers
 inline constexpr int kOthersLine = 1;  // "(others)"
 
