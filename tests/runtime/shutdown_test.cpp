@@ -78,6 +78,10 @@ TEST_CASE("shutdown: what does not finish in time is named", "[shutdown]") {
   CHECK(running.receipt().function == "hangs");
   CHECK(wisp::reason_of(queued.wait()) == wisp::Reason::stopped);
   CHECK(runtime->stats().events.cancelled == 1);
+  // Who asks later hears that not all went well.
+  const wisp::Stopped again = runtime->stop(60s);
+  CHECK(again.status == stopped.status);
+  CHECK(again.abandoned.empty());
   // The destructor leaves the handler behind; it ends by itself.
   runtime.reset();
   gate.open();

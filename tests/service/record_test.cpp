@@ -180,8 +180,10 @@ TEST_CASE("observe: the seventeenth observer gets nothing, and a line in the log
   for (int i = 0; i < 16; ++i)
     all.push_back(p.runtime.observe([&first](const Record&) { ++first; }));
   CHECK(errors == 0);
+  CHECK(all.back().status().ok());
   const auto one_more = p.runtime.observe([&last](const Record&) { ++last; });
   CHECK(errors == 1);
+  CHECK(wisp::message(one_more.status()) == "a runtime has at most 16 observers");
   CHECK(p.runtime.call(wisp::named<void(int)>("missing"), 1).code() == wisp::StatusCode::kNotFound);
   auto on = p.runtime.on("a").to([](int) {});
   CHECK(p.runtime.emit("a", 1).ok());
