@@ -112,7 +112,8 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
     Instant aimed;
     {
       const MutexLock lock(mutex_);
-      if (fired_ > after && fired_ - after <= kSetBackMax) after = fired_;
+      if (after < seen_ && seen_ - after <= kSetBackMax) after = seen_;
+      seen_ = after;
       aimed = due_wall_;
       off = put_off_;
     }
@@ -225,7 +226,7 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
     {
       const MutexLock lock(mutex_);
       due = due_wall_;
-      if (wall >= due + off) fired_ = std::chrono::floor<std::chrono::seconds>(wall);
+      if (wall >= due + off) seen_ = std::chrono::floor<std::chrono::seconds>(wall);
     }
     if (wall < due) return arm_again(aim(wall));
     if (wall < due + off) return arm_again(look_at(line(due) + off, wall));
@@ -304,7 +305,8 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
   Time due_ ABSL_GUARDED_BY(mutex_);
   Instant due_wall_ ABSL_GUARDED_BY(mutex_);  // of cron
   Duration put_off_ ABSL_GUARDED_BY(mutex_){};
-  Instant fired_ ABSL_GUARDED_BY(mutex_) = Instant::min();  // up to here
+  // Of cron: no time up to here is still to come, unless the clock is set back by more than it may.
+  Instant seen_ ABSL_GUARDED_BY(mutex_) = Instant::min();
   std::optional<Time> next_ ABSL_GUARDED_BY(mutex_);
   std::optional<TimerId> timer_ ABSL_GUARDED_BY(mutex_);
 };
