@@ -9,6 +9,8 @@
 
 #include <wisp/base/random.hpp>
 
+#include "dues.hpp"
+
 namespace wisp::inline v0 {
 namespace detail {
 namespace {
@@ -16,11 +18,10 @@ namespace {
 // The wall clock's line, on which sums and differences saturate.
 Time line(WallTime wall) { return Time(wall.time_since_epoch()); }
 
-// The firings that are due.
-struct Dues {
-  std::uint64_t count = 0;
-  std::vector<Duration> late;  // by how much, of the last ones; the latest is the last
-};
+// Requires: by cron.
+CronTimes times_of(const When& when) {
+  return {*when.cron, when.zone == nullptr ? Zone::utc() : *when.zone, when.gap};
+}
 
 }  // namespace
 
@@ -117,14 +118,14 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
       aimed = due_wall_;
       off = put_off_;
     }
-    const std::optional<Instant> at = when_.cron->next(after, zone(), when_.gap);
+    const std::optional<Instant> at = times().next(after);
     if (!at) {
       end();
       return Status();
     }
     // Already, so that it has been put off.
     if (*at == aimed) return look_at(line(*at) + off, wall);
-    const std::optional<Instant> then = when_.cron->next(*at, zone(), when_.gap);
+    const std::optional<Instant> then = times().next(*at);
     off = put_off(then ? *then - *at : Duration::max());
     {
       const MutexLock lock(mutex_);
@@ -230,24 +231,14 @@ class Scheduled : public std::enable_shared_from_this<Scheduled> {
     }
     if (wall < due) return arm_again(aim(wall));
     if (wall < due + off) return arm_again(look_at(line(due) + off, wall));
-    Dues dues{.count = 1, .late = {wall - due}};
-    const auto in_time = std::chrono::floor<std::chrono::seconds>(wall - kMissedAfter);
-    for (Instant last = due;;) {
-      // Beyond the count only what may be in time is worth a look.
-      if (dues.count == kMakeUpMax) last = std::max(last, in_time - std::chrono::seconds(1));
-      const std::optional<Instant> next = when_.cron->next(last, zone(), when_.gap);
-      if (!next || *next > wall) break;
-      last = *next;
-      dues.count = std::min<std::uint64_t>(dues.count + 1, kMakeUpMax);
-      if (std::ssize(dues.late) == kept()) dues.late.erase(dues.late.begin());
-      dues.late.push_back(wall - last);
-    }
+    Dues dues = times().dues(due, wall, kept());
     if (dues.count == 1) dues.late.front() -= off;
     arm_again(aim(wall));
     fire(dues);
   }
 
-  const Zone& zone() const { return when_.zone == nullptr ? Zone::utc() : *when_.zone; }
+  // Requires: by cron.
+  CronTimes times() const { return times_of(when_); }
   std::int64_t kept() const { return std::max(when_.firing.make_up, 1); }
 
   // That which came in time, and of the missed as many as are to be made up for.

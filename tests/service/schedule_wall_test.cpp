@@ -1,4 +1,7 @@
-// Schedules by the clock on the wall, which is set.
+// Schedules by the clock on the wall: one that is set, and a long pause.
+#include <algorithm>
+#include <vector>
+
 #include <wisp/wisp.hpp>
 
 #include "catch.hpp"
@@ -27,6 +30,22 @@ struct Nightly {
   wisp::Schedule schedule = p.runtime.every("0 4 * * *"_cron).run([this] { ++ran; });
 };
 
+// By how much each firing was late that ran after a pause, the last one last.
+std::vector<wisp::Duration> late_after(const wisp::Cron& cron, int make_up, wisp::Duration pause) {
+  wisp::test::Pumped p;
+  std::vector<wisp::Duration> late;
+  wisp::Schedule schedule;
+  const auto note = [&] {
+    if (const auto last = schedule.receipt()) late.push_back(last->queued);
+  };
+  schedule = p.runtime.every(cron).fire({.make_up = make_up}).run(note);
+  p.clock.advance(pause);
+  p.settled();
+  note();
+  CHECK(p.runtime.stats().events.missed + late.size() == wisp::kMakeUpMax);
+  return late;
+}
+
 }  // namespace
 
 TEST_CASE("schedule: a clock that is set back by more than three hours counts", "[schedule]") {
@@ -54,4 +73,19 @@ TEST_CASE("schedule: a clock that is set back by less brings no time again", "[s
   CHECK(night.ran == 1);
   night.pass(24h);
   CHECK(night.ran == 2);
+}
+
+TEST_CASE("schedule: of thousands of missed times the latest are made up for", "[schedule]") {
+  const auto cron = GENERATE("*/5 * * * *"_cron, "*/5 8-17 * * mon-fri"_cron, "* * 0 * * *"_cron,
+                             "*/7 * 1-9 * *"_cron);
+  const int make_up = GENERATE(1, 10, 1'000);
+  INFO("cron " << cron.text() << ", make_up " << make_up);
+  const wisp::WallTime begin = wisp::ManualClock().wall();
+  const wisp::WallTime end = begin + 40 * 24h + 3min;
+  std::vector<wisp::Duration> all;
+  auto at = cron.next(std::chrono::floor<std::chrono::seconds>(begin));
+  for (; *at <= end; at = cron.next(*at)) all.push_back(end - *at);
+  REQUIRE(all.size() > wisp::kMakeUpMax);
+  all.erase(all.begin(), all.end() - make_up);
+  CHECK(late_after(cron, make_up, end - begin) == all);
 }
