@@ -308,6 +308,11 @@ Result<std::shared_ptr<Scheduled>> Schedules::add(When when,
   WISP_TRY(invoker_.admit());
   if (!when.bad.ok()) return when.bad;
   WISP_TRY(check(when.firing, when.name));
+  if (when.cron) {
+    const WallTime wall = invoker_.parts().clock.wall();
+    if (!times_of(when).next(std::chrono::floor<std::chrono::seconds>(wall)))
+      return invalid_argument("cron '{}': no day ever fits", when.cron->text());
+  }
   FunctionState* function = nullptr;
   std::unique_ptr<FunctionState> own;
   if (registered) {

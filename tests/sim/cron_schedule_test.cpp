@@ -55,8 +55,7 @@ TEST_CASE("cron schedule: fires on its days, at its time in its zone", "[sim]") 
   CHECK(utc.all[1] == kNewYear + days(58) + 12h);  // 28 February, a Friday
 }
 
-TEST_CASE("cron schedule: of an unknown zone, or a day that never comes, it does not fire",
-          "[sim]") {
+TEST_CASE("cron schedule: of an unknown zone, or a day that never comes, it is refused", "[sim]") {
   World world{1};
   wisp::Runtime runtime{world.options()};
   Firings none(world);
@@ -65,8 +64,11 @@ TEST_CASE("cron schedule: of an unknown zone, or a day that never comes, it does
   CHECK(wisp::message(lost.status()) ==
         "there is no time zone 'Europe/Lissabon' in the system's database");
   auto never = runtime.every(*Cron::parse("0 0 */31 2 2#2")).run(none.handler());
-  CHECK(never.status().ok());
+  CHECK(never.status().code() == wisp::StatusCode::kInvalidArgument);
+  CHECK(wisp::message(never.status()) == "cron '0 0 */31 2 2#2': no day ever fits");
   CHECK_FALSE(never.next().has_value());
+  // One comes every 28 years or so.
+  CHECK(runtime.every(*Cron::parse("0 0 */28 2 mon#5")).run(none.handler()).status().ok());
   world.advance(24h);
   CHECK(none.all.empty());
 }

@@ -46,8 +46,9 @@ class Cron {
   // Characters of an expression, spaces included.
   static constexpr std::size_t kTextMax = 120;
 
-  // kInvalidArgument, which names the field and the reason: also for one that no day fits, such as
-  // 31 February.
+  // kInvalidArgument, which names the field and the reason: also for a day that none of its months
+  // has, such as 31 February. What no day fits for its weekday, such as the second Monday on the
+  // 31st, has no next() and is refused by Runtime::every.
   static Result<Cron> parse(std::string_view text);
 
   // The next moment after `after`. Nothing if there is none within the 400 years after which dates

@@ -89,7 +89,8 @@ class [[nodiscard]] Schedule {
   }
   ~Schedule() { cancel(); }
 
-  // Why it will never fire: a bad duration, an unknown function; ok for one that does.
+  // Why it will never fire: a bad duration, an expression that no day ever fits, an unknown
+  // function; ok for one that does.
   const Status& status() const { return status_; }
 
   // When it fires next; nothing once it is over.
