@@ -56,10 +56,16 @@ std::optional<Broke> Invoker::broke(const FunctionState& function, const Lineage
   return broke;
 }
 
-Status Invoker::try_enter(FunctionState& function, const Lineage& lineage) {
+Result<Pace::Turns> Invoker::try_enter(FunctionState& function, const Lineage& lineage) {
   const std::optional<Broke> broke = this->broke(function, lineage);
   if (broke) return refuse_for(*broke);
   return sharing_.enter(function, lineage.tenant, parts_.clock);
+}
+
+Status Invoker::try_enter(FunctionState& function, CallNode& node) {
+  WISP_TRY(const Pace::Turns turns, try_enter(function, node.lineage()));
+  if (!turns.empty()) node.turns_ = std::make_unique<Pace::Turns>(turns);
+  return Status();
 }
 
 bool Invoker::turn_away(CallNode& node) {

@@ -19,7 +19,7 @@ bool plain(const CallOptions& options) {
 }  // namespace
 
 Status Invoker::enter(FunctionState& function, const Lineage& lineage) {
-  Status entered = try_enter(function, lineage);
+  Status entered = try_enter(function, lineage).status();
   if (!entered.ok()) note_refused(function.definition->name, "", entered);
   return entered;
 }
@@ -33,11 +33,11 @@ const Registered* Invoker::admitted_at_once(const Key& key) const {
   return parts_.registry.lookup(key);
 }
 
-Result<FunctionState*> Invoker::admitted(const Definition& function, const Lineage& lineage) {
+Result<FunctionState*> Invoker::admitted(const Definition& function, CallNode& node) {
   WISP_TRY(admit());
   WISP_TRY(const Registered* entry, parts_.registry.resolve(function));
   FunctionState& state = state_of(*entry);
-  if (state.limited()) WISP_TRY(try_enter(state, lineage));
+  if (state.limited()) WISP_TRY(try_enter(state, node));
   return &state;
 }
 

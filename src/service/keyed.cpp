@@ -195,8 +195,9 @@ void Keyed::start(const std::shared_ptr<CallNode>& node, const Definition& funct
 // What holds its key now runs: the first time at all, or as it was attached and has taken over.
 void Keyed::begin(const std::shared_ptr<CallNode>& node, bool attached) {
   FunctionState& function = *node->function_;
-  Status entered = function.limited() ? invoker_.enter(function, node->lineage()) : Status();
+  Status entered = function.limited() ? invoker_.try_enter(function, *node) : Status();
   if (!entered.ok()) {
+    invoker_.note_refused(function.definition->name, "", entered);
     Kept kept{.status = std::move(entered)};
     settle(invoker_.keys().end(*node->key_, kept, 0), kept);
     return finish(*node, Outcome::rejected, kept);

@@ -30,18 +30,30 @@ Rate* Sharing::rate(std::string_view tenant) const {
   return found == rates_.end() ? nullptr : found->second.get();
 }
 
-Status Sharing::enter(FunctionState& function, std::string_view tenant, const Clock& clock) const {
+Result<Pace::Turns> Sharing::enter(FunctionState& function, std::string_view tenant,
+                                   const Clock& clock) const {
+  Pace::Turns turns;
   Rate* const rate = this->rate(tenant);
-  if (rate == nullptr) return function.enter(clock);
-  const std::optional<Rate::Turn> turn = rate->try_take(clock.now());
-  if (!turn) {
+  if (rate != nullptr && !(turns.each[0] = rate->try_take(clock.now()))) {
     return refused(StatusCode::kResourceExhausted, Reason::rate,
                    fmt::format("tenant '{}' is at its rate limit ({} per second)", tenant,
                                rate->per_second()));
   }
-  Status entered = function.enter(clock);
-  if (!entered.ok()) rate->untake(*turn);
-  return entered;
+  const Result<std::optional<Rate::Turn>> entered = function.enter(clock);
+  if (!entered.ok()) {
+    if (turns.each[0]) rate->untake(*turns.each[0]);
+    return entered.status();
+  }
+  turns.each[1] = *entered;
+  return turns;
+}
+
+void Sharing::give_back(const FunctionState& function, std::string_view tenant, Pace::Turns& turns,
+                        Time now) const {
+  // A token that has come again since is not there twice.
+  for (auto& turn : turns.each)
+    if (turn && turn->full <= now) turn = std::nullopt;
+  Pace(rate(tenant), function.rate.get()).give_back(turns, now);
 }
 
 Result<std::uint64_t> Sharing::submit(Invoker& invoker, Task& task,

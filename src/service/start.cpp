@@ -20,7 +20,7 @@ void Invoker::start(const std::shared_ptr<CallNode>& node, const Definition& fun
   if (!plain && bad.ok() && !options.idempotency_key.empty())
     return Keyed(*this).start(node, function, options);
   if (!plain && bad.ok()) node->lineage_ = std::make_unique<Lineage>(lineage(options));
-  const Result<FunctionState*> state = bad.ok() ? admitted(function, node->lineage()) : bad;
+  const Result<FunctionState*> state = bad.ok() ? admitted(function, *node) : bad;
   if (!state.ok()) {
     note_refused(function.name, "", state.status());
     node->fail(state.status());
@@ -101,6 +101,8 @@ void Invoker::complete(CallNode& node, Outcome outcome) {
 
 void Invoker::refuse(CallNode& node, Outcome outcome, Status why) {
   node.fail(std::move(why));
+  if (node.turns_ != nullptr && node.attempts_ == 0)
+    sharing_.give_back(*node.function_, node.lineage().tenant, *node.turns_, parts_.clock.now());
   complete(node, outcome);
 }
 

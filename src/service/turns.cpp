@@ -13,14 +13,14 @@ constexpr Duration kTurnKept = std::chrono::seconds(1);
 
 }  // namespace
 
-Status FunctionState::enter(const Clock& clock) {
+Result<std::optional<Rate::Turn>> FunctionState::enter(const Clock& clock) {
   std::optional<Rate::Turn> turn;
   if (rate != nullptr && !(turn = rate->try_take(clock.now()))) {
     return refused(StatusCode::kResourceExhausted, Reason::rate,
                    fmt::format("function '{}' is at its rate limit ({} per second)",
                                definition->name, rate->per_second()));
   }
-  if (try_enter()) return Status();
+  if (try_enter()) return turn;
   if (turn) rate->untake(*turn);  // another may have taken one meanwhile
   return limit_reached();
 }

@@ -190,6 +190,37 @@ TEST_CASE("rate: a call that finds no slot takes nothing of the rate", "[rate]")
   CHECK(wisp::reason_of(runtime.call(paced)) == wisp::Reason::rate);
 }
 
+TEST_CASE("rate: a start that ends before it has begun takes nothing of the rate", "[rate]") {
+  wisp::ManualClock clock;
+  const auto paced = wisp::function("paced", [] {}, {.limits = {.per_second = 10}});
+  wisp::Runtime runtime{wisp::Catalogue().add(paced),
+                        {.threads = wisp::Threads::none, .queue = {.count = 4}, .clock = &clock}};
+  const auto begins = [&] {
+    const wisp::Status status = runtime.call(paced);
+    CHECK((status.ok() || wisp::reason_of(status) == wisp::Reason::rate));
+    return status.ok();
+  };
+  std::vector<wisp::Pending<void>> started;
+  for (int n = 0; n < 10; ++n) started.push_back(runtime.start(paced));
+  for (std::size_t n = 4; n < 10; ++n) {
+    REQUIRE(started[n].ready());
+    CHECK(wisp::reason_of(started[n].wait()) == wisp::Reason::full);
+  }
+  // The six that found no room, then the four that are cancelled.
+  for (int n = 0; n < 6; ++n) CHECK(begins());
+  CHECK_FALSE(begins());
+  for (std::size_t n = 0; n < 4; ++n) started[n].cancel();
+  for (int n = 0; n < 4; ++n) CHECK(begins());
+  CHECK_FALSE(begins());
+  // What has come again meanwhile does not come twice.
+  clock.advance(1s);
+  auto late = runtime.start(paced);
+  clock.advance(1s);
+  for (int n = 0; n < 10; ++n) CHECK(begins());
+  late.cancel();
+  CHECK_FALSE(begins());
+}
+
 TEST_CASE("rate: those that wait for a slot have no turns meanwhile", "[rate]") {
   World world{1};
   std::vector<Time> entries;

@@ -85,3 +85,24 @@ TEST_CASE("tenant rate: a tenant at its rate is told so", "[tenant_rate]") {
   world.advance(500ms);
   CHECK(runtime.call(work, {.tenant = "slow"}).ok());
 }
+
+TEST_CASE("tenant rate: a start that ends before it has begun takes nothing of it",
+          "[tenant_rate]") {
+  World world{1};
+  const auto busy = wisp::function("busy", [](Context& context) { return context.sleep(1h); });
+  const auto work = wisp::function("work", [] {}, {.limits = {.per_second = 5}});
+  wisp::Runtime runtime{
+      wisp::Catalogue().add(busy).add(work),
+      world.options({.workers = {.max = 1}, .tenants = {{.name = "slow", .per_second = 2}}})};
+  auto only = runtime.start(busy);
+  world.advance(1ms);
+  for (int n = 0; n < 10; ++n) {
+    auto first = runtime.start(work, {.tenant = "slow", .idempotency_key = n == 0 ? "a" : ""});
+    auto second = runtime.start(work, {.tenant = "slow"});
+    CHECK(wisp::reason_of(runtime.call(work, {.tenant = "slow"})) == wisp::Reason::rate);
+    first.cancel();
+    second.cancel();
+  }
+  for (int n = 0; n < 5; ++n) CHECK(runtime.call(work).ok());
+  CHECK(wisp::reason_of(runtime.call(work)) == wisp::Reason::rate);
+}

@@ -79,8 +79,9 @@ struct Limits {
   std::optional<int> reserved{};
   // Calls and attempts of deliveries that begin, on average; a second's worth of them, one at
   // least, may come at once. Beyond it calls and starts are refused (Reason::rate), what is queued
-  // waits. Retries of a call and halves of a batch are part of it. 0: unlimited; else kRateMin to
-  // kRateMax.
+  // waits. Retries of a call and halves of a batch are part of it. A start counts when it is
+  // accepted, so that those which wait for a worker may begin together; one that ends before it has
+  // begun gives back what of its token has not come again. 0: unlimited; else kRateMin to kRateMax.
   double per_second = 0;
 };
 

@@ -267,10 +267,11 @@ class Invoker final : public ContextHost {
   struct QueuedCall;
   template <class Key>
   const Registered* admitted_at_once(const Key& key) const;
-  Result<FunctionState*> admitted(const Definition& function, const Lineage& lineage);
-  // Of a function with a limit; the first notes a refusal.
+  Result<FunctionState*> admitted(const Definition& function, CallNode& node);
+  // Of a function with a limit; the first notes a refusal, the node keeps what it took of rates.
   Status enter(FunctionState& function, const Lineage& lineage);
-  Status try_enter(FunctionState& function, const Lineage& lineage);
+  Result<Pace::Turns> try_enter(FunctionState& function, const Lineage& lineage);
+  Status try_enter(FunctionState& function, CallNode& node);
   // Budgets (budgets.cpp). One that has no money left; of several the one that waits longest.
   std::optional<Broke> broke(const FunctionState& function, const Lineage& lineage) const;
   Status refuse_for(const Broke& broke) const;

@@ -21,6 +21,7 @@
 #include <wisp/engine/meter.hpp>
 #include <wisp/model/event.hpp>
 #include <wisp/service/detail/frame.hpp>
+#include <wisp/service/detail/rate.hpp>
 
 namespace wisp::inline v0::detail {
 
@@ -193,6 +194,8 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   Charged charged_;
   std::unique_ptr<Money> cost_;   // under a tariff, once charged
   std::unique_ptr<KeyHold> key_;  // of one with an idempotency key
+  // What it took of rates as it was accepted; null: nothing.
+  std::unique_ptr<Pace::Turns> turns_;
 
   std::atomic<bool> attended_{false};  // a hint; under the mutex but for attended()
   BriefMutex mutex_;

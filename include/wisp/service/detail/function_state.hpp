@@ -109,8 +109,8 @@ struct alignas(64) FunctionState final : Attachment, RunVersion {
   int concurrency() const;  // 0: unlimited
   bool paused() const { return paused_.load(); }
 
-  // Requires: limited(). Takes a token of its rate and a slot, or says why not.
-  Status enter(const Clock& clock) ABSL_LOCKS_EXCLUDED(mutex);
+  // Requires: limited(). Takes a token of its rate, if it has one, and a slot, or says why not.
+  Result<std::optional<Rate::Turn>> enter(const Clock& clock) ABSL_LOCKS_EXCLUDED(mutex);
   // Requires: limited(). Takes a slot, if `left` more are free, or says no.
   bool try_enter(int left = 0) ABSL_LOCKS_EXCLUDED(mutex);
   Status limit_reached() const;

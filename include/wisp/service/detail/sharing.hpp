@@ -57,7 +57,11 @@ class Sharing {
   // Null: it has none.
   Rate* rate(std::string_view tenant) const;
   // Takes a token of its rate, one of the function's, and a slot, or says why not.
-  Status enter(FunctionState& function, std::string_view tenant, const Clock& clock) const;
+  Result<Pace::Turns> enter(FunctionState& function, std::string_view tenant,
+                            const Clock& clock) const;
+  // Of a call that has entered, perhaps long ago, and does not begin after all.
+  void give_back(const FunctionState& function, std::string_view tenant, Pace::Turns& turns,
+                 Time now) const;
 
  private:
   std::shared_ptr<FairQueue> queue_;
