@@ -32,6 +32,7 @@ std::string in_words(Duration d) {
 Status check(const RuntimeOptions& options) {
   WISP_TRY(check(options.workers));
   WISP_TRY(check(options.queue, "RuntimeOptions::queue"));
+  WISP_TRY(check(options.tariff));
   if (options.threads == Threads::none && options.executor != nullptr) {
     return invalid_argument(
         "RuntimeOptions: threads = none runs nothing on an executor; set one of both");
@@ -281,7 +282,8 @@ Bill Runtime::bill(Duration window) const { return bill(window, core_->options.t
 
 Bill Runtime::bill(Duration window, const Tariff& tariff, const Units& month_so_far) const {
   if (core_->forked()) return {};
-  return core_->ledger.bill(window, tariff, month_so_far);
+  const Tariff none;
+  return core_->ledger.bill(window, check(tariff).ok() ? tariff : none, month_so_far);
 }
 
 RuntimeStats Runtime::stats() const {

@@ -266,9 +266,10 @@ class Runtime {
 
   // RuntimeOptions::tariff.
   const Tariff& tariff() const;
-  // What the last `window` cost, under the Runtime's tariff or another. A sheet's tiers and free
-  // allowance go by the month: `month_so_far` is what came before the window, the sum of the
-  // `units` of its bills. See Bill. Requires: window > 0; beyond 768 hours it is 768.
+  // What the last `window` cost, under the Runtime's tariff or another; where check() refuses that
+  // one, as without any. A sheet's tiers and free allowance go by the month: `month_so_far` is what
+  // came before the window, the sum of the `units` of its bills. See Bill. Requires: window > 0;
+  // beyond 768 hours it is 768.
   Bill bill(Duration window) const;
   Bill bill(Duration window, const Tariff& tariff, const Units& month_so_far = {}) const;
 

@@ -4,7 +4,9 @@
 #include <bit>
 #include <cassert>
 #include <cstddef>
+#include <iterator>
 #include <numeric>
+#include <string_view>
 
 namespace wisp::inline v0 {
 namespace {
@@ -122,7 +124,56 @@ Division multiply_divide(std::uint64_t a, Uint128 b, Uint128 c) {
   return result;
 }
 
+bool priced(const Charge& charge) {
+  return std::any_of(std::begin(charge.tiers), std::end(charge.tiers),
+                     [](const PriceTier& tier) { return tier.price > Money(); });
+}
+
+Status check_charge(const Tariff& tariff, std::string_view name, const Charge& charge) {
+  if (charge.per == 0 || kParts % charge.per != 0) {
+    return invalid_argument("tariff '{}': {}.per is {}, it must be a divisor of {}", tariff.name,
+                            name, charge.per, kParts);
+  }
+  bool ended = false;
+  std::uint64_t lower = 0;
+  for (std::size_t i = 0; i < std::size(charge.tiers); ++i) {
+    const auto& [price, up_to] = charge.tiers[i];
+    if (ended) {
+      if (price == Money() && up_to == kNoLimit) continue;
+      return invalid_argument("tariff '{}': {}.tiers[{}] comes after one without a limit (up_to)",
+                              tariff.name, name, i);
+    }
+    ended = up_to == kNoLimit;
+    if (i > 0 && ended && price == Money()) {
+      return invalid_argument(
+          "tariff '{}': {}.tiers[{}].up_to is {}, and no tier has a price beyond", tariff.name,
+          name, i - 1, lower);
+    }
+    if (up_to <= lower) {
+      return invalid_argument("tariff '{}': {}.tiers[{}].up_to is {}, it must be above {}",
+                              tariff.name, name, i, up_to, lower);
+    }
+    lower = up_to;
+  }
+  if (ended) return Status();
+  return invalid_argument("tariff '{}': {}.tiers[{}].up_to is {}, the last tier has no limit",
+                          tariff.name, name, std::size(charge.tiers) - 1, lower);
+}
+
 }  // namespace
+
+Status check(const Tariff& tariff) {
+  WISP_TRY(check_charge(tariff, "requests", tariff.requests));
+  WISP_TRY(check_charge(tariff, "memory", tariff.memory));
+  WISP_TRY(check_charge(tariff, "cpu", tariff.cpu));
+  if (tariff.billed_cpu == BilledCpu::none && priced(tariff.cpu)) {
+    return invalid_argument("tariff '{}': cpu has a price, and billed_cpu is none", tariff.name);
+  }
+  if (tariff.empty() && (priced(tariff.requests) || priced(tariff.memory) || priced(tariff.cpu))) {
+    return invalid_argument("a tariff has prices and no name");
+  }
+  return Status();
+}
 
 Units& Units::operator+=(const Units& other) {
   requests = add(requests, other.requests);

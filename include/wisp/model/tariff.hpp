@@ -23,6 +23,7 @@
 #include <vector>
 
 #include <wisp/base/money.hpp>
+#include <wisp/base/status.hpp>
 
 namespace wisp::inline v0 {
 
@@ -104,9 +105,11 @@ struct PriceTier {
   std::uint64_t up_to = kNoLimit;
 };
 
-// What one dimension costs: by default nothing. A sheet's last tier has no limit.
+// What one dimension costs: by default nothing. The last tier has a price and no limit.
 struct Charge {
-  std::uint64_t per = 1;             // size of the unit priced, one of the constants above or 1
+  // Size of the unit priced: 1, one of the constants above or another divisor of
+  // 460'800'000'000'000'000. So a month of CPU or memory is none: divide its price by its hours.
+  std::uint64_t per = 1;
   std::uint64_t free_per_month = 0;  // units; they are the month's first, and free under .free_tier
   PriceTier tiers[3]{};
 };
@@ -130,7 +133,8 @@ struct Tariff {
   Units units(const Usage& usage, int memory_mb) const;
 
   // The price of `units` that follow `month_so_far` in the same month: which tier they fall into
-  // and how much of the free allowance is left depends on it. Saturates.
+  // and how much of the free allowance is left depends on it. Saturates. Requires, as all that
+  // prices does: check(*this).ok().
   Money price(const Units& units, const Units& month_so_far = {}) const;
   Money price(const Usage& usage, int memory_mb, const Units& month_so_far = {}) const {
     return price(units(usage, memory_mb), month_so_far);
@@ -140,6 +144,10 @@ struct Tariff {
   // month decides.
   Money marginal(const Usage& usage, int memory_mb) const;
 };
+
+// kInvalidArgument naming the sheet, the charge, the member and its bound; ok for none. A sheet
+// that is not ok prices nothing: it leaves a Runtime born stopped, and a bill without costs.
+Status check(const Tariff& tariff);
 
 // A line of a bill: one function's usage under one memory setting.
 struct LineUsage {
