@@ -203,9 +203,10 @@ std::vector<std::shared_ptr<InstancePool>> FunctionState::all_pools() {
   return all;
 }
 
-bool FunctionState::building() {
-  const auto all = all_pools();
-  return std::any_of(all.begin(), all.end(), [](const auto& each) { return each->building(); });
+std::string_view FunctionState::busy() {
+  for (const std::shared_ptr<InstancePool>& each : all_pools())
+    if (const std::string_view what = each->busy(); !what.empty()) return what;
+  return {};
 }
 
 // Destroys what waits: of one route, or all and for good.

@@ -170,40 +170,6 @@ void InstancePool::destroy(const std::vector<void*>& gone) {
   for (void* const each : gone) definition_->instances->destroy(each);
 }
 
-std::optional<Time> InstancePool::pick_old(std::vector<void*>& old) {
-  const Time now = clock_.now();
-  while (!idle_.empty() && alive_ > rules_.provisioned) {
-    if (predicts() && alive_ == 1) return inside_ > 0 ? std::nullopt : pick_last(old, now);
-    const Time due = idle_.front().since + rules_.keep_alive;
-    if (due > now) return due;
-    old.push_back(idle_.front().instance);
-    idle_.pop_front();
-    --alive_;
-  }
-  return alive_ == 0 ? ahead_at_ : std::nullopt;
-}
-
-std::optional<Time> InstancePool::pick_last(std::vector<void*>& old, Time now) {
-  const std::optional<keep_alive::Span> span = policy().next(seen_, now - *idle_since_);
-  if (span && *idle_since_ + span->from <= now) return *idle_since_ + span->until;
-  old.push_back(idle_.front().instance);
-  idle_.pop_front();
-  --alive_;
-  return ahead_at_ = next_span(now);
-}
-
-// Requires, as the next one does: no call is inside, and one has been.
-std::optional<Time> InstancePool::next_span(Time now) const {
-  std::optional<keep_alive::Span> span = policy().next(seen_, now - *idle_since_);
-  if (span && *idle_since_ + span->from <= now) span = policy().next(seen_, span->until);
-  return span ? std::optional<Time>(*idle_since_ + span->from) : std::nullopt;
-}
-
-bool InstancePool::in_span(Time now) const {
-  const std::optional<keep_alive::Span> span = policy().next(seen_, now - *idle_since_);
-  return span && *idle_since_ + span->from <= now;
-}
-
 // A call that had one, or found none.
 std::optional<InstancePool::Look> InstancePool::leave(Time now) {
   if (--inside_ > 0 || !predicts()) return std::nullopt;
@@ -228,149 +194,11 @@ void InstancePool::give_back(void* instance, bool broken) {
       idle_.push_back({instance, now});
       if (waiter_ != nullptr) clock_.wake(*waiter_);
       if (predicts() && inside_ > 0) again = look(now + rules_.keep_alive);
-      else if (looks_at_ == Time::never()) again = look(pick_old(old));
+      else if (looks_at_ == Time::never() && !freeing_) again = look(pick_old(old));
     }
   }
   destroy(old);
   arm(again);
-}
-
-void InstancePool::none_left(Time now) {
-  if (alive_ == 0 && inside_ == 0 && predicts()) ahead_at_ = next_span(now);
-}
-
-// On the timer's thread.
-struct InstancePool::Sweep {
-  std::weak_ptr<InstancePool> pool;
-  std::weak_ptr<Invoker> invoker;
-
-  void operator()() {
-    // In this order: the pool goes before what it stands on.
-    const std::shared_ptr<Invoker> keep = invoker.lock();
-    const std::shared_ptr<InstancePool> alive = keep == nullptr ? nullptr : pool.lock();
-    if (alive != nullptr) alive->sweep(keep);
-  }
-};
-
-// A task that builds one. Unrun, it is as if it had not been due.
-struct InstancePool::Ahead {
-  std::shared_ptr<Invoker> invoker;
-  std::shared_ptr<InstancePool> pool;
-
-  Ahead(std::shared_ptr<Invoker> i, std::shared_ptr<InstancePool> p)
-      : invoker(std::move(i)), pool(std::move(p)) {
-    invoker->one_more();
-  }
-  Ahead(Ahead&&) noexcept = default;
-  Ahead& operator=(Ahead&&) = delete;
-  ~Ahead() {
-    if (pool == nullptr) return;
-    {
-      const MutexLock lock(pool->mutex_);
-      --pool->ahead_;
-    }
-    pool.reset();
-    invoker->one_less();
-  }
-  void operator()() { pool->build_ahead(*invoker); }
-};
-
-std::optional<InstancePool::Look> InstancePool::look(std::optional<Time> at) {
-  if (!at || *at >= looks_at_) return std::nullopt;
-  looks_at_ = *at;
-  return Look{*at, ++looks_};
-}
-
-// Of several that arm at once the last that wanted to has the timer.
-void InstancePool::arm(std::optional<Look> look) {
-  if (!look) return;
-  const Result<TimerId> id = timer_.schedule(look->at, Task(Sweep{weak_from_this(), keep_}));
-  std::optional<TimerId> unwanted;
-  {
-    const MutexLock lock(mutex_);
-    const bool last = look->number == looks_ && looks_at_ == look->at;
-    // The last one was refused, and this one has not gone off meanwhile.
-    const bool only = looks_at_ == Time::never() && look->at > clock_.now();
-    if (!id.ok()) {
-      // No timer has room: whoever comes back next asks again.
-      if (last) looks_at_ = Time::never();
-    } else if (last || only) {
-      unwanted = std::exchange(timer_id_, *id);
-      looks_at_ = look->at;
-    } else {
-      unwanted = *id;
-    }
-  }
-  if (unwanted) timer_.cancel(*unwanted);
-}
-
-void InstancePool::sweep(const std::shared_ptr<Invoker>& invoker) {
-  std::vector<void*> old;
-  std::optional<Look> again;
-  Task ahead;
-  {
-    const MutexLock lock(mutex_);
-    if (closed_) return;
-    // One that was to be cancelled looks as well.
-    if (clock_.now() >= looks_at_) {
-      looks_at_ = Time::never();
-      timer_id_ = std::nullopt;
-    }
-    if (due_ahead()) {
-      ++ahead_;
-      ahead = Task(Ahead(invoker, shared_from_this()));
-    }
-    again = look(pick_old(old));
-  }
-  destroy(old);
-  arm(again);
-  if (ahead) invoker->submit_surely(std::move(ahead));
-}
-
-// If not now, at the beginning of another span.
-bool InstancePool::due_ahead() {
-  const Time now = clock_.now();
-  if (!ahead_at_ || *ahead_at_ > now) return false;
-  ahead_at_ = next_span(now);
-  return alive_ == 0 && ahead_ == 0 && in_span(now);
-}
-
-void InstancePool::build_ahead(Invoker& invoker) {
-  if (invoker.stopping()) return;
-  // A factory that stops the runtime need not wait for itself.
-  const Errand errand(invoker, nullptr);
-  {
-    const MutexLock lock(mutex_);
-    // A call came first, or the time has passed.
-    if (closed_ || alive_ > 0 || inside_ > 0 || !in_span(clock_.now())) return;
-    building_ = true;
-    builder_ = current_agent();
-    ++alive_;
-    count(starts_->ahead);
-  }
-  Attempted failed;
-  void* const instance = build(failed);
-  std::vector<void*> old;
-  std::optional<Look> again;
-  {
-    const MutexLock lock(mutex_);
-    building_ = false;
-    if (waiter_ != nullptr) clock_.wake(*waiter_);
-    if (closed_ || instance == nullptr) {
-      if (instance != nullptr) old.push_back(instance);
-      --alive_;
-      none_left(clock_.now());
-    } else if (awaited_) {
-      handed_ = instance;  // nobody else may take it
-    } else {
-      idle_.push_back({instance, clock_.now()});
-    }
-    if (!closed_) again = look(pick_old(old));
-  }
-  destroy(old);
-  arm(again);
-  if (instance == nullptr)
-    invoker.log(LogLevel::warning, definition_->name, message(failed.status));
 }
 
 void InstancePool::close() {
@@ -385,9 +213,10 @@ void InstancePool::close() {
   destroy(idle);
 }
 
-bool InstancePool::building() const {
+std::string_view InstancePool::busy() const {
   const MutexLock lock(mutex_);
-  return building_;
+  if (building_) return "building an instance";
+  return destroying_ > 0 ? "destroying an instance" : std::string_view();
 }
 
 }  // namespace wisp::inline v0::detail

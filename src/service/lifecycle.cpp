@@ -239,8 +239,8 @@ std::vector<Abandoned> Invoker::give_up_running(const Publishers::Marks& stuck) 
     }
     FunctionState& function = each->function();
     const bool first = function.posts == nullptr ? !each->part() : function.posts == each;
-    if (first && function.building())
-      running.push_back({function.definition->name, {}, "building an instance"});
+    const std::string_view busy = first ? function.busy() : std::string_view();
+    if (!busy.empty()) running.push_back({function.definition->name, {}, busy});
     each->abandon();
   }
   std::vector<Abandoned> queued = take_abandoned();

@@ -1,7 +1,10 @@
 #include <wisp/sim/world.hpp>
 
 #include <algorithm>
+#include <functional>
+#include <memory>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include <wisp/wisp.hpp>
@@ -202,4 +205,102 @@ TEST_CASE("instances: idle ones are destroyed within a keep_alive, provisioned o
       CHECK(plant.alive == std::min(warm, provisioned));
     }
   });
+}
+
+namespace {
+
+// Takes its time to go.
+class Slow {
+ public:
+  Slow(World& world, int& alive) : world_(world), alive_(alive) { ++alive_; }
+  ~Slow() {
+    wisp::test::pass(world_.clock(), 2s);
+    --alive_;
+  }
+  Slow(const Slow&) = delete;
+  Slow& operator=(const Slow&) = delete;
+  void operator()(Context& context) { (void)context.sleep(10ms); }
+
+ private:
+  World& world_;
+  int& alive_;
+};
+
+auto slow(World& world, int& alive) {
+  return wisp::function("work",
+                        wisp::stateful<Slow>([&] { return std::make_unique<Slow>(world, alive); }),
+                        {.instances = {.keep_alive = 1min}});
+}
+
+}  // namespace
+
+TEST_CASE("instances: what takes long to be destroyed holds up no timer, and stop() waits for it",
+          "[instances]") {
+  wisp::test::for_each_seed([](std::uint64_t seed) {
+    World world{seed};
+    int alive = 0;
+    {
+      const auto work = slow(world, alive);
+      wisp::Runtime runtime{wisp::Catalogue().add(work), world.options()};
+      const auto watch = wisp::test::watch_some(world, runtime);
+      int ticks = 0;
+      const auto tick = runtime.every(1s).run([&ticks] { ++ticks; });
+      const auto burst = [&] {
+        for (int n = 0; n < 8; ++n) (void)runtime.start(work);
+        world.advance(1min);
+        CHECK(alive == 8);
+        world.advance(10s);
+        CHECK(alive > 0);
+        CHECK(alive < 8);
+      };
+      burst();
+      CHECK(ticks == 70);
+      world.advance(10s);
+      CHECK(alive == 0);
+      CHECK(ticks == 80);
+      burst();
+      const bool patient = seed % 2 == 0;
+      const wisp::Stopped stopped = runtime.stop(patient ? 1min : 2s);
+      if (patient) {
+        CHECK(stopped.status.ok());
+        CHECK(alive == 0);
+      } else {
+        REQUIRE(stopped.abandoned.size() == 1);
+        CHECK(stopped.abandoned.front().function == "work");
+        CHECK(stopped.abandoned.front().state == "destroying an instance");
+        CHECK(alive > 0);
+      }
+    }
+    world.advance(1min);
+    CHECK(alive == 0);
+  });
+}
+
+TEST_CASE("instances: a destructor that stops the runtime does not wait for itself",
+          "[instances]") {
+  World world{1};
+  wisp::Runtime* whole = nullptr;
+  Duration took = 1h;
+  struct Last {
+    std::function<void()> end;
+    ~Last() { end(); }
+    Last(std::function<void()> e) : end(std::move(e)) {}
+    Last(const Last&) = delete;
+    Last& operator=(const Last&) = delete;
+    void operator()() {}
+  };
+  const auto stop = [&] {
+    const wisp::Time began = world.clock().now();
+    (void)whole->stop(10s);
+    took = world.clock().now() - began;
+  };
+  const auto work =
+      wisp::function("work", wisp::stateful<Last>([&stop] { return std::make_unique<Last>(stop); }),
+                     {.instances = {.keep_alive = 1min}});
+  wisp::Runtime runtime{wisp::Catalogue().add(work), world.options()};
+  whole = &runtime;
+  REQUIRE(runtime.call(work).ok());
+  world.advance(2min);
+  CHECK(took == 0s);
+  CHECK(runtime.stop(1s).status.ok());
 }

@@ -17,8 +17,9 @@
 // be built: ...", tried again under the function's retry rule. An instance whose call threw is
 // destroyed, as nobody knows what state it is in; one whose call returned an error is kept.
 // Instances belong to a Runtime, which destroys them when it stops, each after its last call. Their
-// constructors and destructors run on whatever thread needs them to, with no wisp lock held. They
-// do not wait for a call of their own function.
+// constructors and destructors run on whatever thread needs them to, with no wisp lock held: those
+// of idle ones that go, and of what is built ahead, in tasks of their own, for which stop() waits.
+// They do not wait for a call of their own function.
 //
 // Threads: value.
 #pragma once

@@ -41,8 +41,9 @@ struct EventStats {
 // What stop() could not finish.
 struct Abandoned {
   std::string function;
-  EventId event{};           // empty for a call
-  std::string_view state{};  // "queued", "running" or "building an instance"
+  EventId event{};  // empty for a call
+  // "queued", "running", "building an instance" or "destroying an instance".
+  std::string_view state{};
 };
 
 namespace detail {

@@ -123,8 +123,8 @@ struct alignas(64) FunctionState final : Attachment, RunVersion {
   // Hands the slot on, or frees it.
   void leave(Invoker& invoker) ABSL_LOCKS_EXCLUDED(mutex);
   bool limited() const { return narrow; }
-  // Whether an instance of any version is being built ahead of its call.
-  bool building() ABSL_LOCKS_EXCLUDED(mutex);
+  // What tasks do with the instances of any version, as in Abandoned::state; empty: nothing.
+  std::string_view busy() ABSL_LOCKS_EXCLUDED(mutex);
 
   // Made when the first call fails: most never do.
   RetryBudget& budget() ABSL_LOCKS_EXCLUDED(mutex) {

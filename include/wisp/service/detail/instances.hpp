@@ -13,7 +13,9 @@
 //
 // With Instances::predictive the last one, while no call is inside any, is kept as
 // keep_alive::Predictive says: freed between two spans of it and built anew, by a task of its own,
-// where the next one begins. That task is outstanding for its runtime, whose stop() waits for it.
+// where the next one begins. What has been idle for too long is destroyed by such a task too: a
+// destructor may take its time, and the timer has none. These tasks are outstanding for their
+// runtime, whose stop() waits for them.
 //
 // Threads: any. No lock is held while an instance is built, entered or destroyed.
 #pragma once
@@ -23,6 +25,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include <wisp/base/agent.hpp>
@@ -64,8 +67,8 @@ class InstancePool : public std::enable_shared_from_this<InstancePool> {
   void close() ABSL_LOCKS_EXCLUDED(mutex_);
 
   std::shared_ptr<const InstanceStarts> starts() const { return starts_; }
-  // Whether one is being built ahead of its call.
-  bool building() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // What its tasks are doing, as in Abandoned::state; empty: nothing.
+  std::string_view busy() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   struct Idle {
@@ -78,7 +81,7 @@ class InstancePool : public std::enable_shared_from_this<InstancePool> {
   };
   struct Own;
   struct Sweep;
-  struct Ahead;
+  struct Chore;
 
   // Definition::run of the runtime's own.
   static bool run(const Definition& self, const void* in, void* result, Context* context,
@@ -105,11 +108,10 @@ class InstancePool : public std::enable_shared_from_this<InstancePool> {
   void destroy(const std::vector<void*>& gone) ABSL_LOCKS_EXCLUDED(mutex_);
   void sweep(const std::shared_ptr<Invoker>& invoker) ABSL_LOCKS_EXCLUDED(mutex_);
   void build_ahead(Invoker& invoker) ABSL_LOCKS_EXCLUDED(mutex_);
+  void free_old() ABSL_LOCKS_EXCLUDED(mutex_);
+  std::optional<Time> goes_at(Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Moves what has been idle for too long to `old`, uncounted; when to look again.
   std::optional<Time> pick_old(std::vector<void*>& old) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The same of the last one, which nobody is inside of.
-  std::optional<Time> pick_last(std::vector<void*>& old, Time now)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Foresees when one is to be there again, if there is none.
   void none_left(Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // When the next span begins, if one is to be built for it.
@@ -138,6 +140,8 @@ class InstancePool : public std::enable_shared_from_this<InstancePool> {
   std::optional<TimerId> timer_id_ ABSL_GUARDED_BY(mutex_);  // which does
   int alive_ ABSL_GUARDED_BY(mutex_) = 0;                    // those being built too
   int inside_ ABSL_GUARDED_BY(mutex_) = 0;             // calls, of the instances that are not idle
+  bool freeing_ ABSL_GUARDED_BY(mutex_) = false;       // a task is to look for old ones
+  int destroying_ ABSL_GUARDED_BY(mutex_) = 0;         // tasks that destroy them
   int ahead_ ABSL_GUARDED_BY(mutex_) = 0;              // tasks that are to build one without a call
   bool building_ ABSL_GUARDED_BY(mutex_) = false;      // one does,
   AgentId builder_ ABSL_GUARDED_BY(mutex_) = nullptr;  // that one
