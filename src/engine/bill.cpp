@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::int64_t kMinute = 60;
 constexpr std::int64_t kHour = 3600;
-constexpr std::size_t kSecondsMax = 60;
+constexpr std::size_t kSecondsMax = 61;  // the current one, and a whole minute before it
 constexpr std::size_t kMinutesMax = 1440;
 constexpr std::size_t kHoursMax = 768;
 constexpr std::size_t kHostReadingsMax = 256;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <string>
 #include <thread>
 #include <vector>
@@ -43,8 +45,9 @@ TEST_CASE("bill: its window is what its lines cover", "[bill]") {
       call_once(ledger, clock, line);
       ends.push_back(clock.now());
       if (random.below(10) != 0) continue;
-      constexpr wisp::Duration kWindows[] = {1s, 10s, 2min, 1h, 24h, 700h};
-      const wisp::Duration asked(random.between(1, kWindows[random.below(6)].count()));
+      constexpr wisp::Duration kWindows[] = {1s, 10s, 1min, 2min, 1h, 24h, 700h};
+      const std::int64_t most = kWindows[random.below(7)].count();
+      const wisp::Duration asked(random.below(2) == 0 ? most : random.between(1, most));
       const wisp::Bill bill = ledger.bill(asked, {});
       const wisp::Time since = clock.now() + -bill.window;
       const auto within = std::count_if(ends.begin(), ends.end(),
@@ -52,9 +55,7 @@ TEST_CASE("bill: its window is what its lines cover", "[bill]") {
       INFO("asked for " << asked.count() << ", says " << bill.window.count());
       CHECK((bill.lines.empty() ? 0U : bill.lines.front().calls) ==
             static_cast<std::uint64_t>(within));
-      const wisp::Duration bucket = asked <= 58s       ? 1s
-                                    : asked <= 1438min ? 1min
-                                                       : wisp::Duration(1h);
+      const wisp::Duration bucket = asked <= 1min ? 1s : asked <= 24h ? 1min : wisp::Duration(1h);
       CHECK(bill.window < asked + bucket + 1s);
     }
   }
@@ -188,6 +189,26 @@ TEST_CASE("bill: what wisp's own threads have used is in the windows of its time
   CHECK(ledger.bill(2s, {}).unattributed < 100ms);
   CHECK(ledger.bill(1min, {}).unattributed >= 200ms);
   CHECK(ledger.bill(1min, {}).unattributed < 300ms);
+}
+
+// The current second's bucket put one of the last minute's among the minutes, which are whole.
+TEST_CASE("bill: of a minute it covers no more than that of wisp's own threads", "[bill]") {
+  AheadClock clock;
+  const auto to = [&clock](wisp::Duration at) { clock.advance(at - clock.now().since_origin()); };
+  const wisp::Duration minute = std::chrono::ceil<std::chrono::minutes>(clock.now().since_origin());
+  to(minute + 5s);
+  wisp::detail::Ledger ledger(clock, {});
+  OwnThread early(ledger, 200ms);
+  (void)ledger.bill(1s, {});
+  to(minute + 45s);
+  OwnThread later(ledger, 10ms);
+  (void)ledger.bill(1s, {});
+  to(minute + 105s);
+  OwnThread last(ledger, 10ms);
+  const wisp::Bill bill = ledger.bill(60s, {});
+  CHECK(bill.window < 62s);
+  CHECK(bill.unattributed < 150ms);
+  for (OwnThread* const each : {&early, &later, &last}) each->end();
 }
 
 TEST_CASE("bill: what wisp's own threads used before the first look counts as of that", "[bill]") {

@@ -97,7 +97,7 @@ struct BillLine {
 // process's: each is taken on its own, none is the remainder.
 struct Bill {
   std::string tariff;  // its name; "" without one
-  // What the buckets really cover: 60 of a second, 1,440 of a minute, 768 of an hour. They are
+  // What the buckets really cover: 61 of a second, 1,440 of a minute, 768 of an hour. They are
   // counted whole: it may be longer than what was asked for, by less than a minute beyond 60
   // seconds and less than an hour beyond a day, and bills that follow each other overlap by that.
   Duration window{};

@@ -189,7 +189,7 @@ class Ledger {
     static ThreadShards& mine();
   };
 
-  // Growth per second, minute and hour: at most 60, 1,440 and 768 buckets, oldest first, none for
+  // Growth per second, minute and hour: at most 61, 1,440 and 768 buckets, oldest first, none for
   // idle times.
   struct Window {
     struct Bucket {
