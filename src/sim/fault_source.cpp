@@ -1,18 +1,32 @@
 #include "fault_source.hpp"
 
-#include <cassert>
+#include <string_view>
+#include <utility>
 
 namespace wisp::inline v0::sim {
 
-void FaultSource::set(const Faults& faults) {
-  for ([[maybe_unused]] const int chance :
-       {faults.slow, faults.throws, faults.hangs, faults.ignores, faults.late, faults.full,
-        faults.wall_jumps})
-    assert(chance >= 0 && chance <= 1000);
-  for ([[maybe_unused]] const Duration most :
-       {faults.slow_max, faults.hang_max, faults.ignore_max, faults.late_max, faults.wall_jump_max})
-    assert(most > Duration());
-  faults_ = faults;
+Status check(const Faults& faults) {
+  const std::pair<std::string_view, int> chances[] = {{"slow", faults.slow},
+                                                      {"throws", faults.throws},
+                                                      {"hangs", faults.hangs},
+                                                      {"ignores", faults.ignores},
+                                                      {"late", faults.late},
+                                                      {"full", faults.full},
+                                                      {"wall_jumps", faults.wall_jumps}};
+  for (const auto& [name, chance] : chances) {
+    if (chance < 0 || chance > 1000)
+      return invalid_argument("Faults::{} is {}, it must be 0 to 1000", name, chance);
+  }
+  const std::pair<std::string_view, Duration> bounds[] = {{"slow_max", faults.slow_max},
+                                                          {"hang_max", faults.hang_max},
+                                                          {"ignore_max", faults.ignore_max},
+                                                          {"late_max", faults.late_max},
+                                                          {"wall_jump_max", faults.wall_jump_max}};
+  for (const auto& [name, most] : bounds) {
+    if (most <= Duration::zero())
+      return invalid_argument("Faults::{} is {} ns, it must be 1 ns or more", name, most.count());
+  }
+  return Status();
 }
 
 Strike FaultSource::handler() {

@@ -6,9 +6,13 @@
 #include <optional>
 
 #include <wisp/base/random.hpp>
+#include <wisp/base/status.hpp>
 #include <wisp/sim/faults.hpp>
 
 namespace wisp::inline v0::sim {
+
+// kInvalidArgument naming the member and its bound.
+Status check(const Faults& faults);
 
 // What one run of a handler meets with.
 struct Strike {
@@ -26,9 +30,11 @@ struct Strike {
 
 class FaultSource {
  public:
-  FaultSource(std::uint64_t seed, const Faults& faults) : random_(seed) { set(faults); }
+  // Requires, before anything is drawn: check(faults).ok().
+  FaultSource(std::uint64_t seed, const Faults& faults) : random_(seed), faults_(faults) {}
 
-  void set(const Faults& faults);
+  // Requires: check(faults).ok().
+  void set(const Faults& faults) { faults_ = faults; }
 
   Strike handler();
   // How much later a task begins; nothing if at once.

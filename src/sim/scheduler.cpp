@@ -27,6 +27,22 @@ constexpr std::uint64_t kFaultStream = 0xbb67ae8584caa73bU;
   std::abort();
 }
 
+Status check(const WorldOptions& options) {
+  if (options.threads_max < 1) {
+    return invalid_argument("WorldOptions::threads_max is {}, it must be 1 or more",
+                            options.threads_max);
+  }
+  if (options.steps_max < 1) {
+    return invalid_argument("WorldOptions::steps_max is {}, it must be 1 or more",
+                            options.steps_max);
+  }
+  if (options.log_max < 0) {
+    return invalid_argument("WorldOptions::log_max is {}, it must not be negative",
+                            options.log_max);
+  }
+  return sim::check(options.faults);
+}
+
 }  // namespace
 
 Scheduler::Scheduler(std::uint64_t seed, const WorldOptions& options)
@@ -37,12 +53,13 @@ Scheduler::Scheduler(std::uint64_t seed, const WorldOptions& options)
       choices_(seed),
       faults_(seed ^ kFaultStream, options.faults),
       log_(options.log_max) {
-  assert(options.threads_max >= 1 && options.steps_max >= 1 && options.log_max >= 0);
   main_->agent = wisp::detail::current_agent();
   main_->fiber = std::make_unique<Fiber>();
   main_->job = Simulated::Job::main;
   main_->state = Simulated::State::running;
   threads_.emplace_back(main_);
+  const MutexLock lock(mutex_);
+  if (const Status bad = check(options); !bad.ok()) die(report(message(bad)));
 }
 
 Time Scheduler::now() const {
@@ -57,6 +74,7 @@ Duration Scheduler::wall_error() const {
 
 void Scheduler::set_faults(const Faults& faults) {
   const MutexLock lock(mutex_);
+  if (const Status bad = check(faults); !bad.ok()) die(report(message(bad)));
   faults_.set(faults);
 }
 

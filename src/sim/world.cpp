@@ -25,8 +25,10 @@ class VirtualClock final : public Clock {
 
   Time now() const override { return scheduler_.now(); }
   WallTime wall() const override {
-    return kWallAtStart + std::chrono::duration_cast<WallTime::duration>(scheduler_.now() - kStart +
-                                                                         scheduler_.wall_error());
+    // By a Time's sums, which saturate.
+    const Time wall = Time(kWallAtStart.time_since_epoch()) + (scheduler_.now() - kStart) +
+                      scheduler_.wall_error();
+    return WallTime(std::chrono::duration_cast<WallTime::duration>(wall.since_origin()));
   }
   bool park(Parker& parker, Time until) override { return scheduler_.park(parker, until); }
   void wake(Parker& parker) override { scheduler_.wake(parker); }

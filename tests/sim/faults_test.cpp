@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include <wisp/base/park.hpp>
 #include <wisp/sim/world.hpp>
 #include <wisp/wisp.hpp>
 
@@ -145,6 +146,20 @@ TEST_CASE("faults: the end of a world drops late tasks too", "[sim]") {
   }
   CHECK(counted.use_count() == 1);
   CHECK(*counted == 0);
+}
+
+TEST_CASE("faults: a wall clock that jumps by centuries stays within its range", "[sim]") {
+  int last = 0;
+  for (int seed = 1; seed <= seeds(); ++seed) {
+    World world{static_cast<std::uint64_t>(seed),
+                {.faults = {.wall_jumps = 1000, .wall_jump_max = Duration::max()}}};
+    for (int i = 0; i < 20; ++i) {
+      wisp::Parker parker;
+      world.clock().park(parker, world.clock().now() + 1s);
+      if (world.clock().wall() == wisp::WallTime::max()) ++last;
+    }
+  }
+  CHECK(last > 0);
 }
 
 TEST_CASE("faults: the wall clock jumps either way, the steady one does not", "[sim]") {

@@ -78,6 +78,19 @@ TEST_CASE("dies: advance in a handler", "[.dies]") {
   world.run_until_idle();
 }
 
+TEST_CASE("dies: no threads", "[.dies]") { World world{4717, {.threads_max = 0}}; }
+
+TEST_CASE("dies: a log of less than nothing", "[.dies]") { World world{4718, {.log_max = -1}}; }
+
+TEST_CASE("dies: slow for no time", "[.dies]") {
+  World world{4719, {.faults = {.slow = 100, .slow_max = 0s}}};
+}
+
+TEST_CASE("dies: later faults", "[.dies]") {
+  World world{4720};
+  world.faults({.hangs = 1001});
+}
+
 TEST_CASE("leaves a thread behind", "[.dies]") {
   World world{4716};
   wisp::Runtime runtime{world.options()};
@@ -132,6 +145,11 @@ TEST_CASE("world: a world that cannot go on says why, with its seed, and aborts"
       {"dies: endless wait", {"seed 4713", "1000 steps did not bring", "in 'on deaf'"}},
       {"dies: foreign thread", {"seed 4714", "neither the world's main thread"}},
       {"dies: advance in a handler", {"seed 4715", "advance() was called from a handler"}},
+      {"dies: no threads", {"seed 4717", "WorldOptions::threads_max is 0, it must be 1 or more"}},
+      {"dies: a log of less than nothing", {"seed 4718", "WorldOptions::log_max is -1"}},
+      {"dies: slow for no time",
+       {"seed 4719", "Faults::slow_max is 0 ns, it must be 1 ns or more"}},
+      {"dies: later faults", {"seed 4720", "Faults::hangs is 1001, it must be 0 to 1000"}},
   };
   for (const Case& each : cases) {
     const Ended ended = in_child(each.name);

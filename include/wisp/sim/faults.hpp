@@ -18,8 +18,8 @@
 
 namespace wisp::inline v0::sim {
 
-// Set by designated initialisers; members are only ever appended. Requires: chances of 0 to 1000,
-// durations of at least 1 ns.
+// Set by designated initialisers; members are only ever appended. Chances are 0 to 1000, durations
+// at least 1 ns: a world ends the process over others, with a report that names them.
 struct Faults {
   // Of each run of a handler, named or not. The handler itself knows nothing of them.
   int slow = 0;  // works for up to slow_max, before or after what it does: see Context::elapse

@@ -29,7 +29,8 @@
 //   - WorldOptions::steps_max steps went by in which nobody woke the main thread, and advance() or
 //     run_until() did not bring virtual time forward. A wait of the main thread's own that ends by
 //     its time, as context.elapse() in a call that it makes, is no progress: it may be one of a
-//     thousand looks at something that never comes.
+//     thousand looks at something that never comes;
+//   - a member of its WorldOptions or Faults is not within its bounds.
 // It cannot see a wait that does not go through wisp, which would stop all of its threads: a mutex
 // that a handler holds across a context.sleep and that another one wants, a condition variable, a
 // sleep on real time.
