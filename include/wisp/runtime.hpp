@@ -14,8 +14,8 @@
 // registry() and dead_letters() are the parent's, and may not be used there.
 //
 // A verb that is called inside a handler of the same Runtime inherits its lineage, tenant and tag,
-// and a call or a start its deadline. Once stop() has begun, verbs are refused but for those of handlers that still run; once
-// it has ended, all are.
+// and a call or a start its deadline. Once stop() has begun, verbs are refused but for those of
+// handlers that still run; once it has ended, all are.
 //
 // Threads: any, except pump() and the destructor: see there. Handlers run on the pool's threads,
 // those of `call` and of a synchronous subscription on the caller's, those of an unstarted call
@@ -302,11 +302,11 @@ class Runtime {
 
   // Stops accepting, lets what was accepted run until `deadline` from now, then cancels what is
   // queued, asks what runs to stop and gives it one more second. Under Threads::none it pumps
-  // meanwhile. A call beside another waits for that one; later calls return at once, with the status
-  // of the one that stopped it. A call from
-  // inside a handler or a continuation of this Runtime, or of what it destroys after either, stops
-  // accepting and cancels, and waits for nobody: a later one, or the destructor, does. One from
-  // inside of what stop() itself runs or destroys changes nothing.
+  // meanwhile. A call beside another waits for that one; later calls return at once, with the
+  // status of the one that stopped it. A call from inside a handler or a continuation of this
+  // Runtime, or of what it destroys after either, stops accepting and cancels, and waits for
+  // nobody: a later one, or the destructor, does. One from inside of what stop() itself runs or
+  // destroys changes nothing.
   Stopped stop(Duration deadline);
 
  private:

@@ -22,8 +22,8 @@
 namespace wisp::inline v0::detail {
 
 // Lines a ledger holds. Beyond half of it, new tenants and tags of a function share its line
-// without either; beyond all of it, new functions share the line kOthersLine, as do, beyond
-// kUnnamedLinesMax, handlers that are called after a pattern or a schedule: a program may make these
+// without either; beyond all of it, new functions share the line kOthersLine. So do, beyond
+// kUnnamedLinesMax, handlers that are called after a pattern or a schedule: a program may make some
 // for each of its clients.
 inline constexpr int kLinesMax = 16'384;
 inline constexpr int kUnnamedLinesMax = 2'048;
