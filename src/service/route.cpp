@@ -190,7 +190,7 @@ void Route::come_back(const Shipment& delivery) {
   --away_;
   awaiting_ -= static_cast<int>(delivery.attempts == 0);
   bytes_ -= delivery.bytes;
-  std::erase_if(delayed_, [&delivery](const auto& each) { return each.number == delivery.delay; });
+  delayed_.erase(delivery.delay);
   wake_waiters();
 }
 

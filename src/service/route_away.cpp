@@ -40,7 +40,7 @@ std::unique_ptr<Shipment> Route::delay(std::unique_ptr<Shipment> delivery) {
       go_away(*delivery);
       ++leaving_;
       number = delivery->delay = ++delays_;
-      delayed_.push_back({number, TimerId(), put_off});
+      delayed_.emplace_hint(delayed_.end(), number, Delayed{.timer = {}, .put_off = put_off});
     }
   }
   if (number == 0) {
@@ -54,11 +54,9 @@ std::unique_ptr<Shipment> Route::delay(std::unique_ptr<Shipment> delivery) {
   bool here = false;
   {
     const BriefLock lock(mutex_);
-    for (Delayed& each : delayed_) {
-      if (each.number != number) continue;
-      each.timer = *id;
-      here = true;
-    }
+    const auto found = delayed_.find(number);
+    here = found != delayed_.end();
+    if (here) found->second.timer = *id;
   }
   // Back already, or the route was closed before it could know the timer.
   if (!here) invoker_.parts().timer.cancel(*id);

@@ -28,7 +28,7 @@ Route::Shipments Route::take_queue() {
 
 void Route::cancel() {
   Shipments queued;
-  std::vector<Delayed> delayed;
+  std::map<std::uint64_t, Delayed> delayed;
   std::optional<TimerId> window;
   bool waiting = false;
   {
@@ -46,7 +46,7 @@ void Route::cancel() {
   // A token that begins to wait from now on sees that this has closed.
   if (waiting && function_->limited()) function_->drop(*this, invoker_);
   cancel_posts();
-  for (const Delayed& each : delayed) invoker_.parts().timer.cancel(each.timer);
+  for (const auto& [number, each] : delayed) invoker_.parts().timer.cancel(each.timer);
   if (window) invoker_.parts().timer.cancel(*window);
   // One that is made from now on sees that this has closed.
   for (const std::shared_ptr<Route>& part : parts()) part->cancel();
@@ -56,7 +56,7 @@ bool Route::replaced() const { return current_ != nullptr && current_->requested
 
 void Route::replace() {
   Shipments queued;
-  std::vector<Delayed> delayed;
+  std::map<std::uint64_t, Delayed> delayed;
   std::shared_ptr<Cancellation> current;
   {
     const BriefLock lock(mutex_);
@@ -69,7 +69,7 @@ void Route::replace() {
   current->request();
   // They come back through lost(). One that begins to wait just now ends once its wait does; looked
   // for later, its successor might be there instead.
-  for (const Delayed& each : delayed) invoker_.parts().timer.cancel(each.timer);
+  for (const auto& [number, each] : delayed) invoker_.parts().timer.cancel(each.timer);
 }
 
 std::shared_ptr<const Receipt> Route::receipt() const {

@@ -88,7 +88,7 @@ void Route::ask_again() {
     const BriefLock lock(mutex_);
     turn_armed_ = 0;
     turn = std::exchange(turn_timer_, std::nullopt);
-    for (const Delayed& each : delayed_)
+    for (const auto& [number, each] : delayed_)
       if (each.put_off) put_off.push_back(each.timer);
   }
   if (turn) invoker_.parts().timer.cancel(*turn);

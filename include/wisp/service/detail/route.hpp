@@ -22,6 +22,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -286,14 +287,13 @@ class Route : public std::enable_shared_from_this<Route> {
   int rows_ ABSL_GUARDED_BY(mutex_) = 0;  // the latter alone
   Backlog queue_ ABSL_GUARDED_BY(mutex_);
   std::vector<Parker*> waiters_ ABSL_GUARDED_BY(mutex_);  // closers, and publishers that block
-  // Numbers them: an address comes back, a number does not.
-  std::uint64_t delays_ ABSL_GUARDED_BY(mutex_) = 0;
   struct Delayed {
-    std::uint64_t number;
     TimerId timer;
-    bool put_off;  // by a budget, rather than for a retry
+    bool put_off = false;  // by a budget, rather than for a retry
   };
-  std::vector<Delayed> delayed_ ABSL_GUARDED_BY(mutex_);
+  // By number: an address comes back, a number does not.
+  std::map<std::uint64_t, Delayed> delayed_ ABSL_GUARDED_BY(mutex_);
+  std::uint64_t delays_ ABSL_GUARDED_BY(mutex_) = 0;  // the last number
   // When a timer looks whether a batch is due.
   std::optional<Time> window_due_ ABSL_GUARDED_BY(mutex_);
   std::optional<TimerId> window_timer_ ABSL_GUARDED_BY(mutex_);
