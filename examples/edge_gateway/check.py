@@ -38,6 +38,7 @@ def check_shape(report):
     for name in ("ingest", "detect", "alert", "archive", "report"):
         check(name in names, f"no function {name}")
     check(len(report["bills"]) >= 4, "fewer than four bills")
+    check((report["burst_events_per_second"] or 0) > 0, f"the burst reached {report['burst_events_per_second']} a second")
 
 
 def check_events(report):
@@ -92,7 +93,7 @@ def check_refusals(program):
 
 
 def check_interrupt(program, environment):
-    """A run of an hour ends soon after a signal, with its summary."""
+    """A run of an hour ends soon after a signal, with its summary, and no word of the burst that it never came to."""
     with subprocess.Popen([program, "--seconds", "3600"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                           env=environment) as run:
         run.stdout.readline()  # it is at work
@@ -105,6 +106,7 @@ def check_interrupt(program, environment):
             return
     check(run.returncode == 0, f"after a signal it ended with {run.returncode}: {errors}")
     check("Deliveries:" in output, "after a signal there is no summary")
+    check("the burst reached - a second" in output, "after a signal there is a burst that never was")
 
 
 def main():

@@ -101,6 +101,10 @@ std::string ns_or_null(wisp::Duration time, wisp::Quality quality) {
   return quality == wisp::Quality::unavailable ? "null" : fmt::format("{}", time.count());
 }
 
+std::string rate_or(std::optional<double> per_second, std::string_view none) {
+  return per_second ? fmt::format("{:.0f}", *per_second) : std::string(none);
+}
+
 // A function's lines of the first bill, over tenants and tags. One that never ran has none: it used
 // nothing, and cost nothing.
 struct Billed {
@@ -188,8 +192,8 @@ std::string plain_line(double seconds, std::string_view phase, double rate, cons
 std::string summary(const Outcome& outcome) {
   Text text;
   const wisp::EventStats& events = outcome.stats.events;
-  add(text, "\nEvents: {} emitted, {} of them refused; the burst reached {:.0f} a second\n",
-      outcome.emitted, outcome.refused, outcome.burst_rate);
+  add(text, "\nEvents: {} emitted, {} of them refused; the burst reached {} a second\n",
+      outcome.emitted, outcome.refused, rate_or(outcome.burst_rate, "-"));
   add(text,
       "Deliveries: {} accepted = {} done + {} dead + {} expired + {} cancelled; {} events met "
       "nobody\n",
@@ -226,7 +230,8 @@ std::string json(const Outcome& outcome) {
       events.unmatched);
   add(text, "  \"workers\": {{\"peak\": {}, \"at_end\": {}}},\n", outcome.stats.workers.peak,
       outcome.workers_at_end);
-  add(text, "  \"burst_events_per_second\": {:.0f},\n  \"bills\": [", outcome.burst_rate);
+  add(text, "  \"burst_events_per_second\": {},\n  \"bills\": [",
+      rate_or(outcome.burst_rate, "null"));
   add_json_bills(text, outcome.bills);
   add(text,
       "\n  ],\n  \"process_cpu_ns\": {},\n  \"unattributed_cpu_ns\": {},\n  \"host_cpu_ns\": {}\n"

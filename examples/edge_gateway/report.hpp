@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,7 +32,7 @@ struct Outcome {
   std::int64_t process_cpu_ns = 0;
   std::uint64_t emitted = 0;
   std::uint64_t refused = 0;
-  double burst_rate = 0;  // events per second that the burst phase reached
+  std::optional<double> burst_rate;  // events per second that the burst reached, if there was one
   Counts counts;
 };
 

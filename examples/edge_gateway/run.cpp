@@ -69,16 +69,17 @@ void Run::go_through(const Phase& phase) {
   const wisp::Time began = allowed_at_ = clock_.now();
   const wisp::Time end = start_ + share(phase.until);
   const std::uint64_t before = emitted_;
+  bool ran = false;  // not once the run is over
   for (wisp::Time now = began; now < end && !interrupted.load(); now = clock_.now()) {
     if (phase.reads && now >= next_reading_) read_sensors(now);
     if (now >= next_look_) look(now);
+    ran = true;
     if (phase.bursts) burst(now);
     else wait(std::min({end, next_look_, phase.reads ? next_reading_ : end}));
   }
-  if (phase.bursts) {
-    const double passed = seconds(clock_.now() - began);
-    burst_rate_ = passed > 0 ? static_cast<double>(emitted_ - before) / passed : 0;
-  }
+  const double passed = seconds(clock_.now() - began);
+  if (phase.bursts && ran && passed > 0)
+    burst_rate_ = static_cast<double>(emitted_ - before) / passed;
 }
 
 void Run::read_sensors(wisp::Time now) {

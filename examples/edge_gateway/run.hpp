@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -67,7 +68,7 @@ class Run {
   // The burst.
   wisp::Time allowed_at_;  // when `allowance_` was true
   double allowance_ = 0;   // events that may be emitted by then
-  double burst_rate_ = 0;
+  std::optional<double> burst_rate_;
 };
 
 }  // namespace gateway
