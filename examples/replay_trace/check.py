@@ -232,6 +232,7 @@ def check_refusals(program, tables):
                              (("x", "--chance", "2"), "--chance cannot be '2'"), (("x", "--seed"), "--seed cannot be ''"),
                              (("x", "--fast"), "there is no option --fast"), (("x", "y"), "two folders"),
                              (("x", "--plot"), "--plot cannot be ''"),
+                             (("x", "--plot", "--json"), "--plot cannot be '--json'"),
                              (("x", "--plot", "p", "--calls-max", "0"), "--plot draws what --calls-max 0 leaves out")):
         code, out, err = run(program, *arguments)
         check(code == 2 and words in err and not out, f"{arguments}: exit {code}, {err or out}")

@@ -85,7 +85,7 @@ wisp::Result<Arguments> parse(int count, char** values) {
       good = parse_number(value, arguments.calls_max);
     } else if (name == "--plot") {
       arguments.plot = value;
-      good = !value.empty();
+      good = !value.empty() && !value.starts_with("--");
     } else if (name == "--seed") {
       good = parse_number(value, arguments.seed);
     } else {

@@ -58,7 +58,7 @@ def main():
         check_scenario(scenario, *(policies[name] for name in ("target-wait", "KPA", "fixed 64")))
     if not SLOW:
         check_again(program, out)
-    for arguments in (("--fast",), ("--plot",), ("--seeds", "0"), ("--seeds", "3x"), ("--seeds",)):
+    for arguments in (("--fast",), ("--plot",), ("--plot", "--json"), ("--seeds", "0"), ("--seeds", "3x"), ("--seeds",)):
         code, out, err = run(program, *arguments)
         check(code == 2 and not out and arguments[0] in err, f"{arguments}: exit {code}")
     for each in faults:

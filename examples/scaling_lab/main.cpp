@@ -223,7 +223,8 @@ int lab_main(int count, char** values) {
       if (error == std::errc() && stop == end && seeds >= 1 && seeds <= 1'000) continue;
       fmt::print(stderr, "scaling_lab: --seeds is '{}', it must be 1 to 1000\n", text);
       return 2;
-    } else if (name == "--plot" && i + 1 < count) {
+    } else if (name == "--plot" && i + 1 < count &&
+               !std::string_view(values[i + 1]).starts_with("--")) {
       plot = values[++i];
     } else {
       fmt::print(stderr, "{}scaling_lab: {}\n", kUsage,

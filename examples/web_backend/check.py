@@ -149,7 +149,8 @@ def check_rate(api, carl):
 def main():
     arguments = [each for each in sys.argv[1:] if each != "--sanitized"]
     program = arguments[0]
-    for bad in (["--port"], ["--port", "x"], ["--port", "70000"], ["--nothing"], ["--report-seconds", "0"], ["--notify", "foo bar"]):
+    for bad in (["--port"], ["--port", "x"], ["--port", "70000"], ["--nothing"], ["--report-seconds", "0"], ["--notify", "foo bar"],
+                ["--notify", "http://"], ["--notify", "https:///hook"], ["--notify", "http://:80/hook"]):
         done = subprocess.run([program, *bad], capture_output=True, timeout=PATIENCE_S)
         check(done.returncode == 2 and b"usage" in done.stderr, f"{bad} is not refused")
     hook = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)

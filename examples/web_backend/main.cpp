@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include <charconv>
+#include <cstddef>
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -37,6 +38,15 @@ wisp::Result<int> number(std::string_view name, std::string_view text, int low, 
   return value;
 }
 
+// Http or https, and a beginning of a host; the rest is the client's business.
+bool is_url(std::string_view text) {
+  const std::size_t mark = text.find("://");
+  if (mark == text.npos || (text.substr(0, mark) != "https" && text.substr(0, mark) != "http"))
+    return false;
+  const std::string_view rest = text.substr(mark + 3);
+  return !rest.empty() && rest.find_first_of("/?#:@") != 0;
+}
+
 wisp::Result<Arguments> parse(int count, char** values) {
   Arguments arguments;
   for (int i = 1; i < count; ++i) {
@@ -54,8 +64,8 @@ wisp::Result<Arguments> parse(int count, char** values) {
       WISP_TRY(arguments.report_seconds, number(name, values[i], 1, 86'400));
     } else {
       arguments.notify = values[i];
-      if (!arguments.notify.starts_with("https://") && !arguments.notify.starts_with("http://"))
-        return wisp::invalid_argument("--notify is '{}', and has to be a URL: https://...",
+      if (!is_url(arguments.notify))
+        return wisp::invalid_argument("--notify is '{}', and has to be a URL: https://host...",
                                       arguments.notify);
     }
   }
