@@ -1,6 +1,7 @@
 #include <wisp/service/detail/tuning.hpp>
 
 #include <algorithm>
+#include <optional>
 #include <string_view>
 #include <unordered_set>
 #include <utility>
@@ -245,10 +246,12 @@ Settings Tuning::now(Invoker& invoker, const Workers* workers) {
   for (const std::shared_ptr<Route>& each : invoker.routes()) {
     const FunctionState& state = each->function();
     if (state.posts != each || !invoker.parts().adjustable) continue;
-    settings.functions.push_back({.name = state.definition->name,
-                                  .concurrency = state.concurrency(),
-                                  .per_second = state.rate->per_second(),
-                                  .paused = state.paused()});
+    const bool off = state.definition->options.limits.reserved == 0;
+    settings.functions.push_back(
+        {.name = state.definition->name,
+         .concurrency = off ? std::nullopt : std::optional(state.concurrency()),
+         .per_second = state.rate->per_second(),
+         .paused = state.paused()});
   }
   const Sharing& sharing = invoker.sharing();
   for (const std::string& name : sharing.names()) {

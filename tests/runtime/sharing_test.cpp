@@ -1,5 +1,6 @@
 // Tenants, lanes and settings on threads.
 #include <atomic>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -141,14 +142,21 @@ TEST_CASE("settings: the pool grows and shrinks to its bounds", "[settings]") {
 
 TEST_CASE("sharing: settings may be given back as they are, adjustable or not", "[sharing]") {
   for (const bool adjustable : {false, true}) {
-    wisp::Runtime runtime{wisp::Catalogue(),
-                          {.tenants = {{.name = "acme"}, {.name = "trial", .per_second = 5}},
+    wisp::Runtime runtime{wisp::Catalogue()
+                              .add(wisp::function("kept", [] {}, {.limits = {.reserved = 1}}))
+                              .add(wisp::function("off", [] {}, {.limits = {.reserved = 0}})),
+                          {.workers = {.max = 2},
+                           .tenants = {{.name = "acme"}, {.name = "trial", .per_second = 5}},
                            .adjustable = adjustable}};
     REQUIRE(runtime.status().ok());
     const wisp::Settings settings = runtime.settings();
     REQUIRE(settings.tenants.size() == 2);
     CHECK(settings.tenants[0].per_second.has_value() == adjustable);
     CHECK(settings.tenants[1].per_second == 5);
+    CHECK(settings.functions.size() == (adjustable ? 2U : 0U));
+    // That of one which is switched off is not 0, which is none.
+    for (const wisp::FunctionSettings& each : settings.functions)
+      CHECK(each.concurrency == (each.name == "off" ? std::nullopt : std::optional(1)));
     CHECK(wisp::message(runtime.configure(settings)) == "");
   }
 }

@@ -25,8 +25,10 @@
 namespace wisp::inline v0 {
 
 struct FunctionSettings {
-  std::string name{};                  // of one that the Runtime has
-  std::optional<int> concurrency{};    // Limits::concurrency; a reservation still bounds it
+  std::string name{};  // of one that the Runtime has
+  // Limits::concurrency; a reservation still bounds it. Not set by Runtime::settings() of one that
+  // a reservation of 0 switches off: there is no number for that.
+  std::optional<int> concurrency{};
   std::optional<double> per_second{};  // Limits::per_second
   // What begins to run from now on: calls are refused (Reason::limit), deliveries wait, and
   // synchronous ones are dead letters. A started call that was accepted before has its place, and
