@@ -252,7 +252,8 @@ class Runtime {
 
   // Once, `d` from now.
   ScheduleBuilder after(Duration d);
-  // Every `period`, the first time one period from now. Requires for an active one: period >= 1 us.
+  // Every `period`, the first time one period from now; the time that the machine sleeps does not
+  // count. Requires for an active one: period >= 1 us.
   ScheduleBuilder every(Duration period);
   // The zone is one of the IANA database's, or any other; see model/cron.hpp and zones.hpp.
   ScheduleBuilder every(const Cron& cron, std::string_view zone, Gap gap = Gap::at_end) {

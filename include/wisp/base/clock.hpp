@@ -80,7 +80,8 @@ class Clock {
   // under a lock.
   virtual void wake(Parker& parker);
 
-  // The machine's clocks. Immutable and shared by the process.
+  // The machine's clocks. Immutable and shared by the process. The steady one stands still while
+  // the machine sleeps.
   static Clock& system();
 };
 

@@ -140,7 +140,7 @@ enum class Overlap : std::uint8_t {
 };
 
 // A firing is missed if it comes later than this, or when the next one is due already: the process
-// or its machine slept, or the wall clock was set.
+// was stopped or, of one by the wall clock, that was set or went on while the machine slept.
 inline constexpr Duration kMissedAfter = std::chrono::minutes(1);
 
 struct Firing {

@@ -16,6 +16,11 @@
 // to have come, it is looked at again. Set forward past several times, these were missed. Set back
 // by up to three hours, no time comes twice; by more, and the new time counts, as cron(8) has it.
 //
+// While the machine sleeps its steady clock stands still, and what goes by that: `after`, `every`
+// of a period, timeouts, rates. They miss nothing, and go on where they were: `every(24h)` is later
+// each day by what the machine slept. A cron expression and `at` go by the wall, and see within a
+// minute of its waking what came meanwhile.
+//
 // Threads: any for the schedules; a Schedule is one-at-a-time.
 #pragma once
 
