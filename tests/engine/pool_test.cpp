@@ -380,13 +380,13 @@ TEST_CASE("pool: the host's callbacks frame each thread", "[pool]") {
 }
 
 TEST_CASE("pool: options out of range are named", "[pool]") {
-  CHECK(wisp::check({}).ok());
-  CHECK(wisp::check({.min = 64, .max = 64, .keep_alive = 0s}).ok());
-  CHECK(wisp::message(wisp::check({.max = 0})) == "workers.max is 0: from 1 to 32768");
-  CHECK(wisp::check({.max = 32769}).code() == StatusCode::kInvalidArgument);
-  CHECK(wisp::message(wisp::check({.min = 3, .max = 2})) ==
+  CHECK(wisp::check(wisp::Workers{}).ok());
+  CHECK(wisp::check(wisp::Workers{.min = 64, .max = 64, .keep_alive = 0s}).ok());
+  CHECK(wisp::message(wisp::check(wisp::Workers{.max = 0})) == "workers.max is 0: from 1 to 32768");
+  CHECK(wisp::check(wisp::Workers{.max = 32769}).code() == StatusCode::kInvalidArgument);
+  CHECK(wisp::message(wisp::check(wisp::Workers{.min = 3, .max = 2})) ==
         "workers.min is 3: from 0 to workers.max (2)");
-  CHECK(wisp::check({.min = -1}).code() == StatusCode::kInvalidArgument);
-  CHECK(wisp::message(wisp::check({.keep_alive = -1ns})) ==
+  CHECK(wisp::check(wisp::Workers{.min = -1}).code() == StatusCode::kInvalidArgument);
+  CHECK(wisp::message(wisp::check(wisp::Workers{.keep_alive = -1ns})) ==
         "workers.keep_alive is -1 ns: not negative");
 }
