@@ -47,8 +47,8 @@ struct Label {
 }  // namespace
 
 TEST_CASE("call options: what begins with a negative timeout is too late", "[call_options]") {
-  Pumped p;
   int ran = 0;
+  Pumped p;
   REQUIRE(p.runtime.registry()
               .add(wisp::function("twice",
                                   [&ran](int n) {
@@ -73,8 +73,8 @@ TEST_CASE("call options: what begins with a negative timeout is too late", "[cal
 
 TEST_CASE("call options: names that are too long, and a trace that is none, are refused",
           "[call_options]") {
-  Pumped p;
   int ran = 0;
+  Pumped p;
   REQUIRE(p.runtime.registry()
               .add(wisp::function("twice",
                                   [&ran](int n) {
@@ -101,6 +101,7 @@ TEST_CASE("call options: names that are too long, and a trace that is none, are 
               INFO(verb);
               CHECK(status.ok());
             });
+  p.settled();
 }
 
 TEST_CASE("call options: a function without input takes them by name too", "[call_options]") {
@@ -116,8 +117,8 @@ TEST_CASE("call options: a function without input takes them by name too", "[cal
 }
 
 TEST_CASE("call options: an input that is more than text is not taken for text", "[call_options]") {
-  Pumped p;
   Label seen;
+  Pumped p;
   const auto keep = [&seen](const Label& label) { seen = label; };
   REQUIRE(p.runtime.registry().add(wisp::function("keep", keep)).ok());
   const auto handle = wisp::named<void(Label)>("keep");
@@ -136,8 +137,8 @@ TEST_CASE("call options: an input that is more than text is not taken for text",
 
 TEST_CASE("call options: what a Pending that nobody keeps had to say is the caller's",
           "[call_options]") {
-  Pumped p;
   const std::string text(100, 'x');
+  Pumped p;
   const auto say = [&text] { return text; };
   const auto make = [] { return std::make_unique<int>(5); };
   REQUIRE(p.runtime.registry().add(wisp::function("say", say)).ok());
