@@ -76,7 +76,8 @@ int Ledger::line(const LineKey& key) {
     return kOthersLine;
   // No function's name has a space.
   const bool unnamed = key.function.find(' ') != std::string_view::npos;
-  if (unnamed && unnamed_++ >= kUnnamedLinesMax) return kOthersLine;
+  if (unnamed && unnamed_ == kUnnamedLinesMax) return kOthersLine;
+  unnamed_ += unnamed ? 1 : 0;
   const int number = static_cast<int>(lines_.size());
   int base = number;
   if (labelled) {

@@ -18,7 +18,15 @@ using wisp::StatusCode;
 using wisp::test::Pumped;
 using wisp::test::says;
 
-// What each verb says of these options.
+Status add_twice(Pumped& p, int& ran) {
+  const auto twice = [&ran](int n) {
+    ++ran;
+    return 2 * n;
+  };
+  return p.runtime.registry().add(wisp::function("twice", twice));
+}
+
+// What each verb says of these options, of that function.
 template <class Check>
 void each_verb(Pumped& p, const CallOptions& options, Check&& check) {
   const auto twice = wisp::named<int(int)>("twice");
@@ -49,13 +57,7 @@ struct Label {
 TEST_CASE("call options: what begins with a negative timeout is too late", "[call_options]") {
   int ran = 0;
   Pumped p;
-  REQUIRE(p.runtime.registry()
-              .add(wisp::function("twice",
-                                  [&ran](int n) {
-                                    ++ran;
-                                    return 2 * n;
-                                  }))
-              .ok());
+  REQUIRE(add_twice(p, ran).ok());
   each_verb(p, {.timeout = -3ms}, [](std::string_view verb, const Status& status) {
     INFO(verb);
     CHECK(status.code() == StatusCode::kDeadlineExceeded);
@@ -75,13 +77,7 @@ TEST_CASE("call options: names that are too long, and a trace that is none, are 
           "[call_options]") {
   int ran = 0;
   Pumped p;
-  REQUIRE(p.runtime.registry()
-              .add(wisp::function("twice",
-                                  [&ran](int n) {
-                                    ++ran;
-                                    return 2 * n;
-                                  }))
-              .ok());
+  REQUIRE(add_twice(p, ran).ok());
   const std::string longest(wisp::kTenantNameMax, 't');
   const std::string longer(wisp::kTenantNameMax + 1, 't');
   const auto refused = [&p](const CallOptions& options, std::string_view text) {
