@@ -26,8 +26,10 @@ class ChunkDecoder {
 
  private:
   class Chunks;
-  std::size_t line_;
-  bool first_ = true;  // nothing was taken yet
+  Rejection take_line(std::string_view line);
+
+  std::size_t longest_;  // of a line
+  bool first_ = true;    // no line was taken yet
   std::unique_ptr<Chunks> chunks_;
 };
 

@@ -179,14 +179,19 @@ Rejection of_error(const error_code& error, std::string_view bytes) {
   return {400, "a version that is none"};
 }
 
-// Of what the parser leaves, waiting for more: whether the line of a chunk, or the trailer, is
-// whole all the same. It looks for the end of a quoted extension on the next line then.
-bool stuck(std::string_view left) {
-  if (left.starts_with("\r\n")) left.remove_prefix(2);
-  if (left.find("\r\n") == left.npos) return false;
-  const std::size_t zeros = std::min(left.find_first_not_of('0'), left.size());
-  const bool last = zeros > 0 && std::string_view("\r; \t").find(left[zeros]) != left.npos;
-  return !last || left.find("\r\n\r\n") != left.npos;
+// The size of the line of a chunk at the front of `arrived`, with the end of the data before it, if
+// any; of the last chunk's with all to the end of the trailer. 0: it is not whole.
+std::size_t line_of(std::string_view arrived, bool first) {
+  const std::size_t begin = first ? 0 : 2;
+  const std::size_t end = arrived.find("\r\n", begin);
+  if (end == arrived.npos) return 0;
+  const std::size_t zeros_end = arrived.find_first_not_of('0', begin);
+  const bool last =
+      zeros_end > begin &&
+      (zeros_end == end || std::string_view("; \t").find(arrived[zeros_end]) != arrived.npos);
+  if (!last) return end + 2;
+  const std::size_t blank = arrived.find("\r\n\r\n", end);
+  return blank == arrived.npos ? 0 : blank + 4;
 }
 
 // Whether there is no control character but tabs and ends of lines.
@@ -226,55 +231,63 @@ class ChunkDecoder::Chunks final : public Parser {
     in_trailer_ = true;
   }
 
-  // Whether the last put() read the line of a chunk.
-  bool line = false;
+  // Of the chunk whose line was read last, the bytes still to come.
+  std::uint64_t left() const { return left_; }
 
  private:
   void on_field_impl(beast::http::field, beast::string_view, beast::string_view,
                      error_code& error) override {
     if (in_trailer_ && --fields_ < 0) error = beast::http::error::header_limit;
   }
-  void on_chunk_header_impl(std::uint64_t, beast::string_view, error_code&) override {
-    line = true;
+  void on_chunk_header_impl(std::uint64_t size, beast::string_view, error_code&) override {
+    left_ = size;
   }
   std::size_t on_chunk_body_impl(std::uint64_t, beast::string_view part, error_code&) override {
     body_.append(part.data(), part.size());
+    left_ -= part.size();
     return part.size();
   }
 
   std::string& body_;
+  std::uint64_t left_ = 0;
   int fields_;
   bool in_trailer_ = false;
 };
 
 ChunkDecoder::ChunkDecoder(std::string& body, std::uint64_t limit, const HeadLimits& head)
-    : line_(head.line), chunks_(std::make_unique<Chunks>(body, limit, head.fields)) {}
+    : longest_(head.line), chunks_(std::make_unique<Chunks>(body, limit, head.fields)) {}
 ChunkDecoder::~ChunkDecoder() = default;
 
+// The parser gets whole lines only: what it says of one would else depend on how much of it, and of
+// what follows, is there.
 Rejection ChunkDecoder::take(std::string_view& arrived) {
-  error_code error;
   while (!arrived.empty() && !chunks_->is_done()) {
-    // An empty body has five bytes, and the parser counts on having seen none of them or all.
-    if (first_ && arrived.size() < 5) return {};
-    first_ = false;
-    chunks_->line = false;
-    const std::size_t used = chunks_->put({arrived.data(), arrived.size()}, error);
-    // Of the last chunk its line and the trailer.
-    const std::string_view piece = arrived.substr(0, used);
-    arrived.remove_prefix(used);
-    const bool waits = error == beast::http::error::need_more;
-    if ((waits ? arrived.size() : chunks_->line ? used : 0) > line_)
-      return {400, "a chunk's line, or the trailer, is too long"};
-    if (waits) {
-      if (stuck(arrived)) return {400, "a chunk that is none"};
-      return {};
+    if (chunks_->left() > 0) {
+      error_code error;
+      arrived.remove_prefix(chunks_->put({arrived.data(), arrived.size()}, error));
+      continue;
     }
-    if (error == beast::http::error::body_limit) return {413, "the body is too long"};
-    if (error == beast::http::error::header_limit) return {400, "more trailer fields than allowed"};
-    if (error) return {400, "a chunk that is none"};
-    if (chunks_->line && !lines(piece)) return {400, "a control character in a chunk's line"};
-    if (chunks_->is_done() && folded(piece)) return {400, "a folded field in the trailer"};
+    // Data that goes on where it should end: known before there is a line.
+    if (!first_ && arrived.size() >= 2 && !arrived.starts_with("\r\n"))
+      return {400, "a chunk that is none"};
+    const std::size_t size = line_of(arrived.substr(0, longest_), first_);
+    if (size == 0 && arrived.size() <= longest_) return {};
+    if (size == 0) return {400, "a chunk's line, or the trailer, is too long"};
+    if (const Rejection rejected = take_line(arrived.substr(0, size))) return rejected;
+    arrived.remove_prefix(size);
+    first_ = false;
   }
+  return {};
+}
+
+Rejection ChunkDecoder::take_line(std::string_view line) {
+  error_code error;
+  const std::size_t used = chunks_->put({line.data(), line.size()}, error);
+  if (error == beast::http::error::body_limit) return {413, "the body is too long"};
+  if (error == beast::http::error::header_limit) return {400, "more trailer fields than allowed"};
+  if (error || used != line.size()) return {400, "a chunk that is none"};
+  if (!lines(line)) return {400, "a control character in a chunk's line"};
+  if (chunks_->is_done() && folded(line)) return {400, "a folded field in the trailer"};
   return {};
 }
 

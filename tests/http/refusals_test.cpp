@@ -290,3 +290,19 @@ TEST_CASE("connection: limits of chunks and trailers hold at their edge", "[http
   CHECK(status_of(Talk().say(trailing(8'192))) == 200);
   refuses({400, trailing(8'193)});
 }
+
+TEST_CASE("connection: of a chunk that is wrong and too long the same is said however it comes",
+          "[http]") {
+  const std::string bytes(8'192, 'a');
+  const std::string kBodies[] = {
+      "5\r\nhello\r\n0\r\nno field\r\nX: " + bytes + "\r\n\r\n",
+      "ffffffffffffffff;" + bytes + "\r\nhello\r\n0\r\n\r\n",
+      "g;" + bytes + "\r\nhello\r\n0\r\n\r\n",
+      "\r\n5;" + bytes + "\r\nhello\r\n0\r\n\r\n",
+      "5;a=\"\r\n" + bytes + bytes,
+      "5\r\nhello\r\n0;a=\"\r\n\r\n" + bytes + bytes,
+      "5\r\nhello\r\n0\r\nX\rY: " + bytes + "\r\n\r\n",
+      "5;a\rb" + bytes + "\r\nhello\r\n0\r\n\r\n",
+  };
+  for (const std::string& each : kBodies) refuses({400, chunked(each)});
+}
