@@ -70,7 +70,7 @@ def judge(row, runs, explained):
     for each in (ours, peer):
         found = runs[each[:2]] if isinstance(each, tuple) else None
         if isinstance(found, str):
-            return result | {"error": f"compare_{each[0]}: {found}", "pass": None if found == "absent" else False}
+            return result | {"error": f"{each[0]}: {found}", "pass": None if found == "absent" else False}
         sides.append([float(each)] * 99 if found is None else [outcome[each[2]] for outcome in found])
     pairs = [(a, b) for a, b in zip(*sides)]
     ratios = [b / max(a, 1e-9) if kind == "least" else a / max(b, 1e-9) for a, b in pairs]
@@ -107,7 +107,7 @@ def show(results):
 def faults(results):
     """What keeps the results from being whole: any error, but for a peer that is not here."""
     found = [f"no {field}: {each}" for each in results for field in FIELDS if field not in each]
-    allowed = {f"compare_{program}: absent" for program in PEERS}
+    allowed = {f"{program}: absent" for program in PEERS}
     found += [f"{each['question']} {each['variant']} {each['peer']}: {each['error']}" for each in results
               if each.get("error") and each["error"] not in allowed]
     return found if results else ["no results"]

@@ -4,11 +4,14 @@
   http.py [--rounds 9] [--seconds 3] [--json] [--nginx PATH] [--wrk PATH]
 
 CPU is the user and system time of the server's processes over the requests that wrk counted, all answered 2xx. The time is
-the 99th percentile of what http_open_loop sends at half of the rate that nginx had under wrk.
+the 99th percentile of what http_open_loop sends at half of the rate that nginx had under wrk. Judged as compare.py does.
 """
 import argparse, json, os, pathlib, re, shutil, statistics, subprocess, sys, tempfile, time
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "compare"))
+import compare
+
 CONNECTIONS = 32
 NGINX = """worker_processes 1; daemon off; pid {room}/nginx.pid; error_log {room}/error.log;
 events {{ worker_connections 1024; }}
@@ -102,10 +105,10 @@ def rounds(asked, servers, room):
             figures[job].append(cpu)
             if which == "nginx":
                 rates.append(rate)
-    if not rates:
-        return figures
-    rate = statistics.median(rates) / 2
     timed = [job for job in ("fixed", "typed", "nginx") if job in jobs]
+    if not rates:
+        return figures | {f"{job} p99": ["no nginx, whose rate is halved"] for job in timed}
+    rate = statistics.median(rates) / 2
     figures |= {f"{job} p99": [] for job in timed}
     for turn in range(asked.rounds):
         for job in timed[turn % len(timed):] + timed[:turn % len(timed)]:
@@ -137,29 +140,20 @@ def main():
         finally:
             for each in servers.values():
                 each.stop()
+    runs = {}
+    for job, values in figures.items():
+        wrong = [each for each in values if isinstance(each, str)]
+        runs[job, "http"] = wrong[0] if wrong else [{"ns": each} for each in values]
     results = []
     for question, variant, ours, peer, theirs, target in ROWS:
-        row = {"question": question, "variant": variant, "peer": peer, "target": target}
-        if ours not in figures or theirs not in figures:
-            results.append(row | {"error": "absent"})
-            continue
-        wrong = [each for each in figures[ours] + figures[theirs] if isinstance(each, str)]
-        if wrong:
-            results.append(row | {"error": wrong[0]})
-            continue
-        ratios = [a / b for a, b in zip(figures[ours], figures[theirs])]
-        results.append(row | {"ours_ns": statistics.median(figures[ours]), "peer_ns": statistics.median(figures[theirs]),
-                              "ratio": statistics.median(ratios), "low": min(ratios), "high": max(ratios)})
+        sides = [(job, "http", "ns") for job in (ours, theirs)]
+        for side in sides:
+            runs.setdefault(side[:2], "absent")
+        results.append(compare.judge((question, variant, sides[0], peer, sides[1], target, "most"), runs, {}))
     if asked.json:
         print(json.dumps(results, indent=1))
-        return
-    for row in results:
-        head = f"{row['question']} {row['variant']:16} {row['peer']:16}"
-        if "error" in row:
-            print(head, row["error"])
-        else:
-            print(f"{head} {row['ours_ns']:9.0f} {row['peer_ns']:9.0f} ns  {row['ratio']:.3f} "
-                  f"({row['low']:.3f}-{row['high']:.3f})  target {row['target'] or '-'}")
+    else:
+        compare.show(results)
 
 
 main()
