@@ -179,35 +179,6 @@ Rejection of_error(const error_code& error, std::string_view bytes) {
   return {400, "a version that is none"};
 }
 
-// The size of the line of a chunk at the front of `arrived`, with the end of the data before it, if
-// any; of the last chunk's with all to the end of the trailer. 0: it is not whole.
-std::size_t line_of(std::string_view arrived, bool first) {
-  const std::size_t begin = first ? 0 : 2;
-  const std::size_t end = arrived.find("\r\n", begin);
-  if (end == arrived.npos) return 0;
-  const std::size_t zeros_end = arrived.find_first_not_of('0', begin);
-  const bool last =
-      zeros_end > begin &&
-      (zeros_end == end || std::string_view("; \t").find(arrived[zeros_end]) != arrived.npos);
-  if (!last) return end + 2;
-  const std::size_t blank = arrived.find("\r\n\r\n", end);
-  return blank == arrived.npos ? 0 : blank + 4;
-}
-
-// Whether there is no control character but tabs and ends of lines.
-bool lines(std::string_view text) {
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    if (text[i] == '\r' && text.substr(i, 2) == "\r\n") ++i;
-    else if ((byte < 0x20 && text[i] != '\t') || byte == 0x7f) return false;
-  }
-  return true;
-}
-
-bool folded(std::string_view text) {
-  return text.find("\n ") != text.npos || text.find("\n\t") != text.npos;
-}
-
 }  // namespace
 
 Rejection parse_head(std::string_view bytes, Head& to) {
@@ -255,7 +226,9 @@ class ChunkDecoder::Chunks final : public Parser {
 };
 
 ChunkDecoder::ChunkDecoder(std::string& body, std::uint64_t limit, const HeadLimits& head)
-    : longest_(head.line), chunks_(std::make_unique<Chunks>(body, limit, head.fields)) {}
+    : longest_(head.line),
+      scanner_(longest_, true),
+      chunks_(std::make_unique<Chunks>(body, limit, head.fields)) {}
 ChunkDecoder::~ChunkDecoder() = default;
 
 // The parser gets whole lines only: what it says of one would else depend on how much of it, and of
@@ -267,15 +240,12 @@ Rejection ChunkDecoder::take(std::string_view& arrived) {
       arrived.remove_prefix(chunks_->put({arrived.data(), arrived.size()}, error));
       continue;
     }
-    // Data that goes on where it should end: known before there is a line.
-    if (!first_ && arrived.size() >= 2 && !arrived.starts_with("\r\n"))
-      return {400, "a chunk that is none"};
-    const std::size_t size = line_of(arrived.substr(0, longest_), first_);
-    if (size == 0 && arrived.size() <= longest_) return {};
-    if (size == 0) return {400, "a chunk's line, or the trailer, is too long"};
-    if (const Rejection rejected = take_line(arrived.substr(0, size))) return rejected;
-    arrived.remove_prefix(size);
-    first_ = false;
+    if (const Rejection rejected = scanner_.look(arrived)) return rejected;
+    if (!scanner_.found()) return {};
+    const std::string_view line = arrived.substr(0, scanner_.bytes());
+    if (const Rejection rejected = take_line(line)) return rejected;
+    arrived.remove_prefix(line.size());
+    scanner_ = ChunkLineScanner(longest_, false);
   }
   return {};
 }
@@ -286,8 +256,6 @@ Rejection ChunkDecoder::take_line(std::string_view line) {
   if (error == beast::http::error::body_limit) return {413, "the body is too long"};
   if (error == beast::http::error::header_limit) return {400, "more trailer fields than allowed"};
   if (error || used != line.size()) return {400, "a chunk that is none"};
-  if (!lines(line)) return {400, "a control character in a chunk's line"};
-  if (chunks_->is_done() && folded(line)) return {400, "a folded field in the trailer"};
   return {};
 }
 

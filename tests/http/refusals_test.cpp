@@ -306,3 +306,20 @@ TEST_CASE("connection: of a chunk that is wrong and too long the same is said ho
   };
   for (const std::string& each : kBodies) refuses({400, chunked(each)});
 }
+
+TEST_CASE("connection: a chunk that is wrong is refused as soon as it is there", "[http]") {
+  const std::string kBegins[] = {
+      "5\n",           "5;a\rb",
+      "5;\x01",        "5\r\nhellox",
+      "5\r\nhello\rx", "5\r\nhello\r\n5\x7f",
+      "0\r\n\rx",      "0\r\nX\r\r",
+      "0\r\n folded",  "0\r\nX: y\r\n\tfolded",
+  };
+  for (const std::string& each : kBegins) {
+    INFO(each);
+    Talk client;
+    CHECK(status_of(client.say(chunked(each))) == 400);
+    CHECK(client.connection.finished());
+    CHECK(client.echo.served == 0);
+  }
+}
