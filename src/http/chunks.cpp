@@ -3,18 +3,12 @@
 #include <algorithm>
 
 namespace wisp::inline v0::http {
-namespace {
-
-constexpr Rejection kNone{400, "a chunk that is none"};
-
-}  // namespace
 
 // At the LF of a line, which begins at line_begin_.
-Rejection ChunkLineScanner::end_line(std::string_view arrived) {
+void ChunkLineScanner::end_line(std::string_view arrived) {
   const std::string_view line = arrived.substr(line_begin_, looked_ - line_begin_);
   line_begin_ = looked_;
   if (at_ == At::data_end) {
-    if (line.size() != 2) return kNone;
     at_ = At::size;
   } else if (at_ == At::size) {
     // A size of zeros, as the parser reads it.
@@ -24,7 +18,6 @@ Rejection ChunkLineScanner::end_line(std::string_view arrived) {
   } else if (line.size() == 2) {
     at_ = At::found;
   }
-  return {};
 }
 
 Rejection ChunkLineScanner::look(std::string_view arrived) {
@@ -36,11 +29,11 @@ Rejection ChunkLineScanner::look(std::string_view arrived) {
     ++looked_;
     if (after_cr) {
       if (c != '\n') return {400, "a carriage return without a line feed in a chunk's line"};
-      if (const Rejection rejected = end_line(arrived)) return rejected;
+      end_line(arrived);
       continue;
     }
     if (c == '\r') continue;
-    if (at_ == At::data_end) return kNone;  // it goes on where it should end
+    if (at_ == At::data_end) return {400, "a chunk's data that goes on where it should end"};
     if (at_ == At::trailer && begins && (c == ' ' || c == '\t'))
       return {400, "a folded field in the trailer"};
     const auto byte = static_cast<unsigned char>(c);

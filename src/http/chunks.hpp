@@ -19,18 +19,19 @@ namespace wisp::inline v0::http {
 class ChunkLineScanner {
  public:
   // Of at most `longest` bytes. `first`: no data comes before it.
-  explicit ChunkLineScanner(std::size_t longest, bool first)
+  ChunkLineScanner(std::size_t longest, bool first)
       : longest_(longest), at_(first ? At::size : At::data_end) {}
 
   // All that has arrived of it so far: a byte that it has looked at is not looked at again.
   Rejection look(std::string_view arrived);
   bool found() const { return at_ == At::found; }
+  // Requires: found().
   std::size_t bytes() const { return looked_; }
 
  private:
   enum class At : std::uint8_t { data_end, size, trailer, found };
 
-  Rejection end_line(std::string_view arrived);
+  void end_line(std::string_view arrived);
 
   std::size_t longest_;
   At at_;
@@ -52,8 +53,6 @@ class ChunkDecoder {
 
  private:
   class Chunks;
-  Rejection take_line(std::string_view line);
-
   std::size_t longest_;  // of a line
   ChunkLineScanner scanner_;
   std::unique_ptr<Chunks> chunks_;

@@ -231,31 +231,24 @@ ChunkDecoder::ChunkDecoder(std::string& body, std::uint64_t limit, const HeadLim
       chunks_(std::make_unique<Chunks>(body, limit, head.fields)) {}
 ChunkDecoder::~ChunkDecoder() = default;
 
-// The parser gets whole lines only: what it says of one would else depend on how much of it, and of
-// what follows, is there.
+// Of lines the parser gets whole ones only: what it says of one would else depend on how much of
+// it, and of what follows, is there.
 Rejection ChunkDecoder::take(std::string_view& arrived) {
   while (!arrived.empty() && !chunks_->is_done()) {
-    if (chunks_->left() > 0) {
-      error_code error;
-      arrived.remove_prefix(chunks_->put({arrived.data(), arrived.size()}, error));
-      continue;
+    const bool line = chunks_->left() == 0;
+    if (line) {
+      if (const Rejection rejected = scanner_.look(arrived)) return rejected;
+      if (!scanner_.found()) return {};
     }
-    if (const Rejection rejected = scanner_.look(arrived)) return rejected;
-    if (!scanner_.found()) return {};
-    const std::string_view line = arrived.substr(0, scanner_.bytes());
-    if (const Rejection rejected = take_line(line)) return rejected;
-    arrived.remove_prefix(line.size());
-    scanner_ = ChunkLineScanner(longest_, false);
+    const std::string_view piece = line ? arrived.substr(0, scanner_.bytes()) : arrived;
+    error_code error;
+    const std::size_t used = chunks_->put({piece.data(), piece.size()}, error);
+    if (error == beast::http::error::body_limit) return {413, "the body is too long"};
+    if (error == beast::http::error::header_limit) return {400, "more trailer fields than allowed"};
+    if (error || (line && used != piece.size())) return {400, "a chunk that is none"};
+    arrived.remove_prefix(used);
+    if (line) scanner_ = ChunkLineScanner(longest_, false);
   }
-  return {};
-}
-
-Rejection ChunkDecoder::take_line(std::string_view line) {
-  error_code error;
-  const std::size_t used = chunks_->put({line.data(), line.size()}, error);
-  if (error == beast::http::error::body_limit) return {413, "the body is too long"};
-  if (error == beast::http::error::header_limit) return {400, "more trailer fields than allowed"};
-  if (error || used != line.size()) return {400, "a chunk that is none"};
   return {};
 }
 
