@@ -7,9 +7,17 @@ namespace wisp::inline v0 {
 
 Histogram::Snapshot Histogram::snapshot() const {
   Snapshot result;
+  // Acquire, release in record().
+  const std::size_t first = pending_.load(std::memory_order_acquire);
   for (std::size_t i = 0; i < kBuckets; ++i) {
     result.counts_[i] = counts_[i].load(std::memory_order_relaxed);
   }
+  const std::size_t last = pending_.load(std::memory_order_acquire);
+  // What an earlier snapshot may have had as pending has been counted meanwhile, perhaps after its
+  // bucket was read: no bucket may shrink from one snapshot to the next.
+  if (first != last && first != kNone)
+    result.counts_[first] = counts_[first].load(std::memory_order_relaxed);
+  if (last != kNone) ++result.counts_[last];
   result.max_ = max_.load(std::memory_order_relaxed);
   return result;
 }

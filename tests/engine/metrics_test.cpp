@@ -200,6 +200,44 @@ TEST_CASE("metrics: merging and subtracting snapshots", "[metrics]") {
   }
 }
 
+// The last value is counted by the next: a reader finds it all the same, and no bucket shrinks.
+TEST_CASE("metrics: the last value is in a snapshot, and each bucket only grows", "[metrics]") {
+  Histogram histogram;
+  histogram.record(7);
+  CHECK(histogram.snapshot().count() == 1);
+  CHECK(histogram.snapshot().quantile(0.5) == 7);
+  histogram.record(Histogram::kLimit);
+  CHECK(histogram.snapshot().count_beyond() == 1);
+  histogram.record(7, 3);
+  CHECK(histogram.snapshot().count() == 5);
+  CHECK(histogram.snapshot().quantile(0.8) == 7);
+
+  constexpr std::uint64_t kRecords = 300'000;
+  std::atomic<bool> done{false};
+  std::atomic<int> shrunk{0};
+  std::vector<std::thread> readers;
+  for (int i = 0; i < 3; ++i) {
+    readers.emplace_back([&] {
+      Histogram::Snapshot before = histogram.snapshot();
+      while (!done.load()) {
+        const Histogram::Snapshot now = histogram.snapshot();
+        // The bucket of kLimit, and the other two together.
+        const std::uint64_t low = now.count() - now.count_beyond();
+        if (now.count_beyond() < before.count_beyond()) ++shrunk;
+        if (low < before.count() - before.count_beyond()) ++shrunk;
+        before = now;
+      }
+    });
+  }
+  for (std::uint64_t i = 0; i < kRecords; ++i)
+    histogram.record(i % 3 == 0 ? Histogram::kLimit : i % 3);
+  done.store(true);
+  for (std::thread& reader : readers) reader.join();
+  CHECK(shrunk.load() == 0);
+  CHECK(histogram.snapshot().count() == 5 + kRecords);
+  CHECK(histogram.snapshot().count_beyond() == 1 + kRecords / 3);
+}
+
 TEST_CASE("metrics: readers see a histogram grow while it is written", "[metrics]") {
   constexpr std::uint64_t kRecords = 200'000;
   Histogram histogram;

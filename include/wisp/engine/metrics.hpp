@@ -92,23 +92,41 @@ class Histogram {
     std::uint64_t max_ = 0;
   };
 
-  // Counts `value` as often as `times` says. Requires: times > 0.
-  void record(std::uint64_t value, std::uint64_t times = 1) {
-    // Plain loads and stores, no atomic addition: there is only one writer.
-    std::atomic<std::uint64_t>& count = counts_[bucket_of(value)];
-    count.store(count.load(std::memory_order_relaxed) + times, std::memory_order_relaxed);
-    if (value > max_.load(std::memory_order_relaxed)) {
-      max_.store(value, std::memory_order_relaxed);
-    }
+  // Counts the value before this one, and leaves this one to the next. A value is often the
+  // difference of two readings of the processor's cycle counter, and processors have the next
+  // reading wait for whatever lies in memory at a place that follows from the last one: that costs
+  // more than all else here. The place of the value before has long been worked out.
+  //
+  // Plain loads and stores, no atomic addition: there is only one writer.
+  void record(std::uint64_t value) {
+    add(pending_.load(std::memory_order_relaxed), 1);
+    // Release, acquire in snapshot(): who sees it sees the one before counted.
+    pending_.store(static_cast<std::uint32_t>(bucket_of(value)), std::memory_order_release);
+    note_max(value);
+  }
+  // As often as `times` says.
+  void record(std::uint64_t value, std::uint64_t times) {
+    add(bucket_of(value), times);
+    note_max(value);
   }
 
   Snapshot snapshot() const;
 
  private:
   static constexpr int kMantissaBits = 3;
+  static constexpr std::size_t kNone = kBuckets;
 
-  std::atomic<std::uint64_t> max_{0};  // first: near the counts of short calls
-  std::array<std::atomic<std::uint64_t>, kBuckets> counts_{};
+  void add(std::size_t bucket, std::uint64_t times) {
+    std::atomic<std::uint64_t>& count = counts_[bucket];
+    count.store(count.load(std::memory_order_relaxed) + times, std::memory_order_relaxed);
+  }
+  void note_max(std::uint64_t value) {
+    if (value > max_.load(std::memory_order_relaxed)) max_.store(value, std::memory_order_relaxed);
+  }
+
+  std::atomic<std::uint64_t> max_{0};          // first: near the counts of short calls
+  std::atomic<std::uint32_t> pending_{kNone};  // the bucket of the last value, not yet counted
+  std::array<std::atomic<std::uint64_t>, kBuckets + 1> counts_{};  // the last one is of no value
 };
 
 constexpr std::size_t Histogram::bucket_of(std::uint64_t value) {
