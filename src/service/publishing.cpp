@@ -12,12 +12,11 @@ namespace wisp::inline v0::detail {
       // Without an asymmetric barrier a number that never comes, so that each delivery fences.
       closings_(asymmetric_barriers.load(std::memory_order_relaxed) ? closings : kNever),
       expected_(closings_),
-      slot_(invoker.publishers().slots()),
+      slot_(invoker.publishers().slots().lasting()),
       frame_(invoker, this) {
-  if (slot_->depth == Publishers::kDepth) return;
   // A thread on its way out has a shard for one handler at a time.
   Shard* const shard = invoker.parts().ledger.lasting_shard();
-  if (shard == nullptr) return;
+  if (slot_ == nullptr || shard == nullptr || slot_->depth == Publishers::kDepth) return;
   shard_ = shard;
   level_ = &slot_->levels[static_cast<std::size_t>(slot_->depth++)];
 }
@@ -59,16 +58,12 @@ void PublishHere::begin(EventId event, const Lineage& lineage) {
   const auto size = static_cast<std::uint32_t>(row.routes.size());
   if (counting_) [[unlikely]]
     end_row();
-  definition_ = &definition;
-  frame_.runs(definition);
   const bool shortest = function.sampled && function.shortest.load(std::memory_order_relaxed);
   if (!shortest || !shard_->counts_only(cell)) [[unlikely]]
     return deliver_rest(row, first, in, keep);
   Turns turns{.next = first,
               .end = first + size,
-              .at = level_->route,
-              .begun = level_->accepted,
-              .ended = level_->done,
+              .progress = *level_,
               .counted = cell.word(Count::untimed),
               .word = invoker_.publishers().closings_word(),
               .expected = expected_};
@@ -101,11 +96,20 @@ void PublishHere::begin(EventId event, const Lineage& lineage) {
     }
   };
   const std::uint64_t before = accepted();
-  definition_ = rows.front().function->definition.get();
-  frame_.enter(*definition_);
+  frame_.enter(*rows.front().function->definition);
   const Inside inside(*this);
-  for (const PublishRow& each : rows) deliver_row(each, in, keep);
+  deliver_row(rows.front(), in, keep);
+  if (rows.size() > 1) [[unlikely]]
+    deliver_rows(rows.subspan(1), in, keep);
   return accepted() != before;
+}
+
+[[gnu::noinline]] void PublishHere::deliver_rows(std::span<const PublishRow> rows, const void* in,
+                                                 Keep keep) {
+  for (const PublishRow& each : rows) {
+    frame_.runs(*each.function->definition);
+    deliver_row(each, in, keep);
+  }
 }
 
 // Each on the version that is chosen for it.
@@ -115,16 +119,14 @@ void PublishHere::begin(EventId event, const Lineage& lineage) {
   Route* const* const end = row.routes.data() + row.routes.size();
   for (; from != end; ++from) {
     const VersionUse version(function, function.directions, {}, invoker_.parts().random);
-    definition_ = version->definition.get();
     cell_ = &shard_->cell(version->line);
-    frame_.runs(*definition_);
+    frame_.runs(*version->definition);
     const Outcome outcome = deliver_one(**from, in, keep);
-    definition_ = function.definition.get();
-    frame_.runs(*definition_);
+    frame_.runs(*function.definition);
     if (!version.shadowed() || outcome == Outcome::rejected) continue;
     frame_.leave();  // what copies the input is not inside the handler
     Shadow::follow(invoker_, function, version, in, nullptr, outcome);
-    frame_.enter(*definition_);
+    frame_.enter(*function.definition);
   }
 }
 
@@ -134,21 +136,19 @@ void PublishHere::begin(EventId event, const Lineage& lineage) {
     return deliver_versions(row, from, in, keep);
   begin_row(*row.function);
   Route* const* const end = row.routes.data() + row.routes.size();
-  if (!counting_ && definition_->options.meter == Meter::batched)
+  if (!counting_ && definition().options.meter == Meter::batched)
     return deliver_timed({from, end}, in, keep);
   Turns turns{.next = from,
               .end = end,
-              .at = level_->route,
-              .begun = level_->accepted,
-              .ended = level_->done,
+              .progress = *level_,
               .counted = cell_->word(Count::untimed),
               .word = invoker_.publishers().closings_word(),
               .expected = expected_};
   while (turns.next != turns.end) {
-    if (counting_ && definition_->run_each != nullptr) {
+    if (counting_ && definition().run_each != nullptr) {
       Attempted failed;
       Route* const* const first = turns.next;
-      const bool well = definition_->run_each(*definition_, in, turns, failed);
+      const bool well = definition().run_each(definition(), in, turns, failed);
       if (turns.next != first) left_ = turns.next[-1];
       if (frame_.filled()) [[unlikely]]
         forget_stops();
@@ -195,31 +195,44 @@ Outcome PublishHere::deliver_one(Route& route, const void* in, Keep keep) {
 
 // Each is timed, from the end of the one before.
 void PublishHere::deliver_timed(std::span<Route* const> routes, const void* in, Keep keep) {
+  while (!routes.empty()) {
+    Route* const route = routes.front();
+    routes = routes.subspan(1);
+    if (enter(*route)) routes = deliver_chained(*route, routes, in, keep);
+  }
+}
+
+// To the one that has been entered and those behind it, as far as all goes well. The rest.
+std::span<Route* const> PublishHere::deliver_chained(Route& first, std::span<Route* const> rest,
+                                                     const void* in, Keep keep) {
   Ledger& ledger = invoker_.parts().ledger;
-  std::optional<Span> span;
-  for (Route* const route : routes) {
-    if (!enter(*route)) continue;
-    if (!span) {
-      if (chained_) span.emplace(*shard_, *cell_);
-      else span.emplace(*shard_, *cell_, Meter::batched);
-    }
-    Attempted failed;
+  Span span(*shard_, *cell_, Meter::batched, chained_);
+  Attempted failed;
+  Route* route = &first;
+  while (true) {
     const bool well = run(in, failed);
-    chained_ = well;
-    if (well && route != routes.back()) [[likely]] {
-      ledger.next_and_record(*shard_, *span);
-    } else {
-      ledger.end_and_record(*shard_, *span, true, !well);
-      span.reset();
-    }
+    const bool on = well && !rest.empty();
+    if (on) [[likely]]
+      ledger.next_and_record(*shard_, span);
+    else ledger.end_and_record(*shard_, span, true, !well);
     if (frame_.filled()) [[unlikely]]
       forget_stops();
-    if (well) [[likely]]
-      count_done();
-    else bury(*route, failed, keep);
+    chained_ = well;
+    if (!well) {
+      bury(*route, failed, keep);
+      return rest;
+    }
+    count_done();
+    if (!on) return rest;
+    do {
+      if (rest.empty()) {  // those behind had closed
+        span.abandon();
+        return rest;
+      }
+      route = rest.front();
+      rest = rest.subspan(1);
+    } while (!enter(*route));
   }
-  // Of routes that had closed.
-  if (span) span->abandon();
 }
 
 // False: it has closed. Marked in any case, and counted as accepted.
@@ -274,15 +287,15 @@ void PublishHere::end_row() {
 }
 
 inline bool PublishHere::run(const void* in, Attempted& failed) {
-  const Definition& definition = *definition_;
-  if (!definition.takes_context) return definition.run(definition, in, nullptr, nullptr, failed);
+  const Definition& handler = definition();
+  if (!handler.takes_context) return handler.run(handler, in, nullptr, nullptr, failed);
   Context context(invoker_, frame_.whole());
-  return definition.run(definition, in, nullptr, &context, failed);
+  return handler.run(handler, in, nullptr, &context, failed);
 }
 
 bool PublishHere::run_alone(const void* in, Attempted& failed) {
   chained_ = false;
-  Span span(*shard_, *cell_, definition_->options.meter);
+  Span span(*shard_, *cell_, definition().options.meter);
   const bool well = run(in, failed);
   invoker_.parts().ledger.end_and_record(*shard_, span, true, !well);
   return well;
@@ -309,7 +322,7 @@ void PublishHere::bury(Route& route, Attempted& failed, Keep keep) {
     explicit Dead(PublishHere& publish) : here(publish) { here.frame_.leave(); }
     ~Dead() {
       here.invoker_.sums().add(Counter::dead);
-      here.frame_.enter(*here.definition_);
+      here.frame_.enter(here.definition());
     }
   };
   (void)frame_.whole();  // with which the errand comes
@@ -318,21 +331,18 @@ void PublishHere::bury(Route& route, Attempted& failed, Keep keep) {
   chained_ = false;
   route.function().note_failed(failed.threw ? Outcome::threw : Outcome::error);
   count(route.function().dead);
-  DeadLetter letter{keep(), definition_->name, std::move(failed.status), 1};
+  if (!whole_) whole_ = keep();
+  DeadLetter letter{*whole_, definition().name, std::move(failed.status), 1};
   invoker_.note(Step::dead, route, *letter.event, 1, letter.error);
   invoker_.keep_letter(route, std::move(letter));
 }
 
 [[gnu::always_inline]] inline bool Bus::publish_here(PublishHere& here, const Subscribers& all,
                                                      std::string_view topic, const Given& value) {
-  std::shared_ptr<const Event> whole;
   const auto make = [&] {
-    if (whole == nullptr) {
-      auto made = std::make_shared<Event>(head(topic, here.event(), here.lineage()));
-      made->payload = value.keep(value.data);
-      whole = std::move(made);
-    }
-    return whole;
+    auto made = std::make_shared<Event>(head(topic, here.event(), here.lineage()));
+    made->payload = value.keep(value.data);
+    return std::shared_ptr<const Event>(std::move(made));
   };
   return here.deliver(all.rows(), value.data, make) || note_unmatched();
 }

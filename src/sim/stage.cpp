@@ -35,18 +35,18 @@ struct Staged final : Definition {
 
   // Keeps the books that Turns asks for.
   static bool each(const Definition& self, const void* in, Turns& turns, Attempted& failed) {
-    std::uint64_t begun = turns.begun.load(std::memory_order_relaxed);
-    std::uint64_t ended = turns.ended.load(std::memory_order_relaxed);
+    std::uint64_t begun = turns.progress.begun.load(std::memory_order_relaxed);
+    std::uint64_t ended = turns.progress.ended.load(std::memory_order_relaxed);
     while (turns.next != turns.end) {
-      turns.at.store(*turns.next, std::memory_order_release);
+      turns.progress.route.store(*turns.next, std::memory_order_release);
       std::atomic_signal_fence(std::memory_order_seq_cst);
       if (turns.word.load(std::memory_order_acquire) != turns.expected) return true;
       ++turns.next;
-      turns.begun.store(++begun, std::memory_order_release);
+      turns.progress.begun.store(++begun, std::memory_order_release);
       if (!once(self, in, nullptr, nullptr, failed)) return false;
       turns.counted.store(turns.counted.load(std::memory_order_relaxed) + 1,
                           std::memory_order_relaxed);
-      turns.ended.store(++ended, std::memory_order_release);
+      turns.progress.ended.store(++ended, std::memory_order_release);
     }
     return true;
   }

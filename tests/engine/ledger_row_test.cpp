@@ -55,7 +55,7 @@ TEST_CASE("ledger: a span that follows another begins where that one ended", "[l
   Span one(shard, first, Meter::batched);
   clock.advance(10us);
   ledger.end_and_record(shard, one, true, false);
-  Span two(shard, shard.cell(second));
+  Span two(shard, shard.cell(second), Meter::batched, true);
   clock.advance(20us);
   ledger.end_and_record(shard, two, true, true);
   ledger.end_and_record(shard, around, true, false);

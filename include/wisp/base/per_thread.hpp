@@ -69,6 +69,15 @@ class PerThread {
   PerThread(const PerThread&) = delete;
   PerThread& operator=(const PerThread&) = delete;
 
+  // The calling thread's, its own for as long as it lives. Null once the thread is on its way out.
+  T* lasting() {
+    Last& last = last_;
+    if (last.owner == id_) [[likely]]
+      return &last.held->value;
+    bool borrowed = false;
+    return last.thread_ends ? nullptr : &find(&borrowed)->value;
+  }
+
   // Calls visit for every value that there has been, whoever has it now. New ones wait meanwhile.
   template <class Visitor>
   void for_each(const Visitor& visit) const {

@@ -136,10 +136,13 @@ class Readers {
     bool ended_ = false;
   };
 
-  // A hold of what this thread remembers for a text, if nothing has been taken out since.
+  // A hold of what this thread remembers for a text, if nothing has been taken out since. On its
+  // way out it remembers nothing.
   class Recall {
    public:
-    Recall(Readers& readers, std::string_view text) : slot_(readers.slots_) {
+    Recall(Readers& readers, std::string_view text) : slot_(readers.slots_.lasting()) {
+      if (slot_ == nullptr) [[unlikely]]
+        return;
       const Memory* const memory = slot_->memory(text);
       if (memory == nullptr || memory->age == 0 || !memory->of(text)) return;
       if (!slot_->hold(memory->object)) return;
@@ -166,7 +169,7 @@ class Readers {
     }
 
    private:
-    const PerThread<Slot>::Use slot_;
+    Slot* const slot_;
     const void* object_ = nullptr;
     std::uint64_t began_ = 0;
   };

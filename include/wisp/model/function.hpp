@@ -189,23 +189,23 @@ struct Bound final : Definition {
     // Word by word: these need not be in memory, and a copy of the whole would wait for its parts.
     Route* const* next = given.next;
     Route* const* const end = given.end;
-    std::atomic<Route*>& at = given.at;
+    Turns::Progress& progress = given.progress;
     std::atomic<std::uint64_t>& counted = given.counted;
     const std::atomic<std::uint64_t>& word = given.word;
     const std::uint64_t& expected = given.expected;
-    std::uint64_t begun = given.begun.load(std::memory_order_relaxed);
-    std::uint64_t ended = given.ended.load(std::memory_order_relaxed);
+    std::uint64_t begun = progress.begun.load(std::memory_order_relaxed);
+    std::uint64_t ended = progress.ended.load(std::memory_order_relaxed);
     const bool well = guarded(failed, [&] {
       while (next != end) {
-        at.store(*next, std::memory_order_release);
+        progress.route.store(*next, std::memory_order_release);
         std::atomic_signal_fence(std::memory_order_seq_cst);  // see light_barrier()
         if (word.load(std::memory_order_acquire) != expected) [[unlikely]]
           return true;
         ++next;
-        given.begun.store(++begun, std::memory_order_release);
+        progress.begun.store(++begun, std::memory_order_release);
         if (!once(f, in, nullptr, nullptr, failed)) return false;
         counted.store(counted.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-        given.ended.store(++ended, std::memory_order_release);
+        progress.ended.store(++ended, std::memory_order_release);
       }
       return true;
     });

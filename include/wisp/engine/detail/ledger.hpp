@@ -118,6 +118,11 @@ class Ledger {
   void end_and_record(Shard& shard, Span& span, bool first, bool failed) {
     Cell& cell = span.cell();
     if (span.timed()) {
+      if (first && !failed) [[likely]] {
+        const std::uint64_t brief_ns = span.end_briefly();
+        if (brief_ns != 0) [[likely]]
+          return add_brief(cell, brief_ns);
+      }
       const std::uint64_t wall_ns = span.end_for_wall_ns();
       add_times(cell, wall_ns, span.weight());
     } else {
@@ -150,6 +155,9 @@ class Ledger {
   // And the next attempt begins. Requires: Meter::batched.
   void next_and_record(Shard& shard, Span& span) {
     Cell& cell = span.cell();
+    const std::uint64_t brief_ns = span.next_briefly();
+    if (brief_ns != 0) [[likely]]
+      return add_brief(cell, brief_ns);
     add_times(cell, span.next(), 1);
     count_attempt(shard, cell, true, false);
   }
@@ -240,6 +248,12 @@ class Ledger {
   }
   // Unless it is in use.
   static void give_back(Shard& shard);
+  // Of a first attempt that went well, in a cell that is listed.
+  static void add_brief(Cell& cell, std::uint64_t wall_ns) {
+    cell.add(Count::attempts, 1);
+    cell.add(Count::wall_ns, wall_ns);
+    cell.histograms->run.record(wall_ns);
+  }
   static void add_times(Cell& cell, std::uint64_t wall_ns, std::uint64_t weight) {
     cell.add(Count::attempts, 1);
     cell.add(Count::wall_ns, wall_ns * weight);

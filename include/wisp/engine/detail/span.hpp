@@ -29,11 +29,12 @@ class Span {
     if (timed_) begin();
     else --cell_.untimed;
   }
-  // Begins where the last one ended, with that one's reading. Requires: Meter::batched, and that
-  // the thread has done next to nothing since.
-  Span(Shard& shard, Cell& cell)
-      : shard_(shard), cell_(cell), mode_(Meter::batched), timed_(true), weight_(1) {
-    follow();
+  // If `follows`, begins where the last one ended, with that one's reading. Requires:
+  // Meter::batched, and then that the thread has done next to nothing since.
+  Span(Shard& shard, Cell& cell, Meter mode, bool follows)
+      : shard_(shard), cell_(cell), mode_(mode), timed_(true), weight_(1) {
+    if (follows) follow();
+    else begin();
   }
   Span(const Span&) = delete;
   Span& operator=(const Span&) = delete;
@@ -55,14 +56,39 @@ class Span {
     return stop(used);
   }
 
+  // Ends it where nothing was out of the ordinary, which is next to nothing to do: what it took, at
+  // least 1 ns. Else 0, and it goes on.
+  std::uint64_t end_briefly() {
+    const std::uint64_t end = shard_.ticks_.now();
+    const std::uint64_t wall_ns = count_briefly(end);
+    if (wall_ns != 0) [[likely]]
+      leave(end, wall_ns);
+    return wall_ns;
+  }
+  // The same, and begins the next one of the same line with the same reading.
+  std::uint64_t next_briefly() {
+    const std::uint64_t end = shard_.ticks_.now();
+    const std::uint64_t wall_ns = count_briefly(end);
+    if (wall_ns == 0) [[unlikely]]
+      return 0;
+    if (parent_ != nullptr) [[unlikely]]
+      parent_->nested_ns_ += wall_ns;
+    start_ = segment_ = end;
+    return wall_ns;
+  }
+
   // Ends it, and begins the next one of the same line with the same reading. What it took.
   // Requires: Meter::batched.
   std::uint64_t next() {
     Used used;
-    return next(used);
+    const std::uint64_t wall_ns = stop(used);
+    follow();
+    return wall_ns;
   }
   // The same for one with a receipt.
   Taken next_taken() {
+    if (const std::uint64_t wall_ns = next_briefly(); wall_ns != 0) [[likely]]
+      return {.wall_ns = wall_ns, .cpu_ns = wall_ns, .timed = true};
     Used used;
     const std::uint64_t wall_ns = stop(used);
     const Allocations own = allocated();  // the next one's begin where they end
@@ -106,10 +132,20 @@ class Span {
   void begin();
   void follow();
   std::uint64_t stop(Used& used);
-  std::uint64_t next(Used& used) {
-    const std::uint64_t wall_ns = stop(used);
-    follow();
-    return wall_ns;
+  void leave(std::uint64_t at, std::uint64_t cpu_ns);
+  // That the handler was short and called no other, that nobody asks for its CPU or what it has
+  // allocated, and that its cell is listed where one that has grown must be: then it is counted as
+  // stop() would, up to `end`. 0: it was not so, and nothing is done.
+  std::uint64_t count_briefly(std::uint64_t end) {
+    const std::uint64_t own = end - start_;  // huge if the counter went back
+    const std::uint64_t batch = shard_.batch_ticks_ + own;
+    if (!plain_ || segment_ != start_ || own > shard_.long_ticks_ || batch > shard_.batch_max_ ||
+        end >= shard_.flush_at_ || !cell_.in_batch || !cell_.touched) [[unlikely]]
+      return 0;
+    shard_.batch_ticks_ = batch;
+    cell_.open_ticks.store(cell_.open_ticks.load(std::memory_order_relaxed) + own,
+                           std::memory_order_relaxed);
+    return std::max(shard_.ticks_.to_ns(own), shard_.ticks_.least_ns());
   }
   void sample();
   void sampled(std::uint64_t calls, std::uint64_t weight);
@@ -140,6 +176,7 @@ class Span {
   const bool timed_;
   // Set in begin(): an untimed call has none of these, and is to cost next to nothing.
   std::uint8_t watch_;  // of Watch
+  bool plain_;          // of the batched meter, with no watch, in a shard that lasts
   unsigned weight_;
   Span* parent_;
   std::uint64_t start_;
@@ -172,6 +209,7 @@ inline void Span::begin() {
   shard_.top_ = this;
   watch_ = cell_.watch;
   if (mode_ == Meter::exact) watch_ |= kThreadClock;
+  plain_ = watch_ == kTicks && mode_ == Meter::batched && shard_.lasting();
   if (watch_ != kTicks || away) [[unlikely]]
     begin_watched(away);
   segment_ = start_;
@@ -184,6 +222,7 @@ inline void Span::follow() {
   shard_.top_ = this;
   if (parent_ == nullptr) shard_.inside_.store(true, std::memory_order_relaxed);
   watch_ = cell_.watch;
+  plain_ = watch_ == kTicks && shard_.lasting();
   if (watch_ != kTicks) [[unlikely]] {
     begin_watched(false);
     segment_ = start_;
@@ -220,16 +259,19 @@ inline std::uint64_t Span::stop(Used& used) {
     // Only now: of calls within each other each would stand for those that waited before.
     weight_ = static_cast<unsigned>(cell_.waiting() + 1);
   }
+  leave(read ? ticks.now() : end, used.cpu_ns);
+  return wall_ns;
+}
+
+inline void Span::leave(std::uint64_t at, std::uint64_t cpu_ns) {
   shard_.top_ = parent_;
-  const std::uint64_t left_at = read ? ticks.now() : end;
   if (parent_ != nullptr) [[unlikely]] {
-    parent_->segment_ = left_at;
-    parent_->nested_ns_ += used.cpu_ns;
+    parent_->segment_ = at;
+    parent_->nested_ns_ += cpu_ns;
   } else {
-    shard_.last_end_ = left_at;
+    shard_.last_end_ = at;
     shard_.inside_.store(false, std::memory_order_relaxed);
   }
-  return wall_ns;
 }
 
 // What a finished attempt adds to its line.

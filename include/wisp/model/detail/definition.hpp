@@ -43,14 +43,17 @@ class Route;  // to the layer above, what a run is for
 // own: a short one is part of it, and little is left to do for each run. Nobody but this thread
 // writes to the words meanwhile, and the handler itself only to `counted`.
 struct Turns {
+  struct Progress {
+    // Written before each run, release: its route, and how many have begun.
+    std::atomic<Route*> route{nullptr};
+    std::atomic<std::uint64_t> begun{0};
+    // And after each that went well, release.
+    std::atomic<std::uint64_t> ended{0};
+  };
   Route* const* next;
   Route* const* end;
-  // Written before each run, release: its route, and how many have begun.
-  std::atomic<Route*>& at;
-  std::atomic<std::uint64_t>& begun;
-  // And after each that went well: release, relaxed.
-  std::atomic<std::uint64_t>& ended;
-  std::atomic<std::uint64_t>& counted;
+  Progress& progress;
+  std::atomic<std::uint64_t>& counted;  // as `ended`, relaxed
   // Between `at` and a run: no run begins once they differ.
   const std::atomic<std::uint64_t>& word;  // acquire
   const std::uint64_t& expected;

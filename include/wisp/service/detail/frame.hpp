@@ -169,6 +169,8 @@ class BareFrame {
       top_ = nullptr;
     else leave_filled();
   }
+  // The handler that it was last that of.
+  const Definition& definition() const { return *definition_; }
   // Between enter() and leave().
   bool filled() const { return top_ != this; }
   ActiveFrame& whole() {

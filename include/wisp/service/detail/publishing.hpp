@@ -51,14 +51,11 @@ class Publishers {
   // Event ids that a thread takes at once.
   static constexpr std::uint64_t kIds = 256;
 
-  // One publish. Each word is written by its thread alone.
-  struct Level {
-    // Release, acquire by whoever looks: what the handler did is seen once its mark has gone.
-    std::atomic<Route*> route{nullptr};
+  // One publish. Each word is written by its thread alone. The route's is read with acquire by
+  // whoever looks: what the handler did is seen once its mark has gone. So are the two counts in
+  // sum(), as in counters.hpp: accepted and done. What fails is counted there as dead.
+  struct Level : Turns::Progress {
     std::atomic<std::uint64_t> sequence{0};  // of the event
-    // Release, acquire in sum(): as in counters.hpp. What fails is counted there as dead.
-    std::atomic<std::uint64_t> accepted{0};
-    std::atomic<std::uint64_t> done{0};
   };
   struct Slot {
     std::array<Level, kDepth> levels;
@@ -78,8 +75,8 @@ class Publishers {
   Marks inside() const;
 
   // Who compares them reads `accepted` last.
-  std::uint64_t accepted() const { return sum(&Level::accepted); }
-  std::uint64_t done() const { return sum(&Level::done); }
+  std::uint64_t accepted() const { return sum(&Level::begun); }
+  std::uint64_t done() const { return sum(&Level::ended); }
 
   // Of a route that has closed, before the heavy barrier. Release, acquire in closings().
   void note_closing() { closings_.fetch_add(1, std::memory_order_release); }
@@ -121,16 +118,19 @@ class PublishHere {
 
   // One attempt each, counted and metered. False if all of the routes have closed. Requires:
   // begin(), once, and handlers without timeout and concurrency limit. `keep`, which may throw,
-  // makes the event whole for dead letters: then the rest is not delivered.
+  // makes the event whole for dead letters, once: then the rest is not delivered.
   bool deliver(std::span<const PublishRow> rows, const void* in, Keep keep);
 
  private:
   friend class BareFrame;
 
   void deliver_row(const PublishRow& row, const void* in, Keep keep);
+  void deliver_rows(std::span<const PublishRow> rows, const void* in, Keep keep);
   void deliver_rest(const PublishRow& row, Route* const* from, const void* in, Keep keep);
   void deliver_versions(const PublishRow& row, Route* const* from, const void* in, Keep keep);
   void deliver_timed(std::span<Route* const> routes, const void* in, Keep keep);
+  std::span<Route* const> deliver_chained(Route& first, std::span<Route* const> rest,
+                                          const void* in, Keep keep);
   // How its run ended; rejected: the route had closed.
   Outcome deliver_one(Route& route, const void* in, Keep keep);
   bool enter(Route& route);
@@ -148,10 +148,12 @@ class PublishHere {
     expected_ = kNever;
     if (!errand_) errand_.emplace(invoker_, level_->route);
   }
-  std::uint64_t accepted() const { return level_->accepted.load(std::memory_order_relaxed); }
-  void count_accepted() { level_->accepted.store(accepted() + 1, std::memory_order_release); }
+  const Definition& definition() const { return frame_.definition(); }
+  std::uint64_t accepted() const { return level_->begun.load(std::memory_order_relaxed); }
+  void count_accepted() { level_->begun.store(accepted() + 1, std::memory_order_release); }
   void count_done() {
-    level_->done.store(level_->done.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+    level_->ended.store(level_->ended.load(std::memory_order_relaxed) + 1,
+                        std::memory_order_release);
   }
 
   static constexpr std::uint64_t kNever = UINT64_MAX;  // closings do not come to it
@@ -159,22 +161,23 @@ class PublishHere {
   Invoker& invoker_;
   const std::uint64_t closings_;
   std::uint64_t expected_;  // closings_, or kNever: a run is to be asked for by itself
-  const PerThread<Publishers::Slot>::Use slot_;
+  Publishers::Slot* const slot_;
   Publishers::Level* level_ = nullptr;
   Shard* shard_ = nullptr;
   EventId event_;
   const Lineage* lineage_ = nullptr;  // null: its own, to be made
   Route* left_ = nullptr;             // the one marked before this
   // Deliveries to one function in a row. Of the sampled meter a row is timed as a whole or not at
-  // all, and nothing but a count is left to do for each.
-  const Definition* definition_ = nullptr;
-  Cell* cell_ = nullptr;
+  // all, and nothing but a count is left to do for each. Set in begin_row(), but for counting_: a
+  // publish of counted deliveries needs none of these, and is to cost next to nothing.
+  Cell* cell_;
   bool counting_ = false;
-  std::uint64_t row_at_ = 0;   // accepted when it began
-  std::optional<Span> row_{};  // if it is timed
-  bool chained_ = false;       // the last delivery's end has just been read
+  bool chained_ = false;     // the last delivery's end has just been read
+  std::uint64_t row_at_;     // accepted when it began
+  std::optional<Span> row_;  // if it is timed
   BareFrame frame_;
-  std::optional<Errand> errand_{};  // once it may be asked for
+  std::optional<Errand> errand_;                       // once it may be asked for
+  std::optional<std::shared_ptr<const Event>> whole_;  // for dead letters, once there is one
 };
 
 }  // namespace wisp::inline v0::detail
