@@ -200,34 +200,23 @@ std::shared_ptr<Invoker> CallNode::spare_task() {
 }
 
 bool CallNode::delay(Time due) {
-  Waiter* waiter = nullptr;
+  bool parked = false;
   {
     const BriefLock lock(mutex_);
     // Not if it was cancelled, or given up, a moment ago.
     if (state_ != State::running || cancellation_.requested()) return false;
     state_ = State::delayed;
     due_ = due;
-    waiter = hold(waiter_);
+    parked = parked_;
   }
-  // Perhaps it has to run it.
-  wake(waiter);
+  // Perhaps who waits has to run it.
+  if (parked) clock_->wake(parker_);
   return true;
-}
-
-CallNode::Waiter* CallNode::hold(Waiter* waiter) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  if (waiter != nullptr) waiter->mutex.lock();
-  return waiter;
-}
-
-void CallNode::wake(Waiter* waiter) const ABSL_NO_THREAD_SAFETY_ANALYSIS {
-  if (waiter == nullptr) return;
-  clock_->wake(waiter->parker);
-  waiter->mutex.unlock();
 }
 
 bool CallNode::finish(bool abandoned) {
   std::unique_ptr<Continuation> then;
-  Waiter* waiter = nullptr;
+  bool parked = false;
   std::shared_ptr<Invoker> last;  // released outside of the lock
   {
     const BriefLock lock(mutex_);
@@ -235,11 +224,11 @@ bool CallNode::finish(bool abandoned) {
     state_ = State::done;
     abandoned_.store(abandoned, std::memory_order_release);
     ready_.store(true, std::memory_order_release);
-    waiter = hold(waiter_);
+    parked = parked_;
     then = std::move(then_);
     last = std::move(invoker_);
   }
-  wake(waiter);
+  if (parked) clock_->wake(parker_);
   if (then != nullptr) (*then)();
   return true;
 }
@@ -326,20 +315,17 @@ void CallNode::wait_until(Time until) {
 }
 
 void CallNode::park(Time until, bool claimable) {
-  Waiter waiter;
   const auto over = [&] { return ready() || (claimable && can_be_claimed()); };
   {
     const BriefLock lock(mutex_);
     if (state_ == State::done) return;
-    waiter_ = &waiter;
+    parked_ = true;
     attended_.store(true, std::memory_order_relaxed);
   }
-  while (!over() && clock_->now() < until) clock_->park(waiter.parker, until);
-  {
-    const BriefLock lock(mutex_);
-    waiter_ = nullptr;
-  }
-  const MutexLock woken(waiter.mutex);
+  while (!over() && clock_->now() < until) clock_->park(parker_, until);
+  // A wake that comes too late stays, and ends the next wait's first park: that looks again.
+  const BriefLock lock(mutex_);
+  parked_ = false;
 }
 
 bool CallNode::can_be_claimed() {

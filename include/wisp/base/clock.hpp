@@ -77,7 +77,8 @@ class Clock {
   virtual bool park(Parker& parker, Time until);
 
   // Ends the park of whoever waits on `parker`, now or at its next park. May run on any thread, and
-  // under a lock.
+  // under a lock. As soon as it is woken that thread may go on to end a Runtime of this clock, and
+  // the clock: an override touches nothing of its own after it has unblocked.
   virtual void wake(Parker& parker);
 
   // The machine's clocks. Immutable and shared by the process. The steady one stands still while

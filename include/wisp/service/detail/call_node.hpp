@@ -104,13 +104,7 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   friend class Invoker;
   friend class Keyed;
 
-  // On its waiter's stack. Who wakes it holds its mutex meanwhile, so that it does not leave, and
-  // take its Parker along, before that has returned.
   class Inherited;
-  struct Waiter {
-    Mutex mutex;
-    Parker parker;
-  };
   // What a receipt says beyond what is known anyway.
   struct Charged {
     std::uint64_t queued_ns = 0;
@@ -155,9 +149,6 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   // Until the call is done or, if `claimable`, somebody may run it.
   void park(Time until, bool claimable = false) ABSL_LOCKS_EXCLUDED(mutex_);
   const Lineage& lineage() const;
-  // Under the lock, then without it.
-  static Waiter* hold(Waiter* waiter);
-  void wake(Waiter* waiter) const;
 
   // Constant once started.
   Clock* clock_ = nullptr;
@@ -198,13 +189,16 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   std::unique_ptr<Pace::Turns> turns_;
 
   std::atomic<bool> attended_{false};  // a hint; under the mutex but for attended()
+  // Of the one that waits. Not on its stack: it would have to stay there until who wakes it has come
+  // back from the kernel.
+  Parker parker_;
   BriefMutex mutex_;
   // Until the call is done; a Pending may outlive the Runtime. Null with an anchor.
   std::shared_ptr<Invoker> invoker_ ABSL_GUARDED_BY(mutex_);
   State state_ ABSL_GUARDED_BY(mutex_) = State::queued;
-  EventId id_ ABSL_GUARDED_BY(mutex_);  // empty: not given yet
-  Time due_ ABSL_GUARDED_BY(mutex_);    // of a delayed retry
-  Waiter* waiter_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  EventId id_ ABSL_GUARDED_BY(mutex_);           // empty: not given yet
+  Time due_ ABSL_GUARDED_BY(mutex_);             // of a delayed retry
+  bool parked_ ABSL_GUARDED_BY(mutex_) = false;  // somebody waits on parker_
   std::unique_ptr<Continuation> then_ ABSL_GUARDED_BY(mutex_);
   bool lodges_ ABSL_GUARDED_BY(mutex_) = false;  // see Invoker::lodge
   std::weak_ptr<Invoker> spare_of_ ABSL_GUARDED_BY(mutex_);
