@@ -189,8 +189,8 @@ class CallNode : public std::enable_shared_from_this<CallNode> {
   std::unique_ptr<Pace::Turns> turns_;
 
   std::atomic<bool> attended_{false};  // a hint; under the mutex but for attended()
-  // Of the one that waits. Not on its stack: it would have to stay there until who wakes it has come
-  // back from the kernel.
+  // Of the one that waits. Not on its stack: it would have to stay there until who wakes it is back
+  // from the kernel.
   Parker parker_;
   BriefMutex mutex_;
   // Until the call is done; a Pending may outlive the Runtime. Null with an anchor.
