@@ -193,11 +193,10 @@ class TopicIndex {
     }
     static void operator delete(void* memory, std::size_t) { ::operator delete(memory); }
   };
-  // Open addressing, at most half full. A slot goes from empty to its node and stays.
-  struct Slot {
-    std::atomic<std::uint64_t> hash{0};  // written before the node: others are not looked at
-    std::atomic<Node*> node{nullptr};    // release by writers, acquire by readers
-  };
+  // Open addressing, at most half full. A slot goes from empty to its node and stays. Its topic's
+  // hash is not beside it: the node is looked at anyway, and of ten thousand topics twice as many
+  // slots fit a cache.
+  using Slot = std::atomic<Node*>;  // release by writers, acquire by readers
   struct Table {
     explicit Table(std::size_t size) : slots(size) {}
     std::vector<Slot> slots;
@@ -221,19 +220,15 @@ class TopicIndex {
   static std::vector<Node*> nodes(const Table& table) {
     std::vector<Node*> all;
     for (const Slot& each : table.slots)
-      if (Node* const node = each.node.load(std::memory_order_relaxed)) all.push_back(node);
+      if (Node* const node = each.load(std::memory_order_relaxed)) all.push_back(node);
     return all;
   }
 
   static Node* find_node(const Table& table, std::size_t hash, std::string_view topic) {
     const std::size_t mask = table.slots.size() - 1;
     for (std::size_t i = hash & mask;; i = (i + 1) & mask) {
-      const Slot& slot = table.slots[i];
-      Node* const node = slot.node.load(std::memory_order_acquire);
-      if (node == nullptr) return nullptr;
-      if (slot.hash.load(std::memory_order_relaxed) == hash &&
-          detail::same_text(node->topic(), topic))
-        return node;
+      Node* const node = table.slots[i].load(std::memory_order_acquire);
+      if (node == nullptr || detail::same_text(node->topic(), topic)) return node;
     }
   }
 
@@ -291,9 +286,8 @@ class TopicIndex {
   static void insert(Table& table, std::size_t hash, Node* node) {
     const std::size_t mask = table.slots.size() - 1;
     std::size_t i = hash & mask;
-    while (table.slots[i].node.load(std::memory_order_relaxed) != nullptr) i = (i + 1) & mask;
-    table.slots[i].hash.store(hash, std::memory_order_relaxed);
-    table.slots[i].node.store(node, std::memory_order_release);
+    while (table.slots[i].load(std::memory_order_relaxed) != nullptr) i = (i + 1) & mask;
+    table.slots[i].store(node, std::memory_order_release);
     ++table.used;
   }
 
