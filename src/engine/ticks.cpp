@@ -1,5 +1,7 @@
 #include <wisp/engine/detail/ticks.hpp>
 
+#include <wisp/base/mutex.hpp>
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
@@ -73,6 +75,15 @@ double calibrate() {
 double cycle_counter_period() {
   static const double period = calibrate();
   return period;
+}
+
+void Ticks::stand_back() const {
+  constexpr std::uint64_t kStandBackNs = 2'000;
+  if (!cycles_) return;
+  const std::uint64_t began = now();
+  const std::uint64_t most = from_ns(kStandBackNs);
+  // Unsigned: over at once if the counter went back.
+  while (now() - began < most) relax();
 }
 
 }  // namespace wisp::inline v0::detail

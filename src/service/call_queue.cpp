@@ -310,6 +310,7 @@ bool CallQueue::run_blocks(CallBlock* block, int& claims, std::uint64_t last) {
     const bool turn_over = now >= stop || ++claims >= kClaimsPerToken;
     const bool over = now >= last || (turn_over && executor.has_queued());
     if (now >= stop) stop = now + turn;
+    if (!over && block->few()) ticks.stand_back();
     bool rest = false;
     {
       const BriefLock lock(mutex_);

@@ -15,6 +15,14 @@ namespace {
 constexpr int kRunsPerToken = 16;
 constexpr std::uint64_t kNsPerRouteToken = 100'000;
 constexpr std::uint64_t kNsPerTurn = 20'000;
+// Of the some 160 of a block. Who takes one behind the other, but so few, has caught up with those
+// who post; see Ticks::stand_back().
+constexpr std::uint64_t kFewPosts = 100;
+
+bool few(const PostBlock& block) {
+  const std::uint64_t taken = block.taken();
+  return taken >= 2 && taken <= kFewPosts;
+}
 
 }  // namespace
 
@@ -137,6 +145,7 @@ void Route::run_token(bool slot_taken) {
       invoker_.run_posts(*this, *work.block, stop);
     }
     over = i >= runs || ticks.now() >= stop || invoker_.sharing().above(flow_);
+    if (!over && work.block != nullptr && few(*work.block)) ticks.stand_back();
     bool rest = false;
     PostBlock::Pointer unused;
     {

@@ -33,6 +33,9 @@ class Invoker;
 class CallBlock {
  public:
   static constexpr std::uint32_t kRecords = 60;
+  // Who claims a block with so few has caught up with those who start calls; see
+  // Ticks::stand_back().
+  static constexpr std::uint32_t kFew = 45;
 
   // The next call, null if all are taken. Requires: the caller has claimed the block.
   std::shared_ptr<CallNode> take();
@@ -40,6 +43,8 @@ class CallBlock {
  private:
   friend class CallQueue;
 
+  // Whether it held more than one call, but not many.
+  bool few() const { return end_ >= 2 && end_ <= kFew; }
   bool has_more() const { return cursor_.load(std::memory_order_relaxed) < end_; }
   // Those that nobody took or forgot.
   int left() const;

@@ -104,6 +104,8 @@ class PostBlock {
     return nullptr;
   }
   bool has_more() const { return offset_of(cursor_.load(std::memory_order_relaxed)) < end_; }
+  // How many records were taken, by whomever.
+  std::uint64_t taken() const { return count_of(cursor_.load(std::memory_order_relaxed)); }
   // Lets the input of a record go, which the caller took.
   static void release(PostRecord& record) {
     if (record.kind == PostRecord::Input::boxed) record.boxed().~Payload();
