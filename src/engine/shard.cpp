@@ -192,6 +192,18 @@ bool Span::close_late(std::uint64_t own) {
   return true;
 }
 
+void Ledger::end_late(Shard& shard, Span& span, bool first, bool failed) {
+  Cell& cell = span.cell();
+  if (span.timed()) {
+    const std::uint64_t wall_ns = span.end_for_wall_ns();
+    add_times(cell, wall_ns, span.weight());
+  } else {
+    span.end_untimed();
+    cell.add(Count::untimed, 1);
+  }
+  count_attempt(shard, cell, first, failed);
+}
+
 Span::Taken Span::end() {
   if (timed_) {
     Used used;

@@ -116,20 +116,12 @@ class Ledger {
   }
   // Both, for an attempt without a receipt that did not wait.
   void end_and_record(Shard& shard, Span& span, bool first, bool failed) {
-    Cell& cell = span.cell();
-    if (span.timed()) {
-      if (first && !failed) [[likely]] {
-        const std::uint64_t brief_ns = span.end_briefly();
-        if (brief_ns != 0) [[likely]]
-          return add_brief(cell, brief_ns);
-      }
-      const std::uint64_t wall_ns = span.end_for_wall_ns();
-      add_times(cell, wall_ns, span.weight());
-    } else {
-      span.end_untimed();
-      cell.add(Count::untimed, 1);
+    if (span.timed() && first && !failed) [[likely]] {
+      const std::uint64_t brief_ns = span.end_briefly();
+      if (brief_ns != 0) [[likely]]
+        return add_brief(span.cell(), brief_ns);
     }
-    count_attempt(shard, cell, first, failed);
+    end_late(shard, span, first, failed);
   }
 
   // Ends that of a row of first attempts that did not wait: each ended before the next began, and
@@ -263,6 +255,7 @@ class Ledger {
       add_unusual(cell, wall_ns, weight);
     cell.histograms->run.record(wall_ns);
   }
+  static void end_late(Shard& shard, Span& span, bool first, bool failed);
   static void add_unusual(Cell& cell, std::uint64_t wall_ns, std::uint64_t weight);
   std::int64_t now_second() const;
   std::vector<Totals> totals_since(std::int64_t from) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

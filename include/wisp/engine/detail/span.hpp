@@ -59,6 +59,7 @@ class Span {
   // Ends it where nothing was out of the ordinary, which is next to nothing to do: what it took, at
   // least 1 ns. Else 0, and it goes on.
   std::uint64_t end_briefly() {
+    if (!plain_) return 0;  // before a reading in vain
     const std::uint64_t end = shard_.ticks_.now();
     const std::uint64_t wall_ns = count_briefly(end);
     if (wall_ns != 0) [[likely]]
@@ -67,6 +68,7 @@ class Span {
   }
   // The same, and begins the next one of the same line with the same reading.
   std::uint64_t next_briefly() {
+    if (!plain_) return 0;
     const std::uint64_t end = shard_.ticks_.now();
     const std::uint64_t wall_ns = count_briefly(end);
     if (wall_ns == 0) [[unlikely]]
@@ -135,11 +137,11 @@ class Span {
   void leave(std::uint64_t at, std::uint64_t cpu_ns);
   // That the handler was short and called no other, that nobody asks for its CPU or what it has
   // allocated, and that its cell is listed where one that has grown must be: then it is counted as
-  // stop() would, up to `end`. 0: it was not so, and nothing is done.
+  // stop() would, up to `end`. 0: it was not so, and nothing is done. Requires: plain_.
   std::uint64_t count_briefly(std::uint64_t end) {
     const std::uint64_t own = end - start_;  // huge if the counter went back
     const std::uint64_t batch = shard_.batch_ticks_ + own;
-    if (!plain_ || segment_ != start_ || own > shard_.long_ticks_ || batch > shard_.batch_max_ ||
+    if (segment_ != start_ || own > shard_.long_ticks_ || batch > shard_.batch_max_ ||
         end >= shard_.flush_at_ || !cell_.in_batch || !cell_.touched) [[unlikely]]
       return 0;
     shard_.batch_ticks_ = batch;
