@@ -7,17 +7,30 @@ namespace wisp::inline v0 {
 
 Histogram::Snapshot Histogram::snapshot() const {
   Snapshot result;
-  // Acquire, release in record().
-  const std::size_t first = pending_.load(std::memory_order_acquire);
+  constexpr std::uint64_t kCountMask = (std::uint64_t{1} << kCountBits) - 1;
+  const auto bucket = [](std::uint64_t word) {
+    return static_cast<std::size_t>(word < kCounting ? word : (word & ~kCounting) >> kCountBits);
+  };
+  const auto at_least = [&](std::uint64_t word, std::uint64_t count) {
+    std::uint64_t& known = result.counts_[bucket(word)];
+    known = std::max(known, count);
+  };
+  const std::uint64_t first = pending_.load(std::memory_order_acquire);
   for (std::size_t i = 0; i < kBuckets; ++i) {
-    result.counts_[i] = counts_[i].load(std::memory_order_relaxed);
+    result.counts_[i] = counts_[i].load(std::memory_order_acquire);
   }
-  const std::size_t last = pending_.load(std::memory_order_acquire);
-  // What an earlier snapshot may have had as pending has been counted meanwhile, perhaps after its
-  // bucket was read: no bucket may shrink from one snapshot to the next.
-  if (first != last && first != kNone)
-    result.counts_[first] = counts_[first].load(std::memory_order_relaxed);
-  if (last != kNone) ++result.counts_[last];
+  const std::uint64_t last = pending_.load(std::memory_order_acquire);
+  // No bucket may shrink from one snapshot to the next. What was pending at first, and perhaps in
+  // an earlier snapshot, has been counted since or is in `last`; its count was perhaps read before.
+  if (first != last && bucket(first) != kNone) {
+    if (first >= kCounting) at_least(first, first & kCountMask);
+    else if (first != bucket(last)) at_least(first, counts_[first].load(std::memory_order_acquire));
+  }
+  // What is pending now is in no count that was read before: who sees it counted sees `last` gone.
+  if (bucket(last) != kNone) {
+    if (last >= kCounting) at_least(last, last & kCountMask);
+    else ++result.counts_[last];
+  }
   result.max_ = max_.load(std::memory_order_relaxed);
   return result;
 }

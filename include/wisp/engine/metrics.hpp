@@ -97,16 +97,21 @@ class Histogram {
   // reading wait for whatever lies in memory at a place that follows from the last one: that costs
   // more than all else here. The place of the value before has long been worked out.
   //
-  // Plain loads and stores, no atomic addition: there is only one writer.
+  // Plain loads and stores, no atomic addition: there is only one writer. All releases pair with
+  // snapshot(), which so knows of each count whether the value before is in it.
   void record(std::uint64_t value) {
-    add(pending_.load(std::memory_order_relaxed), 1);
-    // Release, acquire in snapshot(): who sees it sees the one before counted.
-    pending_.store(static_cast<std::uint32_t>(bucket_of(value)), std::memory_order_release);
+    const std::uint64_t before = pending_.load(std::memory_order_relaxed);
+    std::atomic<std::uint64_t>& count = counts_[before];
+    const std::uint64_t counted = count.load(std::memory_order_relaxed) + 1;
+    pending_.store(before << kCountBits | counted | kCounting, std::memory_order_release);
+    count.store(counted, std::memory_order_release);
+    pending_.store(bucket_of(value), std::memory_order_release);
     note_max(value);
   }
   // As often as `times` says.
   void record(std::uint64_t value, std::uint64_t times) {
-    add(bucket_of(value), times);
+    std::atomic<std::uint64_t>& count = counts_[bucket_of(value)];
+    count.store(count.load(std::memory_order_relaxed) + times, std::memory_order_relaxed);
     note_max(value);
   }
 
@@ -115,17 +120,17 @@ class Histogram {
  private:
   static constexpr int kMantissaBits = 3;
   static constexpr std::size_t kNone = kBuckets;
+  // Of pending_, while a value is being counted: this bit, the bucket, and what its count becomes.
+  static constexpr std::uint64_t kCounting = std::uint64_t{1} << 63;
+  static constexpr int kCountBits = 54;
+  static_assert(kNone < 1U << (63 - kCountBits));
 
-  void add(std::size_t bucket, std::uint64_t times) {
-    std::atomic<std::uint64_t>& count = counts_[bucket];
-    count.store(count.load(std::memory_order_relaxed) + times, std::memory_order_relaxed);
-  }
   void note_max(std::uint64_t value) {
     if (value > max_.load(std::memory_order_relaxed)) max_.store(value, std::memory_order_relaxed);
   }
 
   std::atomic<std::uint64_t> max_{0};          // first: near the counts of short calls
-  std::atomic<std::uint32_t> pending_{kNone};  // the bucket of the last value, not yet counted
+  std::atomic<std::uint64_t> pending_{kNone};  // the bucket of the last value, not yet counted
   std::array<std::atomic<std::uint64_t>, kBuckets + 1> counts_{};  // the last one is of no value
 };
 
