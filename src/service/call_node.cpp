@@ -250,6 +250,8 @@ void CallNode::then(Continuation continuation) {
 
 void CallNode::cancel() {
   if (given_up_by_fork()) return;
+  // Whoever waits may let go of it as soon as it has been woken.
+  const std::shared_ptr<CallNode> self = shared_from_this();
   std::shared_ptr<Invoker> invoker = claim(nullptr);
   if (invoker == nullptr && claim_attached()) {
     invoker = this->invoker();  // which ends what is attached before it goes

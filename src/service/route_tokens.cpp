@@ -15,14 +15,11 @@ namespace {
 constexpr int kRunsPerToken = 16;
 constexpr std::uint64_t kNsPerRouteToken = 100'000;
 constexpr std::uint64_t kNsPerTurn = 20'000;
-// Of the some 160 of a block. Who takes one behind the other, but so few, has caught up with those
-// who post; see Ticks::stand_back().
-constexpr std::uint64_t kFewPosts = 100;
+// Bytes of a block that holds 3,968 or more: a hundred small posts. Who takes one behind the other,
+// but finds no more than that, has caught up with those who post; see Ticks::stand_back().
+constexpr std::size_t kFewBytes = 2'400;
 
-bool few(const PostBlock& block) {
-  const std::uint64_t taken = block.taken();
-  return taken >= 2 && taken <= kFewPosts;
-}
+bool few(const PostBlock& block) { return block.taken() >= 2 && block.filled() <= kFewBytes; }
 
 }  // namespace
 

@@ -111,7 +111,7 @@ class Histogram {
   // As often as `times` says.
   void record(std::uint64_t value, std::uint64_t times) {
     std::atomic<std::uint64_t>& count = counts_[bucket_of(value)];
-    count.store(count.load(std::memory_order_relaxed) + times, std::memory_order_relaxed);
+    count.store(count.load(std::memory_order_relaxed) + times, std::memory_order_release);
     note_max(value);
   }
 

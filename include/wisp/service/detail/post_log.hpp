@@ -104,8 +104,9 @@ class PostBlock {
     return nullptr;
   }
   bool has_more() const { return offset_of(cursor_.load(std::memory_order_relaxed)) < end_; }
-  // How many records were taken, by whomever.
+  // How many records were taken, by whomever, and the bytes of all that were put in.
   std::uint64_t taken() const { return count_of(cursor_.load(std::memory_order_relaxed)); }
+  std::size_t filled() const { return end_; }
   // Lets the input of a record go, which the caller took.
   static void release(PostRecord& record) {
     if (record.kind == PostRecord::Input::boxed) record.boxed().~Payload();
