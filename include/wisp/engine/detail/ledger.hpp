@@ -255,6 +255,7 @@ class Ledger {
       add_unusual(cell, wall_ns, weight);
     cell.histograms->run.record(wall_ns);
   }
+  // What end_and_record() does otherwise. In shard.cpp: not compiled for size.
   static void end_late(Shard& shard, Span& span, bool first, bool failed);
   static void add_unusual(Cell& cell, std::uint64_t wall_ns, std::uint64_t weight);
   std::int64_t now_second() const;

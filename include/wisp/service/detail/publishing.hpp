@@ -176,8 +176,9 @@ class PublishHere {
   std::uint64_t row_at_;     // accepted when it began
   std::optional<Span> row_;  // if it is timed
   BareFrame frame_;
-  std::optional<Errand> errand_;                       // once it may be asked for
-  std::optional<std::shared_ptr<const Event>> whole_;  // for dead letters, once there is one
+  std::optional<Errand> errand_;  // once it may be asked for
+  // For dead letters, once there is one: so that most publishes destroy none.
+  std::optional<std::shared_ptr<const Event>> whole_;
 };
 
 }  // namespace wisp::inline v0::detail
